@@ -1,0 +1,321 @@
+//! JSON as the contract wants it: duplicate keys are errors, comments and extensions are taken out, output is canonical.
+
+use std::fmt;
+
+use contract::{Pointer, SchemaId};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Why a text is no good JSON document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// Stable name of the error.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// Where it is, if that is known as a place in the document.
+    pub pointer: Option<Pointer>,
+    /// Line from 1, in the whole text.
+    pub line: u64,
+    /// Column from 1.
+    pub column: u64,
+}
+
+/// Reads the JSON values of a text, one after another, each with the byte at which it begins.
+///
+/// # Errors
+/// The first thing that is no JSON, or a key that stands twice in one object.
+pub fn parse_json(text: &str) -> Result<Vec<(usize, Value)>, JsonError> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
+    let mut values = Vec::new();
+    loop {
+        let start = stream.byte_offset();
+        match stream.next() {
+            None => return Ok(values),
+            Some(Ok(Unique(value))) => {
+                let blank = text[start..].len() - text[start..].trim_start().len();
+                values.push((start + blank, value));
+            }
+            Some(Err(error)) => return Err(describe(&error)),
+        }
+    }
+}
+
+/// What separates the path that duplicate keys collect on their way out from the message.
+const MARK: char = '\u{1}';
+
+fn describe(error: &serde_json::Error) -> JsonError {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head);
+    let (line, column) = (error.line() as u64, error.column() as u64);
+    if let Some((path, message)) = text.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
+        return JsonError {
+            code: "duplicate_key",
+            message: message.into(),
+            pointer: Some(Pointer::parse(path)),
+            line,
+            column,
+        };
+    }
+    let message = match error.classify() {
+        serde_json::error::Category::Eof => "the document ends in the middle".to_owned(),
+        _ => format!("no JSON: {text}"),
+    };
+    JsonError { code: "syntax", message, pointer: None, line, column }
+}
+
+/// A value in which no object holds a key twice.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Unique)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        loop {
+            match seq.next_element::<Unique>() {
+                Ok(Some(Unique(value))) => array.push(value),
+                Ok(None) => return Ok(Value::Array(array)),
+                Err(error) => return Err(inside(&array.len().to_string(), error)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if object.contains_key(&key) {
+                let place = Pointer::root().join(&key);
+                return Err(de::Error::custom(format_args!("{MARK}{place}{MARK}the key \"{key}\" stands twice")));
+            }
+            let Unique(value) = map.next_value().map_err(|error| inside(&key, error))?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// Puts a key before the path of a duplicate key that lies deeper; leaves every other error as it is.
+fn inside<E: de::Error>(key: &str, error: E) -> E {
+    let text = error.to_string();
+    match text.strip_prefix(MARK) {
+        Some(rest) => E::custom(format_args!("{MARK}{}{rest}", Pointer::root().join(key))),
+        None => error,
+    }
+}
+
+/// Takes out what all readers ignore: `x-*` keys and the comment `//` everywhere, `$schema` at the root.
+pub fn strip_extensions(value: &mut Value) {
+    if let Value::Object(object) = value {
+        object.remove("$schema");
+    }
+    strip_inside(value);
+}
+
+fn strip_inside(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|key, _| key != "//" && !key.starts_with("x-"));
+            object.values_mut().for_each(strip_inside);
+        }
+        Value::Array(array) => array.iter_mut().for_each(strip_inside),
+        _ => {}
+    }
+}
+
+/// The bytes of a document: sorted keys, `schema` first; indented, or on one line for JSON Lines. Ends with a newline.
+pub fn canonical_json(schema: SchemaId, value: &Value, one_line: bool) -> String {
+    let mut text = String::new();
+    let mut writer = Writer { text: &mut text, one_line };
+    match value {
+        Value::Object(object) => writer.object(object, Some(schema), 0),
+        other => writer.value(other, 0),
+    }
+    text.push('\n');
+    text
+}
+
+struct Writer<'a> {
+    text: &'a mut String,
+    one_line: bool,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::Object(object) => self.object(object, None, depth),
+            Value::Array(array) if array.is_empty() => self.text.push_str("[]"),
+            Value::Array(array) => {
+                self.text.push('[');
+                for (index, item) in array.iter().enumerate() {
+                    self.separate(index, depth + 1);
+                    self.value(item, depth + 1);
+                }
+                self.close(']', depth);
+            }
+            scalar => self.text.push_str(&scalar.to_string()),
+        }
+    }
+
+    fn object(&mut self, object: &Map<String, Value>, schema: Option<SchemaId>, depth: usize) {
+        // Sorted here and not by the map: whether that keeps its order is decided by the features of other crates.
+        let mut keys: Vec<&String> = object.keys().collect();
+        keys.sort();
+        if keys.is_empty() && schema.is_none() {
+            self.text.push_str("{}");
+            return;
+        }
+        self.text.push('{');
+        let mut index = 0;
+        if let Some(schema) = schema {
+            self.separate(index, depth + 1);
+            self.entry("schema", &Value::String(schema.as_str().into()), depth);
+            index += 1;
+        }
+        for key in keys {
+            self.separate(index, depth + 1);
+            self.entry(key, &object[key], depth);
+            index += 1;
+        }
+        self.close('}', depth);
+    }
+
+    fn entry(&mut self, key: &str, value: &Value, depth: usize) {
+        self.text.push_str(&Value::String(key.into()).to_string());
+        self.text.push_str(if self.one_line { ":" } else { ": " });
+        self.value(value, depth + 1);
+    }
+
+    fn separate(&mut self, index: usize, depth: usize) {
+        if index > 0 {
+            self.text.push(',');
+        }
+        self.line(depth);
+    }
+
+    fn close(&mut self, bracket: char, depth: usize) {
+        self.line(depth);
+        self.text.push(bracket);
+    }
+
+    fn line(&mut self, depth: usize) {
+        if !self.one_line {
+            self.text.push('\n');
+            self.text.extend(std::iter::repeat_n("  ", depth));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn duplicate_keys_name_their_place() {
+        let error = parse_json(r#"{"zones":[{"a/b":{"ttl":1,"ttl":2}}]}"#).unwrap_err();
+        assert_eq!(error.code, "duplicate_key");
+        assert_eq!(error.pointer, Some(Pointer::parse("/zones/0/a~1b/ttl")));
+        assert_eq!(error.line, 1);
+    }
+
+    #[test]
+    fn several_documents_and_their_places() {
+        let values = parse_json("{\"a\":1}\n\n {\"b\":2}\n").unwrap();
+        assert_eq!(values.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 10]);
+        assert_eq!(parse_json("{\"a\":1} x").unwrap_err().code, "syntax");
+        assert_eq!(parse_json("{\"a\":").unwrap_err().message, "the document ends in the middle");
+        assert!(parse_json(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn comments_and_extensions_are_ignored() {
+        let mut value =
+            json!({"$schema": "x", "//": "why", "x-mine": 1, "a": [{"//": 1, "b": {"x-y": 2, "$schema": "kept"}}]});
+        strip_extensions(&mut value);
+        assert_eq!(value, json!({"a": [{"b": {"$schema": "kept"}}]}));
+    }
+
+    #[test]
+    fn the_schema_is_first_and_keys_are_sorted() {
+        let text = canonical_json(SchemaId::FINDINGS, &json!({"b": [], "a": {"d": {}, "c": "é\""}}), true);
+        assert_eq!(text, "{\"schema\":\"findings/v1\",\"a\":{\"c\":\"é\\\"\",\"d\":{}},\"b\":[]}\n");
+        let text = canonical_json(SchemaId::FINDINGS, &json!({"a": [1, 2]}), false);
+        assert_eq!(text, "{\n  \"schema\": \"findings/v1\",\n  \"a\": [\n    1,\n    2\n  ]\n}\n");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|number| json!(number)),
+            "\\PC{0,12}".prop_map(Value::String)
+        ];
+        leaf.prop_recursive(4, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z\"\\\\/~ ]{0,6}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(value in any_json(), one_line: bool) {
+            let text = canonical_json(SchemaId::FINDINGS, &json!({"inner": value}), one_line);
+            let mut read = parse_json(&text).unwrap().remove(0).1;
+            read.as_object_mut().unwrap().remove("schema");
+            prop_assert_eq!(read, json!({"inner": value}));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,64}") {
+            let _ = parse_json(&text);
+        }
+    }
+}

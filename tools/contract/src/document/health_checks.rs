@@ -1,0 +1,431 @@
+//! `health.checks/v1`: what to probe, and what depends on what.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Document;
+use crate::{Duration, Pointer, SchemaId, SecretRef};
+
+/// Checks and the graph between them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthChecks {
+    /// Where the checks are run from: a host of the fleet, or `controller`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vantage: Option<String>,
+    /// Values for checks that give none.
+    #[serde(default)]
+    pub defaults: HealthDefaults,
+    /// The checks.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// Values for checks that give none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthDefaults {
+    /// Longest time of one attempt; 5 s if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Certificates (PEM) trusted besides the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+}
+
+/// One check. Exactly one of the keys below `from` names its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    /// Its name, unique in the document.
+    pub id: String,
+    /// What it belongs to, for reports: a service or a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Words to select it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Checks without which this one cannot be healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Checks without which this one is only degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wants: Vec<String>,
+    /// Its failure fails the verdict; else it only degrades.
+    #[serde(default = "yes")]
+    pub critical: bool,
+    /// Longest time of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Slower than this is degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_above: Option<Duration>,
+    /// What the program is (`grafana`, `prometheus`, ...): fills in what healthy means where the check does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Places in the fleet that made this check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Pointer>,
+
+    /// An HTTP or HTTPS request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCheck>,
+    /// A TCP connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpCheck>,
+    /// A TLS handshake and its certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsCheck>,
+    /// A question to a DNS server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsCheck>,
+    /// A PostgreSQL server, up to a login where a password is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PostgresCheck>,
+    /// A Redis server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisCheck>,
+    /// A WebSocket and its first message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<WebSocketCheck>,
+    /// An SSH server's banner and host key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshCheck>,
+    /// A mail server: SMTP or IMAP, with STARTTLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailCheck>,
+    /// An echo request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<IcmpCheck>,
+    /// A systemd unit on the machine where the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitCheck>,
+    /// Free space and inodes on the machine where the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskCheck>,
+    /// A mount on the machine where the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<MountCheck>,
+    /// The age of a proof on the machine where the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<FreshnessCheck>,
+    /// A program that speaks Nagios' plugin protocol; runs only with `--allow-exec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<ExecCheck>,
+}
+
+/// An HTTP or HTTPS request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpCheck {
+    /// Where to; the profile may add the path.
+    pub url: String,
+    /// `GET` or `HEAD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Headers of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HttpHeader>,
+    /// Address and port to connect to instead of those of the URL (an edge before its DNS is switched).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
+    /// Status codes that are good; 200 to 299 if none are given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<u16>,
+    /// Conditions on the body, all of which must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body: Vec<BodyCondition>,
+    /// How many redirects are followed; 0 if not given, because a login page must not pass for health.
+    #[serde(default)]
+    pub redirects: u8,
+    /// How the certificate is judged.
+    #[serde(default)]
+    pub tls: TlsExpectation,
+}
+
+/// A header of a request: a clear value, or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Its value, secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_value: Option<SecretRef>,
+}
+
+/// A condition on a body. Exactly one of `contains`, `not_contains`, `matches` and `json` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BodyCondition {
+    /// This text is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// This text is not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_contains: Option<String>,
+    /// This regular expression matches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
+    /// It is JSON and holds a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonCondition>,
+}
+
+/// A value inside a JSON body.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonCondition {
+    /// Where it is (RFC 6901).
+    pub pointer: Pointer,
+    /// What it is; anything but null if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<serde_json::Value>,
+}
+
+/// How a certificate is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsExpectation {
+    /// Certificates (PEM) trusted besides the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Degraded when the chain has less than this left; 14 days if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_before: Option<Duration>,
+    /// Down when the chain has less than this left; when it has expired, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_before: Option<Duration>,
+    /// Name to verify instead of the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+}
+
+/// A TCP connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TcpCheck {
+    /// `host:port`.
+    pub address: String,
+    /// What the server must say first, as a regular expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub banner: Option<String>,
+    /// The connection must NOT succeed (a port that the firewall shall keep closed).
+    #[serde(default)]
+    pub closed: bool,
+}
+
+/// A TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsCheck {
+    /// `host:port`.
+    pub address: String,
+    /// How the certificate is judged.
+    #[serde(default)]
+    pub expect: TlsExpectation,
+}
+
+/// A question to a DNS server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DnsCheck {
+    /// Name to ask for.
+    pub name: String,
+    /// Type; `A` if not given.
+    #[serde(default = "type_a", rename = "type")]
+    pub record_type: String,
+    /// `address:port` of the server; the system's resolver if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Values that must all be in the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contains: Vec<String>,
+}
+
+/// A PostgreSQL server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresCheck {
+    /// `host:port`, or the absolute path of a socket's directory.
+    pub address: String,
+    /// Port, where `address` is a directory.
+    #[serde(default = "port_5432")]
+    pub port: u16,
+    /// Role; without a password the check ends when the server asks for one, which proves that it takes connections.
+    #[serde(default = "postgres")]
+    pub user: String,
+    /// Database.
+    #[serde(default = "postgres")]
+    pub database: String,
+    /// Password of the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+}
+
+impl Default for PostgresCheck {
+    fn default() -> Self {
+        Self { address: String::new(), port: port_5432(), user: postgres(), database: postgres(), password: None }
+    }
+}
+
+/// A Redis server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedisCheck {
+    /// `host:port`.
+    pub address: String,
+    /// Password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+}
+
+/// A WebSocket and its first message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketCheck {
+    /// `ws://` or `wss://`.
+    pub url: String,
+    /// A first message must arrive within the timeout.
+    #[serde(default)]
+    pub first_message: bool,
+    /// How the certificate is judged.
+    #[serde(default)]
+    pub tls: TlsExpectation,
+}
+
+/// An SSH server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SshCheck {
+    /// `host:port`.
+    pub address: String,
+}
+
+/// A mail server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MailCheck {
+    /// `host:port`.
+    pub address: String,
+    /// What it speaks.
+    pub protocol: MailProtocol,
+    /// STARTTLS is required, and the certificate judged.
+    #[serde(default)]
+    pub starttls: bool,
+    /// How the certificate is judged.
+    #[serde(default)]
+    pub tls: TlsExpectation,
+}
+
+/// What a mail server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailProtocol {
+    /// SMTP, also on the submission port.
+    Smtp,
+    /// IMAP.
+    Imap,
+}
+
+/// An echo request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IcmpCheck {
+    /// Name or address.
+    pub host: String,
+}
+
+/// A systemd unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitCheck {
+    /// Full name.
+    pub name: String,
+    /// `system`, or `user:NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// Free space and inodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskCheck {
+    /// Any path on the file system.
+    pub path: String,
+    /// Degraded when this share of space or inodes is used, in percent.
+    #[serde(default = "percent_85")]
+    #[schemars(range(max = 100))]
+    pub warn_percent: u8,
+    /// Down when this share of space or inodes is used, in percent.
+    #[serde(default = "percent_95")]
+    #[schemars(range(max = 100))]
+    pub fail_percent: u8,
+}
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MountCheck {
+    /// Mount point.
+    pub path: String,
+    /// It may be read-only.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// The age of a proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreshnessCheck {
+    /// A JSON file.
+    pub path: String,
+    /// Where the time stands in it (RFC 3339); the time of last change of the file if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<Pointer>,
+    /// Older than this is down.
+    pub max_age: Duration,
+    /// Values that must stand in the file, by pointer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub equals: BTreeMap<String, serde_json::Value>,
+}
+
+/// A program that speaks Nagios' plugin protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecCheck {
+    /// Program and arguments; no shell stands between.
+    pub argv: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn type_a() -> String {
+    "A".into()
+}
+
+fn postgres() -> String {
+    "postgres".into()
+}
+
+fn port_5432() -> u16 {
+    5432
+}
+
+fn percent_85() -> u8 {
+    85
+}
+
+fn percent_95() -> u8 {
+    95
+}
+
+impl Document for HealthChecks {
+    const ID: SchemaId = SchemaId::HEALTH_CHECKS;
+}
