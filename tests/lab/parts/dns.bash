@@ -6,7 +6,7 @@ dns_start() { # inside the lab
   local dir=$DIR/dns net reverse secret
   net=$(subnet)
   reverse=$SLOT.99.10.in-addr.arpa
-  mkdir -p "$dir/root" "$dir/data"
+  mkdir -p "$dir/root" "$dir/data/db"
   ( umask 077; head -c 32 /dev/urandom | base64 -w0 >"$dir/tsig.secret" )
   secret=$(cat "$dir/tsig.secret")
   mkdir -p "$dir/disk"

@@ -18,7 +18,7 @@ host_make() { # host_make NUMBER DISK ADDRESS...
   printf 'lab%s\n' "$number" >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n127.0.1.1 lab%s\n::1 localhost ip6-localhost ip6-loopback\n' "$number" >"$root/etc/hosts"
   for server; do printf 'nameserver %s\n' "$server"; done >"$root/etc/resolv.conf"
-  mkdir -p -m 0700 "$root/root/.ssh"
+  install -d -m 0700 "$root/root/.ssh"
   install -m 0600 "$DIR/key.pub" "$root/root/.ssh/authorized_keys"
   ssh-keygen -A -f "$root" >/dev/null 2>&1
   sed -i "s/ root@.*/ root@lab$number/" "$root"/etc/ssh/ssh_host_*_key.pub
@@ -74,6 +74,16 @@ host_boot() {
   ! host_up "$1" || return 0
   setsid bash "$DIR/code/lab" _keep "$LAB" "$1" </dev/null >>"$dir/console" 2>&1 &
   for _ in {1..200}; do [ ! -s "$dir/nspawn.pid" ] || break; sleep 0.02; done
+}
+
+# Waits for sshd (or the socket systemd holds for it), whatever its port and whatever the firewall says.
+host_listening() { # NUMBER SECONDS
+  local end=$((SECONDS + $2))
+  until nsenter --net="$(host_pin "$1")" ss -Hltnp 2>/dev/null | grep -qE '"(sshd|systemd)"'; do
+    host_up "$1" || die "$UNAVAILABLE" "host lab$1" "it went off while booting" "lab console $1"
+    [ $SECONDS -lt $end ] || die "$TRY_AGAIN" "host lab$1" "nothing listens for ssh after $2 s" "lab console $1"
+    sleep 0.05
+  done
 }
 
 host_up() {

@@ -108,7 +108,7 @@ RULES
 
 host_pin() { printf '/run/net/lab%s' "$1"; }
 
-# A fresh network namespace for a host, on the bridge.
+# A fresh network namespace for a host, on the bridge; the card's address stays, or peers would not find it again.
 host_plug() {
   local pin net
   net=$(subnet)
@@ -117,7 +117,7 @@ host_plug() {
   : >"$pin"
   unshare --net="$pin" true
   ip -batch - <<BATCH
-link add h$1 type veth peer name host0 netns $pin
+link add h$1 type veth peer name host0 address $(printf '02:6c:61:62:%02x:%02x' "$SLOT" "$1") netns $pin
 link set h$1 master lab0 up
 BATCH
   nsenter --net="$pin" ip -batch - <<BATCH

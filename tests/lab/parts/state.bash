@@ -12,18 +12,17 @@
 #   $BASE/.uplink        the uplink's forwarding flag as it was found
 
 BASE=/run/plumbline-lab
-SLOTS=32
 
 lab_dir() { printf '%s/%s\n' "$BASE" "$1"; }
 
 # Runs a function with the machine-wide lock. No `||` around it: that would switch errexit off inside.
 locked() {
-  local lock
-  mkdir -p -m 0755 "$BASE"
-  exec {lock}<"$BASE"
-  flock -w 60 "$lock" || die "$TRY_AGAIN" lab "$BASE stays locked by another run"
+  install -d -m 0755 "$BASE"
+  exec {LOCK}<"$BASE"
+  flock -w 60 "$LOCK" || die "$TRY_AGAIN" lab "$BASE stays locked by another run"
   "$@"
-  exec {lock}<&-
+  exec {LOCK}<&-
+  LOCK=''
 }
 
 start_time() { # start_time PID [PROC]: the process's identity beside its number; empty if it is gone

@@ -45,9 +45,9 @@ watch_over() { # stdin: the pipe
 }
 
 slot_free() {
-  local slot used
+  local slot used slots=32
   used=$(cat "$BASE"/*/slot 2>/dev/null || true)
-  for ((slot = 0; slot < SLOTS; slot++)); do
+  for ((slot = 0; slot < slots; slot++)); do
     if grep -qx "$slot" <<<"$used"; then continue; fi
     if ip -4 route show match "10.99.$slot.0/24" | grep -qv '^default'; then continue; fi
     if [ -e "/sys/class/net/plumb-lab$slot" ]; then continue; fi
@@ -81,7 +81,8 @@ lab_start() { # lab_start ROOT OWNER
   fi
   printf '%s %s\n' $$ "$(start_time $$)" >"$DIR/builder"
   mkfifo "$DIR/lifeline"
-  exec {lifeline}<>"$DIR/lifeline" {end}<"$DIR/lifeline"
+  exec {lifeline}<>"$DIR/lifeline"
+  exec {end}<"$DIR/lifeline"
   rm "$DIR/lifeline"
   exec {root_lock}<"$root"
   flock -s "$root_lock"
