@@ -49,6 +49,9 @@ pub struct HealthCheck {
     /// Checks without which this one cannot be healthy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// Groups of checks of which at least one must be healthy: two resolvers, two replicas. Losing some of a group degrades.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<Vec<String>>,
     /// Checks without which this one is only degraded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<String>,
@@ -61,6 +64,9 @@ pub struct HealthCheck {
     /// Slower than this is degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_above: Option<Duration>,
+    /// Which addresses of a name are tried; the first that answers is enough if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<AddressPolicy>,
     /// What the program is (`grafana`, `prometheus`, ...): fills in what healthy means where the check does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
@@ -113,7 +119,30 @@ pub struct HealthCheck {
     /// A program that speaks Nagios' plugin protocol; runs only with `--allow-exec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecCheck>,
+    /// Nothing to look at: a host or a site that other checks need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeCheck>,
 }
+
+/// Which addresses of a name are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressPolicy {
+    /// The first that answers; one that does not is degraded.
+    #[default]
+    Any,
+    /// Every one must be healthy.
+    Each,
+    /// The first IPv4 address that answers.
+    V4,
+    /// The first IPv6 address that answers.
+    V6,
+}
+
+/// Nothing to look at: a host or a site that other checks need. It shows whether what needs it fails together.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeCheck {}
 
 /// An HTTP or HTTPS request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +165,12 @@ pub struct HttpCheck {
     /// Conditions on the body, all of which must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<BodyCondition>,
+    /// Conditions on the headers of the answer, all of which must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<HeaderCondition>,
+    /// The server must close the connection without an answer (a sinkhole for unknown names, nginx's 444).
+    #[serde(default)]
+    pub closes: bool,
     /// How many redirects are followed; 0 if not given, because a login page must not pass for health.
     #[serde(default)]
     pub redirects: u8,
@@ -156,6 +191,23 @@ pub struct HttpHeader {
     /// Its value, secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_value: Option<SecretRef>,
+}
+
+/// A condition on a header of an answer. Without `equals`, `matches` and `absent` it must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderCondition {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+    /// This regular expression matches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
+    /// It must not be there.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// A condition on a body. Exactly one of `contains`, `not_contains`, `matches` and `json` is given.
@@ -182,9 +234,18 @@ pub struct BodyCondition {
 pub struct JsonCondition {
     /// Where it is (RFC 6901).
     pub pointer: Pointer,
-    /// What it is; anything but null if not given.
+    /// What it is; anything but null if no condition is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<serde_json::Value>,
+    /// It is a text that this regular expression matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
+    /// It is a number, and not smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<serde_json::Number>,
+    /// It is a number, and not larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<serde_json::Number>,
 }
 
 /// How a certificate is judged.
@@ -203,6 +264,9 @@ pub struct TlsExpectation {
     /// Name to verify instead of the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// SHA-256 of the server's own certificate (DER) in hexadecimal: trusted by that alone, whoever signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_sha256: Option<String>,
 }
 
 /// A TCP connection.
@@ -211,7 +275,10 @@ pub struct TlsExpectation {
 pub struct TcpCheck {
     /// `host:port`.
     pub address: String,
-    /// What the server must say first, as a regular expression.
+    /// Text to send after connecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<String>,
+    /// What the server must say, as a regular expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub banner: Option<String>,
     /// The connection must NOT succeed (a port that the firewall shall keep closed).
@@ -245,6 +312,12 @@ pub struct DnsCheck {
     /// Values that must all be in the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contains: Vec<String>,
+    /// Nothing but those values may be in the answer.
+    #[serde(default)]
+    pub exact: bool,
+    /// The name, or records of this type at it, must not exist.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// A PostgreSQL server.
@@ -265,11 +338,14 @@ pub struct PostgresCheck {
     /// Password of the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretRef>,
+    /// Encrypt the connection, and judge the certificate; in clear if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsExpectation>,
 }
 
 impl Default for PostgresCheck {
     fn default() -> Self {
-        Self { address: String::new(), port: port_5432(), user: postgres(), database: postgres(), password: None }
+        Self { address: String::new(), port: port_5432(), user: postgres(), database: postgres(), password: None, tls: None }
     }
 }
 
@@ -389,6 +465,9 @@ pub struct FreshnessCheck {
     pub pointer: Option<Pointer>,
     /// Older than this is down.
     pub max_age: Duration,
+    /// Older than this is degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_age: Option<Duration>,
     /// Values that must stand in the file, by pointer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub equals: BTreeMap<String, serde_json::Value>,

@@ -1,5 +1,7 @@
 //! `health.report/v1`: what is healthy, what is not, and why.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +9,12 @@ use super::Document;
 use crate::SchemaId;
 
 /// The verdict on all checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthReport {
     /// Where the checks were run from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vantage: Option<String>,
-    /// The verdict: `up`, `degraded`, `down`.
+    /// The verdict. `down` also where something that is required could not be looked at: a gate must not pass on that.
     pub status: HealthStatus,
     /// When it began (RFC 3339, UTC).
     pub started_at: String,
@@ -27,6 +29,9 @@ pub struct HealthReport {
     pub summary: HealthSummary,
     /// What is broken in itself, the widest impact first.
     pub root_causes: Vec<RootCause>,
+    /// Things that nobody looked at, but on which everything that needs them fails together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
     /// Every check, in the order of the document.
     pub checks: Vec<CheckReport>,
 }
@@ -87,12 +92,86 @@ pub struct RootCause {
     pub reason: String,
     /// The same in words.
     pub message: String,
-    /// Checks that fail because of it.
+    /// Checks that fail or are degraded because of it.
+    pub impacts: Vec<String>,
+    /// Its own failure fails the verdict.
+    #[serde(default = "yes")]
+    pub critical: bool,
+    /// What programs that need it say about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+}
+
+/// Something that nobody looked at, but on which everything that needs it fails together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Suspect {
+    /// The check, of kind `node`.
+    pub id: String,
+    /// Why it is suspected, in words.
+    pub message: String,
+    /// Checks that fail together.
     pub impacts: Vec<String>,
 }
 
-/// One check and what was seen.
+/// What the probe itself saw, before the graph is considered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawResult {
+    /// Healthy.
+    Pass,
+    /// Works, but slow, expiring, or otherwise doubtful.
+    Warn,
+    /// Not healthy.
+    Fail,
+    /// Could not be looked at.
+    Error,
+    /// There is nothing to look at.
+    None,
+    /// Was not looked at, on purpose.
+    Skip,
+}
+
+/// Where the time of the last attempt went, in milliseconds. What did not happen is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Phases {
+    /// Finding the addresses of the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<f64>,
+    /// Connecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<f64>,
+    /// The TLS handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<f64>,
+    /// From the request to the head of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processing: Option<f64>,
+    /// The body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<f64>,
+}
+
+/// The certificate of a server, also where it was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateReport {
+    /// Names that it is valid for.
+    pub names: Vec<String>,
+    /// Who signed it.
+    pub issuer: String,
+    /// When it expires itself (RFC 3339, UTC).
+    pub expires_at: String,
+    /// When the first certificate between it and the root expires (RFC 3339, UTC).
+    pub chain_expires_at: String,
+    /// SHA-256 of it (DER) in hexadecimal.
+    pub sha256: String,
+    /// How many certificates the server sent.
+    pub sent: u32,
+    /// It was signed by someone trusted, for this name, and is valid now.
+    pub verified: bool,
+}
+
+/// One check and what was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckReport {
     /// The check.
     pub id: String,
@@ -101,8 +180,20 @@ pub struct CheckReport {
     pub group: Option<String>,
     /// Its kind: `http`, `tcp`, ...
     pub kind: String,
+    /// What is looked at: a URL, an address, a path. Never holds a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Words to select it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its failure fails the verdict; else it only degrades.
+    #[serde(default = "yes")]
+    pub critical: bool,
     /// Its state.
     pub state: CheckState,
+    /// What the probe itself saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<RawResult>,
     /// Reason from the closed list; none where it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -112,9 +203,21 @@ pub struct CheckReport {
     /// Root causes that block it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<String>,
+    /// Checks that might block it, but could not be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub possible_causes: Vec<String>,
+    /// It looks healthy although something that it needs is down: its health page is shallow, or the edge is wrong.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contradiction: bool,
+    /// It failed first and passed when it was looked at again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flaky: bool,
     /// Checks that it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// Groups of checks of which it needs one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<Vec<String>>,
     /// Checks that it wants.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<String>,
@@ -127,8 +230,34 @@ pub struct CheckReport {
     /// When the first certificate of the chain expires (RFC 3339, UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires_at: Option<String>,
+    /// The server's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateReport>,
+    /// What the program itself says about its parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Figures that it measured, such as `used_percent`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
+    /// Where the time went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Phases>,
+    /// How often it was tried in the last round.
+    #[serde(default = "one")]
+    pub attempts: u32,
+    /// Where it was looked at from, if that is not the report's own vantage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vantage: Option<String>,
     /// Wall time of the last attempt in milliseconds.
     pub ms: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Document for HealthReport {
