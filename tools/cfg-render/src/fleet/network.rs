@@ -1,0 +1,72 @@
+//! A network that hosts share.
+
+use contract::SecretRef;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Cidr;
+
+/// A network that hosts share. The name `public` is taken: it means the internet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its address ranges. A Tailscale network that gives none has Tailscale's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cidrs: Vec<Cidr>,
+    /// Name of the network interface on the hosts; a Tailscale network that gives none has `tailscale0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// How far its devices are trusted; shown in the architecture and weighed by checks.
+    #[serde(default)]
+    pub trust: Trust,
+    /// It is an overlay made by Tailscale or Headscale, which encrypts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tailscale: Option<Tailscale>,
+}
+
+impl Network {
+    /// Its address ranges, with the default of an overlay.
+    pub fn ranges(&self) -> Vec<Cidr> {
+        if self.cidrs.is_empty() && self.tailscale.is_some() {
+            ["100.64.0.0/10", "fd7a:115c:a1e0::/48"].iter().filter_map(|text| text.parse().ok()).collect()
+        } else {
+            self.cidrs.clone()
+        }
+    }
+
+    /// Its interface on the hosts, with the default of an overlay.
+    pub fn interface(&self) -> Option<&str> {
+        self.interface.as_deref().or(self.tailscale.as_ref().map(|_| "tailscale0"))
+    }
+}
+
+/// How far the devices of a network are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Anyone may be there.
+    Untrusted,
+    /// Known devices only, but one of them may turn bad.
+    #[default]
+    SemiTrusted,
+    /// As good as the host itself.
+    Trusted,
+}
+
+/// A Tailscale or Headscale overlay.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tailscale {
+    /// Address of a Headscale server; Tailscale's own if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_server: Option<String>,
+    /// Key with which a new host joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_key: Option<SecretRef>,
+    /// UDP port for direct connections; 41641 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}

@@ -1,0 +1,160 @@
+//! Unit files (systemd.syntax(7), systemd.unit(5), systemd.exec(5)).
+
+use super::{Unrepresentable, Written, one_line};
+
+const UNIT: &str = "a unit file";
+
+/// A unit file: sections in order, each with its settings in order. A key may stand several times.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnitFile {
+    sections: Vec<(String, Vec<(String, String)>)>,
+}
+
+impl UnitFile {
+    /// An empty file.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a setting. The value is one of ours, or comes from [`text`], [`exec`], [`environment`].
+    #[must_use]
+    pub fn set(mut self, section: &str, key: &str, value: impl Into<String>) -> Self {
+        self.push(section, key, value);
+        self
+    }
+
+    /// Adds a setting.
+    pub fn push(&mut self, section: &str, key: &str, value: impl Into<String>) {
+        let entry = (key.to_owned(), value.into());
+        match self.sections.iter_mut().find(|(name, _)| name == section) {
+            Some((_, settings)) => settings.push(entry),
+            None => self.sections.push((section.to_owned(), vec![entry])),
+        }
+    }
+
+    /// Puts a setting of the user in the place of ours.
+    pub fn replace(&mut self, section: &str, key: &str, values: &[String]) {
+        if let Some((_, settings)) = self.sections.iter_mut().find(|(name, _)| name == section) {
+            settings.retain(|(name, _)| name != key);
+        }
+        for value in values {
+            self.push(section, key, value.clone());
+        }
+    }
+
+    /// The text of the file.
+    pub fn write(&self) -> String {
+        let mut out = String::new();
+        for (index, (section, settings)) in self.sections.iter().enumerate() {
+            if index > 0 {
+                out.push('\n');
+            }
+            out.push_str(&format!("[{section}]\n"));
+            for (key, value) in settings {
+                out.push_str(&format!("{key}={value}\n"));
+            }
+        }
+        out
+    }
+}
+
+/// A text such as a description: specifiers are escaped.
+pub fn text(text: &str) -> Written {
+    one_line(UNIT, text)?;
+    if text.ends_with('\\') {
+        return Err(Unrepresentable::new(UNIT, "a backslash at the end of a line"));
+    }
+    if text.trim() != text {
+        return Err(Unrepresentable::new(UNIT, "white space at the ends of a text"));
+    }
+    Ok(text.replace('%', "%%"))
+}
+
+/// A command line: every argument reaches the program as it is. The program must be an absolute path.
+pub fn exec<S: AsRef<str>>(argv: &[S]) -> Written {
+    let Some(program) = argv.first() else {
+        return Err(Unrepresentable::new(UNIT, "an empty command line"));
+    };
+    if !program.as_ref().starts_with('/') {
+        return Err(Unrepresentable::new(UNIT, "a program without its absolute path"));
+    }
+    let words: Written<Vec<_>> = argv.iter().map(|arg| quoted(arg.as_ref(), true)).collect();
+    Ok(words?.join(" "))
+}
+
+/// An assignment for `Environment=`.
+pub fn environment(name: &str, value: &str) -> Written {
+    let good = name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
+    if name.is_empty() || !good {
+        return Err(Unrepresentable::new(UNIT, "such a name of a variable"));
+    }
+    quoted(&format!("{name}={value}"), false)
+}
+
+/// A path as a single value (`WorkingDirectory=`, `EnvironmentFile=`).
+pub fn path(path: &str) -> Written {
+    if !path.starts_with('/') {
+        return Err(Unrepresentable::new(UNIT, "a path that is not absolute"));
+    }
+    text(path)
+}
+
+/// A path as one of several values in a line (`ReadWritePaths=`).
+pub fn path_word(path: &str) -> Written {
+    if !path.starts_with('/') {
+        return Err(Unrepresentable::new(UNIT, "a path that is not absolute"));
+    }
+    quoted(path, false)
+}
+
+fn quoted(text: &str, command_line: bool) -> Written {
+    if text.contains('\0') {
+        return Err(Unrepresentable::new(UNIT, "a NUL character"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !(command_line && text.starts_with(['@', '-', ':', '+'])) {
+        return Ok(text.to_owned());
+    }
+    // An argument such as --flag begins with a dash; only the program's own prefix characters are special, not arguments'.
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '%' => out.push_str("%%"),
+            '$' if command_line => out.push_str("$$"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() && (c as u32) < 0x80 => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    Ok(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_and_specifiers_escaped() {
+        assert_eq!(exec(&["/bin/x", "a b", "100%", "$HOME", "c\"d\\"]).unwrap(), "/bin/x \"a b\" \"100%%\" \"$$HOME\" \"c\\\"d\\\\\"");
+        assert!(exec(&["x"]).is_err());
+        assert!(exec::<&str>(&[]).is_err());
+        assert_eq!(environment("A", "b c$d%").unwrap(), "\"A=b c$d%%\"");
+        assert!(environment("A B", "").is_err());
+        assert_eq!(text("50% off").unwrap(), "50%% off");
+        assert!(text("ends\\").is_err());
+        assert!(text("two\nlines").is_err());
+    }
+
+    #[test]
+    fn a_setting_of_the_user_replaces_ours() {
+        let mut unit = UnitFile::new().set("Unit", "Description", "x").set("Service", "Restart", "always");
+        unit.replace("Service", "Restart", &["no".into()]);
+        assert_eq!(unit.write(), "[Unit]\nDescription=x\n\n[Service]\nRestart=no\n");
+    }
+}

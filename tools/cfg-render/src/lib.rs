@@ -1,0 +1,3 @@
+//! Compile a fleet document into every configuration file and every document of the other tools.
+
+pub mod fleet;
