@@ -53,9 +53,10 @@ host_keep() {
         mkdir -p "$group/lab$number"
         printf '%s\n' $BASHPID >"$group/lab$number/cgroup.procs"
       done <"$DIR/cgroups"
-      export SYSTEMD_NSPAWN_TMPFS_TMP=0 # /tmp is on the disk, as Debian 12 has it
+      # /tmp is on the disk, as Debian 12 has it; of the sysctls only the network's are a host's own.
+      export SYSTEMD_NSPAWN_TMPFS_TMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
       exec systemd-nspawn --quiet --directory="$dir/root" --machine="lab$number" --register=no --keep-unit --boot \
-        --console=pipe --capability=CAP_NET_ADMIN --network-namespace-path="$(host_pin "$number")" \
+        --console=read-only --capability=CAP_NET_ADMIN --network-namespace-path="$(host_pin "$number")" \
         --resolv-conf=off --timezone=off
     ) &
     printf '%s\n' $! >"$dir/nspawn.pid"
@@ -76,7 +77,8 @@ host_boot() {
   for _ in {1..200}; do [ ! -s "$dir/nspawn.pid" ] || break; sleep 0.02; done
 }
 
-# Waits for sshd (or the socket systemd holds for it), whatever its port and whatever the firewall says.
+# Waits for sshd (or the socket systemd holds for it), whatever its port and whatever the firewall says. It looks and does
+# not connect: a connection without a login would be in the host's log, for fail2ban to count.
 host_listening() { # NUMBER SECONDS
   local end=$((SECONDS + $2))
   until nsenter --net="$(host_pin "$1")" ss -Hltnp 2>/dev/null | grep -qE '"(sshd|systemd)"'; do

@@ -52,6 +52,9 @@ root_ready() {
 
 root_build() { # under the lock
   local path=$1 temp log=$CACHE/build.log start=$SECONDS
+  if [ -d "$path" ] && ! flock -n "$path" true; then # --refresh, but not under the feet of a running lab
+    die "$TRY_AGAIN" root "a running lab uses $path" "lab down --all"
+  fi
   rm -rf --one-file-system "$CACHE"/.building-*
   temp=$(mktemp -d "$CACHE/.building-XXXXXX")
   chmod 755 "$temp"
@@ -62,10 +65,7 @@ root_build() { # under the lock
     rm -rf --one-file-system "$temp"
     die "$UNAVAILABLE" root "the root could not be built" "the whole log is $log"
   fi
-  if [ -d "$path" ]; then # --refresh: not under the feet of a running lab
-    flock -n "$path" true || die "$TRY_AGAIN" root "a running lab uses $path" "lab down --all"
-    mv "$path" "$temp.old"
-  fi
+  if [ -d "$path" ]; then mv "$path" "$temp.old"; fi
   mv "$temp" "$path"
   rm -rf --one-file-system "$temp.old"
   note "root ready in $((SECONDS - start)) s: $path"

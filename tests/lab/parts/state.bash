@@ -57,7 +57,9 @@ reap() {
 lab_chosen() {
   local all
   if [ -n "${LAB:-}" ]; then :
-  elif [ -n "${LAB_JSON:-}" ]; then LAB=$(jq -r .id "$LAB_JSON")
+  elif [ -n "${LAB_JSON:-}" ]; then
+    [ -r "$LAB_JSON" ] || die "$UNAVAILABLE" LAB_JSON "the lab of $LAB_JSON is no more" "unset LAB_JSON"
+    LAB=$(jq -r .id "$LAB_JSON")
   else
     mapfile -t all < <(labs)
     [ "${#all[@]}" -le 1 ] || die "$USAGE" lab "several labs are up: ${all[*]}" "lab --lab ${all[0]} ..."
@@ -83,7 +85,7 @@ host_number() {
 
 # lab_clean ID: the only undo. Under the lock; the lab's supervisor is dead or is killed here. Safe to repeat.
 lab_clean() {
-  local dir slot pid started n
+  local dir slot pid started group n
   dir=$(lab_dir "$1")
   [ -d "$dir" ] || return 0
   slot=$(cat "$dir/slot" 2>/dev/null || true)
@@ -99,7 +101,12 @@ lab_clean() {
     nft delete table ip "plumbline_lab_$slot" 2>/dev/null || true
   fi
   if [ -e "$dir/cgroups" ]; then
-    while read -r n; do find "$n" -depth -type d -exec rmdir {} + 2>/dev/null || true; done <"$dir/cgroups"
+    while read -r group; do
+      for ((n = 0; n < 100; n++)); do # they empty a moment after the last process died
+        [ -d "$group" ] || break
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+      done
+    done <"$dir/cgroups"
   fi
   rm -rf --one-file-system "$dir"
   uplink_restore

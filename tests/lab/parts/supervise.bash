@@ -102,14 +102,3 @@ lab_start() { # lab_start ROOT OWNER
   cat "$DIR/log" >&2 || true
   die "$BUG" lab "the supervisor did not start"
 }
-
-lab_down() {
-  local pid started
-  read -r pid started <"$DIR/unshare.pid"
-  if [ "$(start_time "$pid")" = "$started" ]; then kill -KILL "$pid" 2>/dev/null || true; fi
-  for _ in {1..200}; do
-    [ -e "$DIR" ] || return 0
-    sleep 0.02
-  done
-  locked lab_clean "$LAB"
-}
