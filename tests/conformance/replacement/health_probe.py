@@ -2,7 +2,6 @@
 """A health-probe in another language, for tcp and http checks with needs. It exists to show that a tool can be swapped."""
 import json, os, socket, sys, time, urllib.error, urllib.request
 from pathlib import Path
-
 SCHEMAS, READS, WRITES = Path(__file__).resolve().parents[3] / "tools/contract/schemas", "health.checks/v1", "health.report/v1"
 CHECK = {"id", "group", "tags", "needs", "wants", "critical", "timeout", "tcp", "http", "postgres"}
 KEYS = {"tcp": {"address", "closed"}, "postgres": {"address", "password"}, "http": {"url", "status", "body"}}
