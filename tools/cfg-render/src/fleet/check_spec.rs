@@ -1,8 +1,8 @@
 //! A health check of a service or host.
 
 use contract::document::{
-    BodyCondition, DiskCheck, DnsCheck, EmptyObject, ExecCheck, FreshnessCheck, HttpHeader, MailProtocol, MountCheck,
-    UnitCheck,
+    BodyCondition, DiskCheck, DnsCheck, EmptyObject, ExecCheck, FreshnessCheck, HeaderCondition, HttpHeader,
+    MailProtocol, MountCheck, UnitCheck,
 };
 use contract::{Duration, SecretRef};
 use schemars::JsonSchema;
@@ -91,11 +91,21 @@ pub struct HttpSpec {
     /// Conditions on the body, all of which must hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<BodyCondition>,
+    /// Conditions on the headers of the answer, all of which must hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<HeaderCondition>,
 }
 
 impl Default for HttpSpec {
     fn default() -> Self {
-        Self { path: "/".into(), tls: false, headers: Vec::new(), status: Vec::new(), body: Vec::new() }
+        Self {
+            path: "/".into(),
+            tls: false,
+            headers: Vec::new(),
+            status: Vec::new(),
+            body: Vec::new(),
+            response_headers: Vec::new(),
+        }
     }
 }
 
@@ -103,7 +113,10 @@ impl Default for HttpSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TcpSpec {
-    /// What the server must say first, as a regular expression.
+    /// Text to send after connecting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<String>,
+    /// What the server must say, as a regular expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub banner: Option<String>,
 }

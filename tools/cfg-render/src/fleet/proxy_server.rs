@@ -1,7 +1,5 @@
 //! The reverse proxy of a host.
 
-use std::collections::BTreeMap;
-
 use contract::SecretRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,14 +129,24 @@ pub struct SecurityHeaders {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub defaults: bool,
     /// Further headers, or other values; an empty value takes a header away.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub set: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<Header>,
 }
 
 impl Default for SecurityHeaders {
     fn default() -> Self {
-        Self { defaults: true, set: BTreeMap::new() }
+        Self { defaults: true, set: Vec::new() }
     }
+}
+
+/// A header of an answer. A list of them, not an object, because keys that begin with `x-` are ignored in documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// Certificates by ACME (RFC 8555).

@@ -1,12 +1,10 @@
 //! How a service is reached by name.
 
-use std::collections::BTreeMap;
-
 use contract::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, Limits, TlsMode};
+use super::{Auth, Header, Limits, TlsMode};
 
 /// How a service is reached by name through a reverse proxy or a tunnel. From it follow the virtual host, the firewall,
 /// the certificate, the DNS records and a health check.
@@ -58,8 +56,8 @@ pub struct Route {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub streaming: bool,
     /// Headers added to answers, besides those of the proxy; an empty value takes one away.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Header>,
     /// Answers with a redirect to this address instead of passing on; the path is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<String>,
@@ -68,7 +66,7 @@ pub struct Route {
     /// DNS records point at Cloudflare's edge instead of the host; the zone's default if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxied: Option<bool>,
-    /// Name of the health check's path; `/` if not given.
+    /// Path of the health check; `/` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
     /// Why something unusual is meant to be so; shown in the architecture.
@@ -98,7 +96,7 @@ impl Default for Route {
             http3: None,
             timeout: None,
             streaming: false,
-            headers: BTreeMap::new(),
+            headers: Vec::new(),
             redirect: None,
             dns: true,
             proxied: None,

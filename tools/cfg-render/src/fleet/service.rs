@@ -45,6 +45,9 @@ pub struct Service {
     /// Services and database clusters without which it cannot work. Those of `databases` and `sso` are implied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// Groups of services and clusters of which at least one must work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<Vec<String>>,
     /// Services and database clusters without which it works less well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<String>,
@@ -118,6 +121,7 @@ impl Service {
             proxy: Vec::new(),
             expose: Vec::new(),
             needs: Vec::new(),
+            needs_any: Vec::new(),
             wants: Vec::new(),
             databases: Vec::new(),
             buckets: Vec::new(),

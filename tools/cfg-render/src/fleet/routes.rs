@@ -1,0 +1,160 @@
+//! Proxy entries as they take effect.
+
+use std::collections::BTreeSet;
+
+use contract::Pointer;
+
+use super::{Fleet, Host, PUBLIC, Port, Route, Service, Through, TlsMode};
+
+/// A proxy entry with everything filled in that it left open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedRoute<'a> {
+    /// The service's name.
+    pub service: &'a str,
+    /// The hosts on which the service runs and to which this edge passes on.
+    pub hosts: Vec<&'a str>,
+    /// What takes the requests.
+    pub edge: Edge<'a>,
+    /// The names, each with where its TLS comes from.
+    pub names: Vec<RouteName>,
+    /// The service's port and its name; none for static sites, redirects and entries that name an unknown one.
+    pub port: Option<(&'a str, &'a Port)>,
+    /// The entry as it was written.
+    pub route: &'a Route,
+    /// Where it stands.
+    pub place: Pointer,
+}
+
+/// What takes the requests for a proxy entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Edge<'a> {
+    /// The proxy of this host.
+    Host(&'a str),
+    /// This tunnel.
+    Tunnel(&'a str),
+}
+
+/// A name of a proxy entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteName {
+    /// The name, in lower case, without a final dot.
+    pub name: String,
+    /// Where its TLS comes from.
+    pub tls: TlsMode,
+}
+
+impl ResolvedRoute<'_> {
+    /// Whether the internet may reach it.
+    pub fn is_public(&self) -> bool {
+        self.route.from.iter().any(|network| network == PUBLIC)
+    }
+
+    /// Whether the requests are taken by the host on which the service runs.
+    pub fn is_at_home(&self) -> bool {
+        matches!(self.edge, Edge::Host(edge) if self.hosts == [edge])
+    }
+}
+
+impl Fleet {
+    /// All proxy entries, in the order of services. To be asked of the resolved fleet.
+    pub fn routes(&self) -> Vec<ResolvedRoute<'_>> {
+        let entries = self.services.iter().flat_map(|(name, service)| {
+            let routes = service.proxy.iter().enumerate();
+            routes.map(move |(index, route)| (name.as_str(), service, index, route))
+        });
+        entries.flat_map(|(name, service, index, route)| self.resolve_route(name, service, index, route)).collect()
+    }
+
+    /// Hosts with a reverse proxy: those that have the key `proxy`, and those that a proxy entry needs one on.
+    pub fn edges(&self) -> BTreeSet<&str> {
+        let declared = self.hosts.iter().filter(|(_, host)| host.proxy.is_some()).map(|(name, _)| name.as_str());
+        let entries =
+            self.services.values().flat_map(|service| service.proxy.iter().map(move |route| (service, route)));
+        let needed = entries.filter(|(_, route)| route.tunnel.is_none()).flat_map(|(service, route)| {
+            let own = service.host.iter().filter(|_| route.via.is_none() || route.backend.through == Through::Proxy);
+            route.via.iter().chain(own).map(String::as_str)
+        });
+        declared.chain(needed).collect()
+    }
+
+    /// One entry. Without an edge of its own, a service on several hosts has one on each of them.
+    fn resolve_route<'a>(
+        &'a self,
+        name: &'a str,
+        service: &'a Service,
+        index: usize,
+        route: &'a Route,
+    ) -> Vec<ResolvedRoute<'a>> {
+        let hosts: Vec<&str> = service.host.iter().map(String::as_str).collect();
+        let place = Pointer::root().join("services").join(name).join("proxy").join(index);
+        let one = |edge: Edge<'a>, hosts: Vec<&'a str>| ResolvedRoute {
+            service: name,
+            hosts,
+            edge,
+            names: self.route_names(name, edge, route),
+            port: service.port(route.port.as_deref()),
+            route,
+            place: place.clone(),
+        };
+        match (&route.tunnel, &route.via) {
+            (Some(tunnel), _) => vec![one(Edge::Tunnel(tunnel), hosts)],
+            (None, Some(via)) => vec![one(Edge::Host(via), hosts)],
+            (None, None) => hosts.into_iter().map(|host| one(Edge::Host(host), vec![host])).collect(),
+        }
+    }
+
+    fn route_names(&self, service: &str, edge: Edge<'_>, route: &Route) -> Vec<RouteName> {
+        let names = if route.names.is_empty() { self.usual_names(service, edge) } else { route.names.clone() };
+        let names = names.iter().map(|name| name.trim_end_matches('.').to_lowercase());
+        names.map(|name| RouteName { tls: usual_tls(&name, route), name }).collect()
+    }
+
+    /// The names of an entry that gives none.
+    fn usual_names(&self, service: &str, edge: Edge<'_>) -> Vec<String> {
+        let (host, patterns, domain) = match edge {
+            Edge::Host(name) => {
+                let host = self.hosts.get(name);
+                let patterns = host.and_then(|host| host.proxy.as_ref()).map(|proxy| proxy.name_patterns.clone());
+                (name, patterns.unwrap_or_default(), host.and_then(|host| self.domain_of(host)))
+            }
+            Edge::Tunnel(_) => ("", Vec::new(), self.domain.as_deref()),
+        };
+        let patterns = if patterns.is_empty() { vec!["{service}.{domain}".into()] } else { patterns };
+        let filled = patterns.iter().filter_map(|pattern| {
+            if pattern.contains("{domain}") && domain.is_none() {
+                return None;
+            }
+            let pattern = pattern.replace("{service}", service).replace("{host}", host);
+            Some(pattern.replace("{domain}", domain.unwrap_or_default()))
+        });
+        filled.collect()
+    }
+
+    /// The domain of a host.
+    pub fn domain_of<'a>(&'a self, host: &'a Host) -> Option<&'a str> {
+        host.domain.as_deref().or(self.domain.as_deref())
+    }
+}
+
+/// Where the TLS of a name comes from if the entry does not say.
+fn usual_tls(name: &str, route: &Route) -> TlsMode {
+    if let Some(tls) = &route.tls {
+        return tls.clone();
+    }
+    if route.tunnel.is_some() {
+        TlsMode::Tunnel
+    } else if is_special_use(name) || !route.from.iter().any(|network| network == PUBLIC) {
+        TlsMode::Internal
+    } else {
+        TlsMode::Acme
+    }
+}
+
+/// Whether no public authority certifies such names (RFC 6761, RFC 6762, RFC 8375, ICANN's reservation of `internal`).
+pub fn is_special_use(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    ["test", "local", "localhost", "internal", "lan", "home", "corp", "invalid", "example", "onion"].contains(&last)
+        || name == "home.arpa"
+        || name.ends_with(".home.arpa")
+        || !name.contains('.')
+}

@@ -1,0 +1,309 @@
+//! Who uses which secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::{Pointer, SecretName, placeholders};
+use serde_json::Value as Json;
+
+use super::{AcmeChallenge, Fleet};
+
+/// That a secret is mentioned somewhere, and who gets it because of that.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretUse {
+    /// The secret.
+    pub secret: SecretName,
+    /// Who gets it.
+    pub holder: Holder,
+    /// The service that uses it, if one does.
+    pub service: Option<String>,
+    /// Where it is mentioned.
+    pub place: Pointer,
+}
+
+/// Who gets a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A host.
+    Host(String),
+    /// The machine from which the fleet is managed.
+    Controller,
+}
+
+impl Fleet {
+    /// Every place that mentions a secret, once for each holder. Found by walking the document, so that no place can be
+    /// forgotten when a type grows. To be asked of the resolved fleet.
+    pub fn secret_uses(&self) -> Vec<SecretUse> {
+        let document = serde_json::to_value(self).unwrap_or_default();
+        let mut mentions = Vec::new();
+        walk(&document, &mut Vec::new(), &mut mentions);
+        let users = Users::of(self);
+        let mut found = Vec::new();
+        for (path, name) in mentions {
+            let place = path.iter().fold(Pointer::root(), |place, key| place.join(key));
+            let mut add = |holder, service: Option<&str>| {
+                let service = service.map(str::to_owned);
+                found.push(SecretUse { secret: name.clone(), holder, service, place: place.clone() });
+            };
+            let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+            match keys.as_slice() {
+                ["services", service, "proxy", index, ..] => {
+                    for edge in self.edges_of(service, index) {
+                        add(Holder::Host(edge.into()), Some(service));
+                    }
+                }
+                ["services", service, rest @ ..] => {
+                    for host in self.hosts_of(service) {
+                        add(Holder::Host(host.into()), Some(service));
+                    }
+                    match rest {
+                        // Whoever makes the roles sets their passwords.
+                        ["databases", index, ..] => {
+                            let database =
+                                self.services.get(*service).and_then(|s| s.databases.get(index.parse::<usize>().ok()?));
+                            let named = database.and_then(|database| database.cluster.as_deref());
+                            add(self.manager_of(self.cluster_name(named)), None);
+                        }
+                        ["health", ..] => add(Holder::Controller, None),
+                        _ => {}
+                    }
+                }
+                ["hosts", host, rest @ ..] => {
+                    add(Holder::Host((*host).into()), None);
+                    match rest {
+                        ["agents", "postgres_exporter", ..] => {
+                            let agents = self.hosts.get(*host).and_then(|host| host.agents.as_ref());
+                            let exporter = agents.and_then(|agents| agents.postgres_exporter.as_ref());
+                            add(self.manager_of(exporter.map(|exporter| exporter.cluster.as_str())), None);
+                        }
+                        ["health", ..] => add(Holder::Controller, None),
+                        _ => {}
+                    }
+                }
+                ["dns", "providers", provider, ..] => {
+                    add(Holder::Controller, None);
+                    for host in self.hosts_proving_by(provider) {
+                        add(Holder::Host(host.into()), None);
+                    }
+                }
+                _ => {
+                    for (host, service) in users.of_place(self, &keys) {
+                        match host {
+                            Some(host) => add(Holder::Host(host), service.as_deref()),
+                            None => add(Holder::Controller, None),
+                        }
+                    }
+                }
+            }
+        }
+        for (name, secret) in &self.secrets {
+            let place = Pointer::root().join("secrets").join(name).join("hosts");
+            found.extend(secret.hosts.iter().enumerate().map(|(index, host)| SecretUse {
+                secret: name.clone(),
+                holder: Holder::Host(host.clone()),
+                service: None,
+                place: place.join(index),
+            }));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Who manages a cluster's roles and databases.
+    pub fn manager_of(&self, cluster: Option<&str>) -> Holder {
+        let cluster = cluster.and_then(|name| self.databases.get(name));
+        let host = cluster.and_then(|cluster| cluster.run_on.as_ref().or(cluster.host.as_ref()));
+        host.map_or(Holder::Controller, |host| Holder::Host(host.clone()))
+    }
+
+    /// The hosts that take the requests of a proxy entry.
+    fn edges_of(&self, service: &str, index: &str) -> Vec<&str> {
+        let Some(service) = self.services.get(service) else { return Vec::new() };
+        let via = index.parse::<usize>().ok().and_then(|index| service.proxy.get(index)?.via.as_deref());
+        via.map_or_else(|| service.host.iter().map(String::as_str).collect(), |via| vec![via])
+    }
+
+    /// Hosts whose proxy proves names through this DNS provider with the provider's own token.
+    fn hosts_proving_by(&self, provider: &str) -> Vec<&str> {
+        let only = self.dns.providers.len() == 1;
+        let proving = self.hosts.iter().filter(|(_, host)| {
+            let acme = host.proxy.as_ref().and_then(|proxy| proxy.acme.as_ref());
+            acme.is_some_and(|acme| {
+                acme.challenge == AcmeChallenge::Dns01
+                    && acme.token.is_none()
+                    && acme.provider.as_deref().map_or(only, |named| named == provider)
+            })
+        });
+        proving.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn hosts_of(&self, service: &str) -> impl Iterator<Item = &str> {
+        self.services.get(service).into_iter().flat_map(|service| service.host.iter().map(String::as_str))
+    }
+}
+
+/// Finds `{"secret": NAME}`, names in lists of secrets, and placeholders.
+fn walk(value: &Json, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, SecretName)>) {
+    // The top-level map says what secrets are, not who uses them.
+    if path.first().is_some_and(|key| key == "secrets") {
+        return;
+    }
+    match value {
+        Json::String(text) => {
+            let listed = path.len() >= 3
+                && path.iter().rev().nth(1).is_some_and(|key| key == "secrets" || key == "env_secrets")
+                && path.last().is_some_and(|key| key.bytes().all(|b| b.is_ascii_digit()));
+            let direct = path.last().is_some_and(|key| key == "secret");
+            let names: Vec<&str> =
+                if listed || direct { vec![text] } else { placeholders(text).map(|(_, name)| name).collect() };
+            // `{"secret": NAME}` is one thing: its place is the object.
+            let place = if direct { &path[..path.len() - 1] } else { &path[..] };
+            found.extend(names.into_iter().filter_map(|name| Some((place.to_vec(), name.parse().ok()?))));
+        }
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(index.to_string());
+                walk(item, path, found);
+                path.pop();
+            }
+        }
+        Json::Object(object) => {
+            for (key, item) in object {
+                path.push(key.clone());
+                walk(item, path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Who uses the things that stand outside of hosts and services: a host with the service, or `None` for the controller.
+struct Users<'a> {
+    buckets: BTreeMap<&'a str, BTreeSet<(String, String)>>,
+    mailers: BTreeMap<&'a str, BTreeSet<(String, String)>>,
+    people: BTreeMap<&'a str, BTreeSet<String>>,
+}
+
+type User = (Option<String>, Option<String>);
+
+impl<'a> Users<'a> {
+    fn of(fleet: &'a Fleet) -> Self {
+        let mut users = Self { buckets: BTreeMap::new(), mailers: BTreeMap::new(), people: BTreeMap::new() };
+        for (name, service) in &fleet.services {
+            let pairs = || service.host.iter().map(|host| (host.clone(), name.clone()));
+            for bucket in &service.buckets {
+                users.buckets.entry(bucket).or_default().extend(pairs());
+            }
+            if let Some(mailer) = &service.mailer {
+                users.mailers.entry(mailer).or_default().extend(pairs());
+            }
+        }
+        let alerts = fleet.monitoring.alertmanager.iter();
+        for (mailer, service) in alerts.filter_map(|role| Some((role.mailer.as_ref()?, &role.service))) {
+            let pairs = fleet.hosts_of(service).map(|host| (host.to_owned(), service.clone()));
+            users.mailers.entry(mailer).or_default().extend(pairs);
+        }
+        let loki = fleet.monitoring.loki.iter();
+        for (bucket, service) in loki.filter_map(|role| Some((role.bucket.as_ref()?, &role.service))) {
+            let pairs = fleet.hosts_of(service).map(|host| (host.to_owned(), service.clone()));
+            users.buckets.entry(bucket).or_default().extend(pairs);
+        }
+        users.add_people(fleet);
+        users
+    }
+
+    /// People whose keys may log in to a host.
+    fn add_people(&mut self, fleet: &'a Fleet) {
+        for (name, host) in &fleet.hosts {
+            let ssh = host.ssh.iter().map(|ssh| (&ssh.people, &ssh.groups));
+            let logins = host.users.values().map(|user| (&user.people, &user.people_groups));
+            for (people, groups) in ssh.chain(logins) {
+                for (person, entry) in &fleet.people {
+                    if people.contains(person) || entry.groups.iter().any(|group| groups.contains(group)) {
+                        self.people.entry(person).or_default().insert(name.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    fn of_place(&self, fleet: &Fleet, keys: &[&str]) -> Vec<User> {
+        let pairs = |map: &BTreeMap<&str, BTreeSet<(String, String)>>, name: &str| -> Vec<User> {
+            let pairs = map.get(name).into_iter().flatten();
+            pairs.map(|(host, service)| (Some(host.clone()), Some(service.clone()))).collect()
+        };
+        let of_service = |service: &str| -> Vec<User> {
+            fleet.hosts_of(service).map(|host| (Some(host.to_owned()), Some(service.to_owned()))).collect()
+        };
+        let hosts =
+            |hosts: Vec<&str>| -> Vec<User> { hosts.into_iter().map(|host| (Some(host.to_owned()), None)).collect() };
+        let monitoring = &fleet.monitoring;
+        match keys {
+            ["buckets", name, ..] => pairs(&self.buckets, name),
+            ["mailers", name, ..] => pairs(&self.mailers, name),
+            ["people", name, ..] => {
+                let hosts = self.people.get(name).into_iter().flatten();
+                hosts.map(|host| (Some(host.clone()), None)).collect()
+            }
+            ["networks", name, ..] => {
+                let members = fleet.hosts.iter().filter(|(_, host)| host.addresses.contains_key(*name));
+                hosts(members.map(|(name, _)| name.as_str()).collect())
+            }
+            ["databases", name, ..] => {
+                vec![match fleet.manager_of(Some(*name)) {
+                    Holder::Host(host) => (Some(host), None),
+                    Holder::Controller => (None, None),
+                }]
+            }
+            ["tunnels", name, ..] => {
+                hosts(fleet.tunnels.get(*name).map(|tunnel| tunnel.host.as_str()).into_iter().collect())
+            }
+            ["backups", "repositories", name, ..] => hosts(fleet.hosts_backed_up_to(name)),
+            ["monitoring", "prometheus", ..] => {
+                monitoring.prometheus.as_ref().map_or_else(Vec::new, |role| of_service(&role.service))
+            }
+            ["monitoring", "alertmanager", ..] => {
+                monitoring.alertmanager.as_ref().map_or_else(Vec::new, |role| of_service(&role.service))
+            }
+            ["monitoring", "grafana", ..] => {
+                monitoring.grafana.as_ref().map_or_else(Vec::new, |role| of_service(&role.service))
+            }
+            ["monitoring", "loki", ..] => {
+                monitoring.loki.as_ref().map_or_else(Vec::new, |role| of_service(&role.service))
+            }
+            _ => vec![(None, None)],
+        }
+    }
+}
+
+impl Fleet {
+    /// The plan of a host: the one that it names, or the only one. None where nothing of it is backed up.
+    pub fn backup_plan_of(&self, host: &str) -> Option<&str> {
+        let plans = &self.backups.plans;
+        let backup = self.hosts.get(host)?.backup.as_ref();
+        if backup.is_some_and(|backup| backup.none.is_some()) {
+            return None;
+        }
+        let only = plans.keys().next().filter(|_| plans.len() == 1);
+        backup.and_then(|backup| backup.plan.as_deref()).or(only.map(String::as_str))
+    }
+
+    /// The repositories of a plan: those that it names, or all.
+    pub fn repositories_of(&self, plan: &str) -> Vec<&str> {
+        match self.backups.plans.get(plan) {
+            Some(plan) if !plan.repositories.is_empty() => plan.repositories.iter().map(String::as_str).collect(),
+            Some(_) => self.backups.repositories.keys().map(String::as_str).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn hosts_backed_up_to(&self, repository: &str) -> Vec<&str> {
+        let hosts = self.hosts.keys().map(String::as_str);
+        hosts
+            .filter(|host| {
+                self.backup_plan_of(host).is_some_and(|plan| self.repositories_of(plan).contains(&repository))
+            })
+            .collect()
+    }
+}
