@@ -9,7 +9,8 @@ shift
 fleet=${FLEET:-fleet.json}
 base=$(dirname "$fleet")
 state=${STATE_DIR:-$base/.plumbline}
-mkdir -p -m 700 "$state"
+umask 077
+mkdir -p "$state"
 hosts=$state/hosts.json
 controller=$state/controller.manifest.json
 
