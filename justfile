@@ -74,7 +74,7 @@ lab *arguments:
 demo *arguments: build
     tests/pipelines/demo {{ arguments }}
 
-# Time us and the peer on the same work: secrets, provision, render, dns, backup, health, postgres, start
+# Time us and the peer on the same work (areas: the files in tests/bench)
 [group('develop')]
 bench area:
     tests/bench/{{ area }}
