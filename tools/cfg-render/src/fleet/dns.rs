@@ -18,13 +18,16 @@ pub struct Dns {
     pub zones: BTreeMap<String, Zone>,
 }
 
-/// One zone, as the internet sees it.
+/// One zone, as the internet sees it unless `network` says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Zone {
     /// Who keeps it; the only provider if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
+    /// Network whose addresses derived records carry; `public` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// What it may lose to us.
     #[serde(default)]
     pub mode: ZoneMode,

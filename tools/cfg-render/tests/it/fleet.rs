@@ -176,3 +176,20 @@ fn hosts_take_keys_over() {
     assert_eq!(fleet.host_key("web2", "disk").as_str(), "/hosts/web2");
     assert_eq!(resolved.resolved(), resolved);
 }
+
+#[test]
+fn secrets_reach_those_who_use_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/fleets/first.json");
+    let fleet = fleet(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).resolved();
+    let uses = fleet.secret_uses();
+    let uses: Vec<String> = uses.iter().map(|u| format!("{} {:?} {}", u.secret, u.holder, u.place)).collect();
+    assert_eq!(
+        uses,
+        [
+            "inventory-db-password Host(\"web1\") /databases/main/roles/0/password",
+            "lab-tsig Controller /dns/providers/lab/rfc2136/tsig/secret",
+            "postgres-exporter-password Host(\"web1\") /hosts/web1/agents/postgres_exporter/password",
+            "restic-password Host(\"web1\") /backups/repositories/local/password",
+        ]
+    );
+}
