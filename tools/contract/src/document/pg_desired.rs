@@ -62,6 +62,12 @@ pub struct PgSocket {
     pub user: String,
 }
 
+impl Default for PgSocket {
+    fn default() -> Self {
+        Self { directory: run_postgresql(), port: port_5432(), user: postgres() }
+    }
+}
+
 /// A server on the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
