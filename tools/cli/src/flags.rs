@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common flags")]
 pub struct CommonFlags {
-    /// What stdout carries: text on a terminal and JSON in a pipe, or always one of them
-    #[arg(long, value_name = "FORMAT", default_value = "auto", global = true, value_enum)]
+    /// What stdout carries: auto (text on a terminal, JSON in a pipe), json, text, or a format of --report
+    #[arg(long, value_name = "FORMAT", default_value = "auto", global = true, value_parser = OutputFormat::parse)]
     pub output: OutputFormat,
     /// Write a further report to a file, such as --report json=result.json
     #[arg(long = "report", value_name = "FMT=PATH", global = true, value_parser = Report::parse)]
@@ -29,7 +29,7 @@ pub struct CommonFlags {
 }
 
 /// What stdout carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum OutputFormat {
     /// Text on a terminal, JSON otherwise
     #[default]
@@ -38,6 +38,21 @@ pub enum OutputFormat {
     Json,
     /// The same for people
     Text,
+    /// A format of the tool, as in `--report`
+    Report(String),
+}
+
+impl OutputFormat {
+    /// Which formats a tool has is known to its session only.
+    #[allow(clippy::unnecessary_wraps, reason = "the form that clap wants")]
+    fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "json" => Self::Json,
+            "text" => Self::Text,
+            other => Self::Report(other.into()),
+        })
+    }
 }
 
 /// How errors and remarks are written to stderr.

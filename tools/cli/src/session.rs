@@ -30,6 +30,13 @@ impl Session {
                     .hint(format!("{} knows {}", tool.name, formats.join(", "))));
             }
         }
+        if let OutputFormat::Report(format) = &flags.output
+            && !tool.reports.contains(&format.as_str())
+        {
+            let formats: Vec<_> = ["auto", "json", "text"].iter().chain(tool.reports).copied().collect();
+            return Err(Failure::new(Exit::Usage, "usage", format!("unknown output format \"{format}\""))
+                .hint(format!("{} knows {}", tool.name, formats.join(", "))));
+        }
         Ok(Self { tool, flags, applying: false })
     }
 
@@ -58,11 +65,16 @@ impl Session {
 
     /// Whether stdout carries text for people.
     pub fn prints_text(&self) -> bool {
-        match self.flags.output {
+        match &self.flags.output {
             OutputFormat::Auto => std::io::stdout().is_terminal(),
-            OutputFormat::Json => false,
+            OutputFormat::Json | OutputFormat::Report(_) => false,
             OutputFormat::Text => true,
         }
+    }
+
+    /// Whether stdout carries this format of `--report`.
+    pub fn prints_report(&self, format: &str) -> bool {
+        matches!(&self.flags.output, OutputFormat::Report(chosen) if chosen == format)
     }
 
     /// Colours of stdout.
@@ -163,6 +175,9 @@ impl Session {
             };
             self.write_report(&report.path, bytes.as_bytes())?;
         }
+        if matches!(self.flags.output, OutputFormat::Report(_)) {
+            return Ok(());
+        }
         let bytes =
             if self.prints_text() { text(document, self.style()) } else { canonical_json(D::ID, &value, false) };
         self.print_bytes(bytes.as_bytes())
@@ -181,15 +196,16 @@ impl Session {
         self.print_bytes(bytes.as_bytes())
     }
 
-    /// Writes a report in a format of the tool to every `--report FORMAT=PATH` that asks for it.
+    /// Writes a report in a format of the tool to every `--report FORMAT=PATH` that asks for it, and to stdout with
+    /// `--output FORMAT`.
     ///
     /// # Errors
-    /// 73 where a file cannot be made.
+    /// 73 where a file cannot be made, 74 where stdout cannot be written.
     pub fn print_report(&self, format: &str, make: impl Fn() -> String) -> Result<(), Failure> {
         for report in self.flags.reports.iter().filter(|report| report.format == format) {
             self.write_report(&report.path, make().as_bytes())?;
         }
-        Ok(())
+        if self.prints_report(format) { self.print_bytes(make().as_bytes()) } else { Ok(()) }
     }
 
     fn write_report(&self, path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {

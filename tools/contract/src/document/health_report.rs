@@ -92,8 +92,11 @@ pub struct RootCause {
     pub reason: String,
     /// The same in words.
     pub message: String,
-    /// Checks that fail or are degraded because of it.
+    /// Checks that fail because of it, or look healthy but cannot be.
     pub impacts: Vec<String>,
+    /// Checks that work without it, but not fully.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degrades: Vec<String>,
     /// Its own failure fails the verdict.
     #[serde(default = "yes")]
     pub critical: bool,

@@ -1,0 +1,53 @@
+//! JUnit XML, as CI systems read it: failures before output, what is blocked is skipped and not failed twice.
+
+use contract::document::{CheckState, HealthReport};
+
+use super::escape;
+
+/// Writes it.
+pub(super) fn write(report: &HealthReport) -> String {
+    let summary = &report.summary;
+    let counts = format!(
+        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\"",
+        report.checks.len(),
+        summary.down,
+        summary.unknown,
+        summary.unreachable + summary.skipped,
+        seconds(report.ms)
+    );
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"health\" {counts} timestamp=\"{}\">\n",
+        escape(&report.started_at)
+    );
+    for check in &report.checks {
+        let class = escape(check.group.as_deref().unwrap_or(&check.kind));
+        let head = format!(
+            "    <testcase classname=\"{class}\" name=\"{}\" time=\"{}\"",
+            escape(&check.id),
+            seconds(check.ms)
+        );
+        let message = escape(check.message.as_deref().unwrap_or_default());
+        let reason = escape(check.reason.as_deref().unwrap_or("unknown"));
+        let body = match check.state {
+            CheckState::Up => String::new(),
+            CheckState::Degraded => format!("      <system-out>degraded: {message}</system-out>\n"),
+            CheckState::Down => format!("      <failure type=\"{reason}\" message=\"{message}\"/>\n"),
+            CheckState::Unknown => format!("      <error type=\"{reason}\" message=\"{message}\"/>\n"),
+            CheckState::Unreachable => {
+                format!("      <skipped message=\"blocked by {}\"/>\n", escape(&check.blocked_by.join(", ")))
+            }
+            CheckState::Skipped => format!("      <skipped message=\"{message}\"/>\n"),
+        };
+        if body.is_empty() {
+            text.push_str(&format!("{head}/>\n"));
+        } else {
+            text.push_str(&format!("{head}>\n{body}    </testcase>\n"));
+        }
+    }
+    text.push_str("  </testsuite>\n</testsuites>\n");
+    text
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
+}

@@ -1,0 +1,70 @@
+//! Text for people: the root cause first, then a table.
+
+use cli::Style;
+use contract::document::{CheckReport, CheckState, HealthReport, HealthStatus};
+
+use super::{state_word, status_word};
+
+/// Writes it.
+pub(super) fn write(report: &HealthReport, style: Style) -> String {
+    let mut text = String::new();
+    for cause in &report.root_causes {
+        let optional = if cause.critical { "" } else { " (not required)" };
+        text.push_str(&format!("{} {}{optional}: {}\n", style.red("✗"), style.bold(&cause.id), cause.message));
+        for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
+            if !names.is_empty() {
+                text.push_str(&format!("    {word} {}: {}\n", names.len(), names.join(", ")));
+            }
+        }
+        for part in &cause.evidence {
+            text.push_str(&format!("    {}\n", style.dim(part)));
+        }
+    }
+    for suspect in &report.suspects {
+        text.push_str(&format!("{} {}: {}\n", style.yellow("?"), style.bold(&suspect.id), suspect.message));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let width = |column: &dyn Fn(&CheckReport) -> usize| report.checks.iter().map(column).max().unwrap_or(0);
+    let (ids, kinds) = (width(&|check| check.id.chars().count()), width(&|check| check.kind.len()));
+    for check in &report.checks {
+        let word = format!("{:<11}", state_word(check.state));
+        let word = match check.state {
+            CheckState::Up => style.green(&word),
+            CheckState::Degraded | CheckState::Unknown => style.yellow(&word),
+            CheckState::Down => style.red(&word),
+            CheckState::Unreachable | CheckState::Skipped => style.dim(&word),
+        };
+        let mut said = match check.state {
+            CheckState::Unreachable => format!("blocked by {}", check.blocked_by.join(", ")),
+            _ => check.message.clone().unwrap_or_default(),
+        };
+        if check.flaky {
+            said.push_str(" (at the second look)");
+        }
+        let line = format!("{word} {:<ids$}  {:<kinds$} {:>6} ms  {said}", check.id, check.kind, check.ms);
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    let status = match report.status {
+        HealthStatus::Up => style.green(status_word(report.status)),
+        HealthStatus::Degraded => style.yellow(status_word(report.status)),
+        HealthStatus::Down => style.red(status_word(report.status)),
+    };
+    let summary = &report.summary;
+    let counts = [
+        (summary.up, "up"),
+        (summary.degraded, "degraded"),
+        (summary.down, "down"),
+        (summary.unreachable, "unreachable"),
+        (summary.unknown, "unknown"),
+        (summary.skipped, "skipped"),
+    ];
+    let counts: Vec<_> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let late = if report.deadline_exceeded { ", the time to wait is over" } else { "" };
+    let counts = if counts.is_empty() { "no checks".to_owned() } else { counts.join(", ") };
+    text.push_str(&format!("\nHealth: {status} ({counts}) in {} ms{late}\n", report.ms));
+    text
+}

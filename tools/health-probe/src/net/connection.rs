@@ -1,0 +1,148 @@
+//! Finding the addresses of a name and connecting to one of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use contract::document::AddressPolicy;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+
+use super::{Endpoint, classify};
+use crate::observation::{Problem, Step, Trace, ms_since};
+use crate::probe::Dial;
+use crate::reason::Reason;
+
+/// Anything that bytes go through: TCP, TLS, a socket of the machine.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// How long one address is waited for before the next is tried beside it (RFC 8305, section 8).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// The addresses of an endpoint, in the order in which they are tried: IPv6 first, then in turn (RFC 8305, section 4).
+///
+/// # Errors
+/// The name does not exist or cannot be looked up now.
+pub(crate) async fn resolve(
+    endpoint: &Endpoint,
+    dial: &Dial<'_>,
+    trace: &mut Trace,
+) -> Result<Vec<SocketAddr>, Problem> {
+    if let Some(pinned) = dial.pinned {
+        return Ok(vec![pinned]);
+    }
+    if let Some(address) = dial.context.resolve.get(endpoint) {
+        return Ok(vec![SocketAddr::new(*address, endpoint.port)]);
+    }
+    if let Some(address) = endpoint.literal() {
+        return Ok(vec![address]);
+    }
+    trace.step = Step::Resolve;
+    let started = Instant::now();
+    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    trace.phases.resolve = Some(ms_since(started));
+    let mut found: Vec<SocketAddr> = found.map_err(|error| lookup_failed(&endpoint.host, &error))?.collect();
+    match dial.addresses {
+        AddressPolicy::V4 => found.retain(SocketAddr::is_ipv4),
+        AddressPolicy::V6 => found.retain(SocketAddr::is_ipv6),
+        AddressPolicy::Any | AddressPolicy::Each => {}
+    }
+    if found.is_empty() {
+        return Err(Problem::fail(
+            Reason::DnsNxdomain,
+            format!("the name {} has no address of this family", endpoint.host),
+        ));
+    }
+    found.sort_unstable();
+    found.dedup();
+    let (mut v6, mut v4): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv6);
+    let mut ordered = Vec::with_capacity(v6.len() + v4.len());
+    v6.reverse();
+    v4.reverse();
+    while !(v6.is_empty() && v4.is_empty()) {
+        ordered.extend(v6.pop());
+        ordered.extend(v4.pop());
+    }
+    Ok(ordered)
+}
+
+/// The resolver of the system says why only in words; a failure for now must not be called a missing name.
+fn lookup_failed(host: &str, error: &io::Error) -> Problem {
+    let text = error.to_string().to_ascii_lowercase();
+    if text.contains("try again") || text.contains("temporary") || text.contains("non-recoverable") {
+        Problem::fail(Reason::DnsServfail, format!("the name {host} cannot be looked up now"))
+    } else {
+        Problem::fail(Reason::DnsNxdomain, format!("the name {host} does not exist"))
+    }
+}
+
+/// Connects to the first address that answers, and notes those that did not.
+///
+/// # Errors
+/// No address answers.
+pub(crate) async fn connect(endpoint: &Endpoint, dial: &Dial<'_>, trace: &mut Trace) -> Result<TcpStream, Problem> {
+    let addresses = resolve(endpoint, dial, trace).await?;
+    trace.step = Step::Connect;
+    trace.address = addresses.first().map(ToString::to_string);
+    let started = Instant::now();
+    // A silent peer must leave time to say so, and for the next address.
+    let limit = dial.timeout.mul_f64(0.4);
+    let connected = tokio::time::timeout(limit, race(&addresses, trace)).await;
+    trace.phases.connect = Some(ms_since(started));
+    let (stream, address) = match connected {
+        Ok(result) => result?,
+        Err(_) => {
+            let more = if addresses.len() > 1 { format!(" (and {} more)", addresses.len() - 1) } else { String::new() };
+            let peer = addresses.first().map(ToString::to_string).unwrap_or_default();
+            return Err(Problem::fail(
+                Reason::ConnectTimeout,
+                format!("{peer}{more} does not answer within {} ms", limit.as_millis()),
+            ));
+        }
+    };
+    trace.address = Some(address.to_string());
+    // Probes say little at a time; it should leave at once.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn race(addresses: &[SocketAddr], trace: &mut Trace) -> Result<(TcpStream, SocketAddr), Problem> {
+    let mut waiting = addresses.iter().copied();
+    let mut running = FuturesUnordered::new();
+    let attempt = |address| async move { (address, TcpStream::connect(address).await) };
+    let mut first_error: Option<Problem> = None;
+    if let Some(address) = waiting.next() {
+        running.push(attempt(address));
+    }
+    loop {
+        let next_is_due = tokio::time::sleep(STAGGER);
+        tokio::select! {
+            Some((address, result)) = running.next() => match result {
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => {
+                    if !is_ours(&error) {
+                        trace.dead_addresses.push(address.to_string());
+                    }
+                    first_error.get_or_insert_with(|| classify(&address.to_string(), &error));
+                    if let Some(address) = waiting.next() {
+                        running.push(attempt(address));
+                    } else if running.is_empty() {
+                        break;
+                    }
+                }
+            },
+            () = next_is_due, if waiting.len() > 0 => {
+                running.extend(waiting.next().map(attempt));
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| Problem::error(Reason::Internal, "there is no address to connect to")))
+}
+
+/// A machine without IPv6 says so at once; that is no fault of the peer.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable)
+}

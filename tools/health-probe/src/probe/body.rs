@@ -1,0 +1,232 @@
+//! What must be true of the body of an answer.
+
+use cli::Secret;
+use contract::Finding;
+use contract::document::BodyCondition;
+use regex::Regex;
+use serde_json::{Number, Value};
+
+use super::{Preparing, quoted};
+use crate::observation::Problem;
+use crate::profile::Expect;
+use crate::reason::Reason;
+
+/// A condition on a body.
+#[derive(Debug)]
+pub(super) enum Condition {
+    /// This text is in it.
+    Contains(String),
+    /// This text is not in it.
+    NotContains(String),
+    /// This expression matches it.
+    Matches(Regex),
+    /// It is JSON, and a value in it is as it must be.
+    Json(String, JsonTest),
+}
+
+/// What a value in JSON must be. An empty test asks for any value but null.
+#[derive(Debug, Default)]
+pub(super) struct JsonTest {
+    equals: Option<Value>,
+    matches: Option<Regex>,
+    at_least: Option<Number>,
+    at_most: Option<Number>,
+}
+
+/// Prepares the conditions of a check.
+pub(super) fn prepare(conditions: &[BodyCondition], preparing: &mut Preparing<'_>) -> Vec<Condition> {
+    let mut prepared = Vec::new();
+    for (at, condition) in conditions.iter().enumerate() {
+        let place = preparing.at.join("body").join(at);
+        let given = [
+            condition.contains.is_some(),
+            condition.not_contains.is_some(),
+            condition.matches.is_some(),
+            condition.json.is_some(),
+        ];
+        if given.iter().filter(|given| **given).count() != 1 {
+            let message = "a condition is exactly one of contains, not_contains, matches and json";
+            preparing.findings.push(Finding::error("one-condition", place, message));
+            continue;
+        }
+        if let Some(text) = &condition.contains {
+            prepared.push(Condition::Contains(text.clone()));
+        }
+        if let Some(text) = &condition.not_contains {
+            prepared.push(Condition::NotContains(text.clone()));
+        }
+        if let Some(text) = &condition.matches {
+            prepared.extend(preparing.regex(&place.join("matches"), text).map(Condition::Matches));
+        }
+        if let Some(json) = &condition.json {
+            let pointer = json.pointer.as_str();
+            let place = place.join("json");
+            if !(pointer.is_empty() || pointer.starts_with('/')) {
+                let message = "a JSON pointer begins with / (RFC 6901)";
+                preparing.findings.push(Finding::error("bad-pointer", place.join("pointer"), message));
+            }
+            let matches = json.matches.as_deref().map(|text| preparing.regex(&place.join("matches"), text));
+            if let Some(None) = matches {
+                continue;
+            }
+            let test = JsonTest {
+                equals: json.equals.clone(),
+                matches: matches.flatten(),
+                at_least: json.at_least.clone(),
+                at_most: json.at_most.clone(),
+            };
+            prepared.push(Condition::Json(pointer.to_owned(), test));
+        }
+    }
+    prepared
+}
+
+impl Condition {
+    /// A condition of a profile.
+    pub(super) fn of_profile(expect: &Expect) -> Self {
+        let equal = |pointer: &str, value: Value| {
+            Condition::Json(pointer.to_owned(), JsonTest { equals: Some(value), ..JsonTest::default() })
+        };
+        match expect {
+            Expect::Contains(text) => Condition::Contains((*text).to_owned()),
+            Expect::Text(pointer, text) => equal(pointer, Value::from(*text)),
+            Expect::Flag(pointer, flag) => equal(pointer, Value::from(*flag)),
+            Expect::Present(pointer) => Condition::Json((*pointer).to_owned(), JsonTest::default()),
+        }
+    }
+
+    /// Whether the body must be read as JSON.
+    pub(super) fn wants_json(&self) -> bool {
+        matches!(self, Condition::Json(..))
+    }
+
+    /// Whether a body is as it must be.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn test(&self, text: &str, json: Option<&Value>, secrets: &[Secret]) -> Result<(), Problem> {
+        let fail = |message: String| Err(Problem::fail(Reason::BodyMismatch, message));
+        match self {
+            Condition::Contains(wanted) if !text.contains(wanted.as_str()) => {
+                fail(format!("the body does not contain {}", quoted(wanted, secrets)))
+            }
+            Condition::NotContains(unwanted) if text.contains(unwanted.as_str()) => {
+                fail(format!("the body contains {}", quoted(unwanted, secrets)))
+            }
+            Condition::Matches(regex) if !regex.is_match(text) => fail(format!("the body does not match {regex}")),
+            Condition::Contains(_) | Condition::NotContains(_) | Condition::Matches(_) => Ok(()),
+            Condition::Json(pointer, test) => {
+                let Some(json) = json else {
+                    return Err(Problem::fail(Reason::BodyNotJson, "the body is no JSON"));
+                };
+                match json.pointer(pointer) {
+                    None => fail(format!("the body holds nothing at {pointer}")),
+                    Some(value) => match test.unmet(value) {
+                        None => Ok(()),
+                        Some(wanted) => {
+                            let shown = quoted(value.to_string().trim_matches('"'), secrets);
+                            fail(format!("{pointer} in the body is {shown}, wanted {wanted}"))
+                        }
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl JsonTest {
+    /// What is wanted instead of the value, if it is not good.
+    fn unmet(&self, value: &Value) -> Option<String> {
+        let number = value.as_f64();
+        if let Some(wanted) = &self.equals
+            && !same(wanted, value)
+        {
+            return Some(wanted.to_string());
+        }
+        if let Some(regex) = &self.matches
+            && !value.as_str().is_some_and(|text| regex.is_match(text))
+        {
+            return Some(format!("a text that matches {regex}"));
+        }
+        if let Some(limit) = &self.at_least
+            && !number.zip(limit.as_f64()).is_some_and(|(number, limit)| number >= limit)
+        {
+            return Some(format!("at least {limit}"));
+        }
+        if let Some(limit) = &self.at_most
+            && !number.zip(limit.as_f64()).is_some_and(|(number, limit)| number <= limit)
+        {
+            return Some(format!("at most {limit}"));
+        }
+        let any = self.equals.is_none() && self.matches.is_none() && self.at_least.is_none() && self.at_most.is_none();
+        (any && value.is_null()).then(|| "any value".to_owned())
+    }
+}
+
+/// Whether two values are the same; 1 and 1.0 are.
+fn same(wanted: &Value, value: &Value) -> bool {
+    match (wanted.as_f64(), value.as_f64()) {
+        (Some(wanted), Some(value)) => wanted.to_bits() == value.to_bits() || (wanted - value).abs() == 0.0,
+        _ => wanted == value,
+    }
+}
+
+/// Parts that a health page calls unhealthy: `{"database":"failing"}`, `{"checks":{"cache:ping":[{"status":"fail"}]}}`.
+pub(super) fn failing_parts(json: &Value) -> Vec<String> {
+    const GOOD: [&str; 8] = ["ok", "pass", "healthy", "up", "ready", "connected", "true", "running"];
+    const PARTS: [&str; 9] =
+        ["database", "db", "redis", "cache", "queue", "storage", "postgres", "postgresql", "search"];
+    let bad = |value: &Value| -> Option<String> {
+        let status = value.get("status").unwrap_or(value);
+        let word = status.as_str().map(str::to_owned).or_else(|| status.as_bool().map(|flag| flag.to_string()))?;
+        let plain = word.len() <= 24 && word.chars().all(|c| c.is_ascii_alphanumeric() || " _-".contains(c));
+        (plain && !GOOD.contains(&word.to_ascii_lowercase().as_str())).then_some(word)
+    };
+    let plain_name =
+        |name: &str| name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_:.-".contains(c));
+    let mut parts = Vec::new();
+    let groups = ["checks", "components", "services", "dependencies"];
+    for (name, value) in groups.iter().filter_map(|group| json.get(group)?.as_object()).flatten() {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        if let Some(word) = values.iter().find_map(bad)
+            && plain_name(name)
+        {
+            parts.push(format!("{name}: {word}"));
+        }
+    }
+    for part in PARTS {
+        if let Some(word) = json.get(part).and_then(bad) {
+            parts.push(format!("{part}: {word}"));
+        }
+    }
+    parts.truncate(8);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_texts_and_absence() {
+        let test = |value: Value, test: JsonTest| test.unmet(&value).is_none();
+        assert!(test(json!(1), JsonTest { equals: Some(json!(1.0)), ..JsonTest::default() }));
+        assert!(!test(json!("1"), JsonTest { equals: Some(json!(1)), ..JsonTest::default() }));
+        assert!(test(json!(5), JsonTest { at_least: Some(5.into()), ..JsonTest::default() }));
+        assert!(!test(json!(5), JsonTest { at_most: Some(4.into()), ..JsonTest::default() }));
+        assert!(!test(json!(null), JsonTest::default()));
+        assert!(test(json!(false), JsonTest::default()));
+    }
+
+    #[test]
+    fn parts_that_fail_are_named() {
+        let forgejo = json!({"status": "fail", "checks": {"database:ping": [{"status": "fail"}], "cache:ping": [{"status": "pass"}]}});
+        assert_eq!(failing_parts(&forgejo), ["database:ping: fail"]);
+        assert_eq!(failing_parts(&json!({"database": "failing", "version": "1"})), ["database: failing"]);
+        assert!(failing_parts(&json!({"database": "ok"})).is_empty());
+        // Nothing that could be anything goes into a report.
+        assert!(failing_parts(&json!({"database": "s3cr3t/with+everything=="})).is_empty());
+    }
+}

@@ -1,0 +1,289 @@
+//! `postgres`: a start-up, and a login where a password is given (PostgreSQL manual, chapter 55, protocol 3.0).
+//!
+//! Without a password the check ends when the server asks for one, as `pg_isready` does: it takes connections.
+
+use std::path::PathBuf;
+
+use cli::Secret;
+use contract::SecretRef;
+use contract::document::PostgresCheck;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::{Dial, Preparing, quoted};
+use crate::net::{Endpoint, Stream, TlsPlan, classify, connect, handshake};
+use crate::observation::{Problem, Step, Trace, Verdict};
+use crate::reason::Reason;
+
+/// The largest message that is read; the server's are small until it has data to send.
+const LARGEST: u32 = 64 * 1024;
+/// The most messages that are read: a server that never comes to the point is no server.
+const MOST_MESSAGES: usize = 200;
+
+/// A PostgreSQL server.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    place: Place,
+    user: String,
+    database: String,
+    password: Option<SecretRef>,
+    tls: Option<TlsPlan>,
+}
+
+/// Where a server listens.
+#[derive(Debug)]
+enum Place {
+    Tcp(Endpoint),
+    Socket(PathBuf),
+}
+
+impl Probe {
+    pub(super) fn prepare(check: &PostgresCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
+        let place = if check.address.starts_with('/') {
+            if check.tls.is_some() {
+                preparing.wrong("tls", "contradiction", "a socket of the machine is not encrypted");
+            }
+            Some(Place::Socket(PathBuf::from(&check.address).join(format!(".s.PGSQL.{}", check.port))))
+        } else {
+            preparing.endpoint("address", &check.address).map(Place::Tcp)
+        };
+        for (key, text) in [("user", &check.user), ("database", &check.database)] {
+            if text.is_empty() || text.contains('\0') {
+                preparing.wrong(key, "bad-name", "this is no name");
+            }
+        }
+        let tls = match &check.tls {
+            Some(expect) => Some(preparing.tls("tls", expect)?),
+            None => None,
+        };
+        Some(Self {
+            place: place?,
+            user: check.user.clone(),
+            database: check.database.clone(),
+            password: check.password.clone(),
+            tls,
+        })
+    }
+
+    pub(super) fn target(&self) -> String {
+        match &self.place {
+            Place::Tcp(endpoint) => format!("{endpoint}/{}", self.database),
+            Place::Socket(path) => format!("{}/{}", path.display(), self.database),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.place {
+            Place::Tcp(endpoint) => Some(endpoint),
+            Place::Socket(_) => None,
+        }
+    }
+
+    pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
+        let password = self.password.as_ref().map(|secret| dial.context.secret(secret)).transpose()?;
+        match &self.place {
+            Place::Socket(path) => {
+                trace.step = Step::Connect;
+                let peer = path.display().to_string();
+                trace.address = Some(peer.clone());
+                let stream = UnixStream::connect(path).await.map_err(|error| classify(&peer, &error))?;
+                self.start(stream, &peer, true, password, trace).await
+            }
+            Place::Tcp(endpoint) => {
+                let mut stream = connect(endpoint, dial, trace).await?;
+                let peer = trace.address.clone().unwrap_or_default();
+                let Some(plan) = &self.tls else {
+                    let local = stream.peer_addr().is_ok_and(|address| address.ip().is_loopback());
+                    return self.start(stream, &peer, local, password, trace).await;
+                };
+                trace.step = Step::Tls;
+                if !asks_for_tls(&mut stream).await.map_err(|error| classify(&peer, &error))? {
+                    let message = format!("{peer} does not encrypt connections (ssl is off)");
+                    return Err(Problem::fail(Reason::TlsHandshake, message));
+                }
+                let (stream, warning) = handshake(stream, &endpoint.host, plan, dial, trace).await?;
+                let verdict = self.start(stream, &peer, true, password, trace).await;
+                warning.map_or(verdict.clone(), |warning| verdict.and(Err(warning)))
+            }
+        }
+    }
+
+    async fn start<S: Stream>(
+        &self,
+        stream: S,
+        peer: &str,
+        private: bool,
+        password: Option<Secret>,
+        trace: &mut Trace,
+    ) -> Verdict {
+        trace.step = Step::Answer;
+        let mut login = Login { stream, peer, user: &self.user, password, private, scram: None };
+        let parameters =
+            [("user", self.user.as_str()), ("database", &self.database), ("application_name", "health-probe")];
+        let mut body = 196_608_i32.to_be_bytes().to_vec();
+        for (name, value) in parameters {
+            body.extend_from_slice(name.as_bytes());
+            body.push(0);
+            body.extend_from_slice(value.as_bytes());
+            body.push(0);
+        }
+        body.push(0);
+        login.send(None, &body).await?;
+        for _ in 0..MOST_MESSAGES {
+            let (kind, body) = login.receive().await?;
+            match kind {
+                b'R' => {
+                    if let Some(done) = login.authenticate(&body).await? {
+                        return Ok(done);
+                    }
+                }
+                b'E' => return login.refused(&body),
+                b'Z' => {
+                    // Without this the server logs a client that vanished.
+                    let _ = login.send(Some(b'X'), &[]).await;
+                    return Ok(format!("logged in as {}", self.user));
+                }
+                // Parameters, notices and the key for cancelling.
+                b'S' | b'N' | b'K' | b'v' => {}
+                _ => return Err(login.no_postgres()),
+            }
+        }
+        Err(login.no_postgres())
+    }
+}
+
+/// Whether the server is ready to speak TLS (chapter 55.2.10).
+async fn asks_for_tls<S: Stream>(stream: &mut S) -> std::io::Result<bool> {
+    let mut request = 8_i32.to_be_bytes().to_vec();
+    request.extend_from_slice(&80_877_103_i32.to_be_bytes());
+    stream.write_all(&request).await?;
+    // One byte only: whatever else came in clear would be somebody in between.
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer).await?;
+    Ok(answer == *b"S")
+}
+
+/// A login under way.
+struct Login<'a, S> {
+    stream: S,
+    peer: &'a str,
+    user: &'a str,
+    password: Option<Secret>,
+    /// Nobody in between can read along.
+    private: bool,
+    scram: Option<ScramSha256>,
+}
+
+impl<S: Stream> Login<'_, S> {
+    async fn send(&mut self, kind: Option<u8>, body: &[u8]) -> Result<(), Problem> {
+        let mut message: Vec<u8> = kind.into_iter().collect();
+        message.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+        message.extend_from_slice(body);
+        self.stream.write_all(&message).await.map_err(|error| classify(self.peer, &error))
+    }
+
+    async fn receive(&mut self) -> Result<(u8, Vec<u8>), Problem> {
+        let mut head = [0; 5];
+        self.stream.read_exact(&mut head).await.map_err(|error| classify(self.peer, &error))?;
+        let [kind, length @ ..] = head;
+        let length = u32::from_be_bytes(length);
+        if !(4..=LARGEST).contains(&length) {
+            return Err(self.no_postgres());
+        }
+        let mut body = vec![0; length as usize - 4];
+        self.stream.read_exact(&mut body).await.map_err(|error| classify(self.peer, &error))?;
+        Ok((kind, body))
+    }
+
+    fn no_postgres(&self) -> Problem {
+        Problem::fail(Reason::BannerMismatch, format!("{} does not speak PostgreSQL's protocol", self.peer))
+    }
+
+    /// Answers one request to authenticate. `Some` ends the check well.
+    async fn authenticate(&mut self, body: &[u8]) -> Result<Option<String>, Problem> {
+        let (code, data) = body.split_first_chunk::<4>().ok_or_else(|| self.no_postgres())?;
+        let code = i32::from_be_bytes(*code);
+        if code == 0 {
+            return Ok(None);
+        }
+        let Some(password) = self.password.clone() else {
+            return Ok(Some("takes connections, asks for a password".into()));
+        };
+        let refused = |peer: &str| {
+            Problem::fail(
+                Reason::AuthFailed,
+                format!("{peer} cannot be logged in to: the exchange of the password failed"),
+            )
+        };
+        match code {
+            3 if !self.private => {
+                let message = format!("{} asks for the password in clear; give the check a `tls`", self.peer);
+                return Err(Problem::fail(Reason::AuthFailed, message));
+            }
+            3 => self.send(Some(b'p'), &[password.bytes(), b"\0"].concat()).await?,
+            5 => {
+                let salt = data.try_into().map_err(|_| self.no_postgres())?;
+                let mut hash = md5_hash(self.user.as_bytes(), password.bytes(), salt).into_bytes();
+                hash.push(0);
+                self.send(Some(b'p'), &hash).await?;
+            }
+            10 => {
+                if !data.split(|byte| *byte == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+                    let message = format!("{} knows no way to log in that we know", self.peer);
+                    return Err(Problem::fail(Reason::AuthFailed, message));
+                }
+                let scram = ScramSha256::new(password.bytes(), ChannelBinding::unsupported());
+                let first = scram.message();
+                let mut reply = SCRAM_SHA_256.as_bytes().to_vec();
+                reply.push(0);
+                reply.extend_from_slice(&(first.len() as u32).to_be_bytes());
+                reply.extend_from_slice(first);
+                self.send(Some(b'p'), &reply).await?;
+                self.scram = Some(scram);
+            }
+            11 => {
+                let mut scram = self.scram.take().ok_or_else(|| self.no_postgres())?;
+                scram.update(data).map_err(|_| refused(self.peer))?;
+                let reply = scram.message().to_vec();
+                self.send(Some(b'p'), &reply).await?;
+                self.scram = Some(scram);
+            }
+            12 => {
+                let mut scram = self.scram.take().ok_or_else(|| self.no_postgres())?;
+                // A server that does not know the password either is not the one that we mean.
+                scram.finish(data).map_err(|_| refused(self.peer))?;
+            }
+            _ => {
+                let message = format!("{} wants a login of a kind that is not supported", self.peer);
+                return Err(Problem::fail(Reason::AuthFailed, message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What an error of the server means.
+    fn refused(&self, body: &[u8]) -> Verdict {
+        let field = |kind: u8| {
+            body.split(|byte| *byte == 0)
+                .find_map(|field| field.split_first().filter(|(first, _)| **first == kind))
+                .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+                .unwrap_or_default()
+        };
+        let state = field(b'C');
+        let secrets: Vec<Secret> = self.password.clone().into_iter().collect();
+        let said = format!("{} ({state})", quoted(&field(b'M'), &secrets));
+        let peer = self.peer;
+        match state.as_str() {
+            "57P03" => Err(Problem::fail(Reason::Starting, format!("{peer} is starting or stopping: {said}"))),
+            "53300" => Err(Problem::warn(Reason::DbSaturated, format!("{peer} has no free connection: {said}"))),
+            "3D000" => Err(Problem::fail(Reason::Missing, format!("{peer} does not have the database: {said}"))),
+            "28000" | "28P01" if self.password.is_some() => {
+                Err(Problem::fail(Reason::AuthFailed, format!("{peer} refused the login: {said}")))
+            }
+            _ if state.len() == 5 && self.password.is_none() => Ok(format!("takes connections, says {said}")),
+            _ => Err(Problem::fail(Reason::AuthFailed, format!("{peer} says {said}"))),
+        }
+    }
+}

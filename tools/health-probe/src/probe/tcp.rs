@@ -1,0 +1,80 @@
+//! `tcp`: a connection, or that there is none.
+
+use contract::document::{RawResult, TcpCheck};
+use regex::bytes::Regex;
+
+use super::talk::Talk;
+use super::{Dial, Preparing, quoted};
+use crate::net::{Endpoint, connect};
+use crate::observation::{Problem, Step, Trace, Verdict};
+use crate::reason::Reason;
+
+/// A TCP connection.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    endpoint: Endpoint,
+    send: Option<String>,
+    banner: Option<Regex>,
+    closed: bool,
+}
+
+impl Probe {
+    pub(super) fn prepare(check: &TcpCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
+        let endpoint = preparing.endpoint("address", &check.address);
+        let at = preparing.at.join("banner");
+        let banner = match &check.banner {
+            Some(text) => Some(preparing.regex(&at, text)?),
+            None => None,
+        };
+        if check.closed && (check.banner.is_some() || check.send.is_some()) {
+            preparing.wrong(
+                "closed",
+                "contradiction",
+                "a port that must be closed says nothing: take banner and send away",
+            );
+        }
+        let banner = banner.and_then(|regex| Regex::new(regex.as_str()).ok());
+        Some(Self { endpoint: endpoint?, send: check.send.clone(), banner, closed: check.closed })
+    }
+
+    pub(super) fn target(&self) -> String {
+        if self.closed { format!("{} (closed)", self.endpoint) } else { self.endpoint.to_string() }
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        Some(&self.endpoint)
+    }
+
+    pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
+        let connected = connect(&self.endpoint, dial, trace).await;
+        if self.closed {
+            return self.look_closed(connected.map(drop), trace);
+        }
+        let mut stream = connected?;
+        let peer = trace.address.clone().unwrap_or_default();
+        let mut talk = Talk::new(&mut stream, &peer);
+        if let Some(send) = &self.send {
+            talk.say(send.as_bytes()).await?;
+        }
+        let Some(banner) = &self.banner else { return Ok("connected".into()) };
+        trace.step = Step::Answer;
+        let heard = talk.until(|heard| banner.is_match(heard)).await?;
+        if banner.is_match(&heard) {
+            return Ok("connected, and it says what it must".into());
+        }
+        let said = quoted(&String::from_utf8_lossy(&heard), &[]);
+        Err(Problem::fail(Reason::BannerMismatch, format!("{peer} says {said}, which does not match {banner}")))
+    }
+
+    fn look_closed(&self, connected: Result<(), Problem>, trace: &Trace) -> Verdict {
+        match connected {
+            Ok(()) => {
+                let peer = trace.address.as_deref().unwrap_or_default();
+                Err(Problem::fail(Reason::ConnectOpen, format!("{peer} takes connections, but must be closed")))
+            }
+            // Without an address, or without the right to look, nothing is known about the port.
+            Err(problem) if problem.raw == RawResult::Error || trace.address.is_none() => Err(problem),
+            Err(problem) => Ok(format!("closed, as it must be ({})", problem.reason)),
+        }
+    }
+}
