@@ -31,6 +31,9 @@ pub struct DnsZoneResult {
     /// Changes that the server accepted but that do not show.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_effective: Vec<DnsChange>,
+    /// Changes of which it is not known whether they were made, because the zone could not be read again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<DnsChange>,
     /// Changes that were not made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<DnsChange>,

@@ -24,6 +24,20 @@ pub struct DnsZoneVerify {
     pub servers: Vec<DnsServerVerify>,
 }
 
+/// What an authoritative server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerState {
+    /// What is declared.
+    Match,
+    /// Something else.
+    Stale,
+    /// It is not authoritative for the zone.
+    Lame,
+    /// Nothing in time.
+    Timeout,
+}
+
 /// One server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsServerVerify {
@@ -31,8 +45,8 @@ pub struct DnsServerVerify {
     pub name: String,
     /// Address and port that was asked.
     pub address: String,
-    /// `match`, `stale`, `lame` or `timeout`.
-    pub state: String,
+    /// What it answers.
+    pub state: ServerState,
     /// The serial that it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u32>,
