@@ -21,7 +21,11 @@ pub fn list<S: AsRef<str>>(name: &str, values: &[S]) -> Written {
 
 fn text(value: &str) -> Written<&str> {
     one_line(APT, value)?;
-    if value.contains(['"', '\\']) { Err(Unrepresentable::new(APT, "a quotation mark or backslash")) } else { Ok(value) }
+    if value.contains(['"', '\\']) {
+        Err(Unrepresentable::new(APT, "a quotation mark or backslash"))
+    } else {
+        Ok(value)
+    }
 }
 
 #[cfg(test)]

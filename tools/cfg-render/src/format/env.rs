@@ -36,7 +36,8 @@ impl Dialect {
 /// One line: a variable and its value.
 pub fn line(dialect: Dialect, name: &str, value: &str) -> Written {
     let format = dialect.format();
-    let good = name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
+    let good =
+        name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
     if name.is_empty() || !good {
         return Err(Unrepresentable::new(format, "such a name of a variable"));
     }

@@ -44,7 +44,8 @@ pub(crate) fn one_line<'a>(format: &'static str, text: &'a str) -> Written<&'a s
 /// The head of every file: what made it, from where, and how to change it. `mark` begins a comment.
 pub fn header(mark: &str, fleet: &str, from: &[contract::Pointer]) -> String {
     let places: Vec<_> = from.iter().map(contract::Pointer::as_str).collect();
-    let mut text = format!("{mark} Made from the fleet \"{}\". Changes here are overwritten: change the fleet.\n", tame(fleet));
+    let mut text =
+        format!("{mark} Made from the fleet \"{}\". Changes here are overwritten: change the fleet.\n", tame(fleet));
     let mut line = format!("{mark} From:");
     for place in &places {
         let place = tame(place);

@@ -87,7 +87,8 @@ fn quote(text: &str) -> String {
     // `{` is only safe unquoted as part of a variable, which the reader keeps as it is.
     let bare = text.replace("${", "");
     let bare = if bare.len() == text.len() { bare } else { bare.replace('}', "") };
-    let plain = !text.is_empty() && !bare.chars().any(|c| c.is_whitespace() || c.is_control() || "\"';{}\\#".contains(c));
+    let plain =
+        !text.is_empty() && !bare.chars().any(|c| c.is_whitespace() || c.is_control() || "\"';{}\\#".contains(c));
     if plain {
         return text.to_owned();
     }

@@ -84,7 +84,8 @@ pub fn exec<S: AsRef<str>>(argv: &[S]) -> Written {
 
 /// An assignment for `Environment=`.
 pub fn environment(name: &str, value: &str) -> Written {
-    let good = name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
+    let good =
+        name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
     if name.is_empty() || !good {
         return Err(Unrepresentable::new(UNIT, "such a name of a variable"));
     }
@@ -141,7 +142,10 @@ mod tests {
 
     #[test]
     fn arguments_are_quoted_and_specifiers_escaped() {
-        assert_eq!(exec(&["/bin/x", "a b", "100%", "$HOME", "c\"d\\"]).unwrap(), "/bin/x \"a b\" \"100%%\" \"$$HOME\" \"c\\\"d\\\\\"");
+        assert_eq!(
+            exec(&["/bin/x", "a b", "100%", "$HOME", "c\"d\\"]).unwrap(),
+            "/bin/x \"a b\" \"100%%\" \"$$HOME\" \"c\\\"d\\\\\""
+        );
         assert!(exec(&["x"]).is_err());
         assert!(exec::<&str>(&[]).is_err());
         assert_eq!(environment("A", "b c$d%").unwrap(), "\"A=b c$d%%\"");

@@ -1,0 +1,15 @@
+//! Documents of the other tools, made from the same view of the fleet as the files of its hosts.
+
+mod backup;
+mod dns;
+mod health;
+mod inventory;
+mod postgres;
+mod secrets;
+
+pub use backup::backup;
+pub use dns::dns;
+pub use health::{Vantage, health};
+pub use inventory::inventory;
+pub use postgres::postgres;
+pub use secrets::{controller_secrets, host_secrets};

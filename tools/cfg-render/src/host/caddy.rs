@@ -1,0 +1,263 @@
+//! Caddy as the reverse proxy (2.6 and newer): one Caddyfile.
+
+use std::collections::BTreeSet;
+
+use contract::document::{Group, Handler, HostItem, Stage, User};
+use contract::{Finding, Pointer};
+
+use super::HostBuilder;
+use super::nginx::{add_certificate, headers};
+use crate::fleet::{Auth, ProxyServer, Scheme, TlsMode};
+use crate::format::caddyfile::{self, Line, word};
+use crate::model::{Entry, Model, Site, Upstream};
+
+const FILE: &str = "/etc/caddy/Caddyfile";
+const UNIT: &str = "caddy.service";
+
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+    let (model, host) = (builder.model, builder.host);
+    let sites = model.sites(host);
+    if sites.is_empty() && host.spec.proxy.is_none() {
+        return;
+    }
+    let proxy = host.proxy();
+    let mut from: BTreeSet<Pointer> = sites.iter().flat_map(Site::from).collect();
+    from.insert(host.at("proxy"));
+    let from: Vec<_> = from.into_iter().collect();
+    builder.packages(Stage::Services, &[proxy.package.as_deref().unwrap_or("caddy")], &host.at("proxy"));
+    builder.hold(Stage::Services, UNIT);
+    // The package makes the same user where it is not there; keys need it before.
+    builder.push(HostItem {
+        id: "group:caddy".into(),
+        stage: Stage::Base,
+        from: vec![host.at("proxy")],
+        group: Some(Group { name: "caddy".into(), gid: None, system: true }),
+        ..HostItem::default()
+    });
+    builder.push(HostItem {
+        id: "user:caddy".into(),
+        stage: Stage::Base,
+        from: vec![host.at("proxy")],
+        user: Some(User {
+            name: "caddy".into(),
+            system: true,
+            group: Some("caddy".into()),
+            home: Some("/var/lib/caddy".into()),
+            shell: Some("/usr/sbin/nologin".into()),
+            comment: Some("Caddy web server".into()),
+            ..User::default()
+        }),
+        ..HostItem::default()
+    });
+    builder.check_set("caddy", &[&["/usr/bin/caddy", "validate", "--adapter", "caddyfile", "--config", FILE]]);
+    let mut lines = vec![Line { words: Vec::new(), body: Some(global(builder, &proxy)) }];
+    for site in &sites {
+        if let Some(blocks) = render_site(builder, &proxy, site) {
+            lines.extend(blocks);
+            if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
+                add_certificate(builder, &certificate, UNIT);
+            }
+        }
+    }
+    if proxy.sinkhole {
+        lines.push(Line::new(&format!("http://:{}", proxy.http_port)).body(vec![Line::new("abort")]));
+    }
+    let text = builder.header("#", &from) + "\n" + &caddyfile::write(&lines);
+    builder
+        .file(Stage::Services, FILE, text, &from)
+        .set("caddy")
+        .notify(Handler::reload(UNIT))
+        .add(builder);
+    builder.unit(Stage::Services, UNIT, &from);
+}
+
+fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
+    let host = builder.host;
+    // Redirects are written below, because the sinkhole would stand before those that Caddy makes by itself.
+    let mut lines = vec![Line::new("auto_https disable_redirects")];
+    let acme = proxy.acme.clone().unwrap_or_default();
+    if let Some(email) = acme.email.as_ref().or(builder.model.fleet.email.as_ref()) {
+        if let Some(email) = builder.fit(word(email), &host.at("proxy").join("acme")) {
+            lines.push(Line::new("email").with(email));
+        }
+    }
+    if let Some(directory) = &acme.directory {
+        if let Some(directory) = builder.fit(word(directory), &host.at("proxy").join("acme").join("directory")) {
+            lines.push(Line::new("acme_ca").with(directory));
+        }
+    }
+    if proxy.http_port != 80 {
+        lines.push(Line::new(&format!("http_port {}", proxy.http_port)));
+    }
+    if proxy.https_port != 443 {
+        lines.push(Line::new(&format!("https_port {}", proxy.https_port)));
+    }
+    if let Some(on_demand) = &proxy.on_demand {
+        if let Some(ask) = builder.fit(word(&on_demand.ask), &host.at("proxy").join("on_demand")) {
+            lines.push(Line::new("on_demand_tls").body(vec![Line::new("ask").with(ask)]));
+        }
+    }
+    if !proxy.http3 {
+        lines.push(Line::new("servers").body(vec![Line::new("protocols h1 h2")]));
+    }
+    if let Some(extra) = host.spec.extra.as_ref().and_then(|extra| extra.caddy.as_ref()) {
+        let at = host.at("extra").join("caddy").join("global");
+        snippets(builder, &mut lines, &extra.global, &at);
+    }
+    lines
+}
+
+fn snippets(builder: &mut HostBuilder<'_, '_>, lines: &mut Vec<Line>, snippets: &[String], at: &Pointer) {
+    for (index, snippet) in snippets.iter().enumerate() {
+        if snippet.contains('\n') || !caddyfile::is_balanced(snippet) {
+            builder.findings.push(Finding::error("bad-snippet", at.join(index), "not a line of a Caddyfile with balanced braces and quotes"));
+            continue;
+        }
+        let keyword = snippet.split_whitespace().next().unwrap_or_default();
+        lines.retain(|line| line.words.first().and_then(|word| word.split_whitespace().next()) != Some(keyword) || keyword == "header");
+        lines.push(Line::new(snippet.trim()));
+    }
+}
+
+fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Site<'_>) -> Option<Vec<Line>> {
+    let at = site.entries.first()?.pointer.clone();
+    let mut names = Vec::new();
+    for name in &site.names {
+        names.push(builder.fit(word(name), &at)?);
+    }
+    let mut body = Vec::new();
+    match &site.tls {
+        TlsMode::None | TlsMode::Tunnel => {}
+        TlsMode::Internal | TlsMode::Files(_) => {
+            let certificate = builder.model.certificate(builder.host, site)?;
+            body.push(Line::new("tls").with(certificate.chain).with(certificate.key));
+        }
+        TlsMode::Acme => {}
+        TlsMode::OnDemand => body.push(Line::new("tls").body(vec![Line::new("on_demand")])),
+        TlsMode::AcmeDns => {
+            builder.missing(at, "a certificate by DNS-01 with Caddy");
+            return None;
+        }
+    }
+    let plain = matches!(site.tls, TlsMode::None | TlsMode::Tunnel);
+    for entry in &site.entries {
+        let lines = render_entry(builder, proxy, entry, !plain)?;
+        if entry.path == "/" {
+            body.push(Line::new("handle").body(lines));
+        } else {
+            let path = builder.fit(word(&format!("{}*", entry.path)), &entry.pointer.join("path"))?;
+            body.push(Line::new("handle").with(path).body(lines));
+        }
+    }
+    for service in site.entries.iter().map(|entry| entry.service).collect::<BTreeSet<_>>() {
+        let extra = builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.caddy.as_ref());
+        if let Some(extra) = extra {
+            let at = Model::service_at(service).join("extra").join("caddy").join("site");
+            snippets(builder, &mut body, &extra.site, &at);
+        }
+    }
+    let address = |scheme: &str| names.iter().map(|name| format!("{scheme}://{name}")).collect::<Vec<_>>().join(", ");
+    let mut blocks = Vec::new();
+    if !plain {
+        let port = if proxy.https_port == 443 { String::new() } else { format!(":{}", proxy.https_port) };
+        blocks.push(Line::new(&address("http")).body(vec![Line::new(&format!("redir https://{{host}}{port}{{uri}} 308"))]));
+    }
+    blocks.push(Line::new(&address(if plain { "http" } else { "https" })).body(body));
+    Some(blocks)
+}
+
+fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &Entry<'_>, tls: bool) -> Option<Vec<Line>> {
+    let at = &entry.pointer;
+    if !Model::auth_is_rendered(&entry.route.auth) || matches!(entry.route.auth, Auth::Basic(_)) {
+        builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
+        return None;
+    }
+    let mut lines = Vec::new();
+    if !entry.is_public() {
+        let ranges: Vec<_> = builder.model.ranges(&entry.route.from).iter().map(ToString::to_string).collect();
+        lines.push(Line::new(&format!("@outside not remote_ip 127.0.0.1/8 {}", ranges.join(" "))));
+        lines.push(Line::new("respond @outside 403"));
+    }
+    if entry.limits(proxy.limits.as_ref()).is_some() {
+        if proxy.modules.iter().any(|module| module == "http.handlers.rate_limit") {
+            builder.missing(at.join("limits"), "the rate limit of Caddy's module");
+        } else {
+            builder.findings.push(
+                Finding::error("unsupported-feature", at.join("limits"), "a stock Caddy cannot limit rates")
+                    .fix("use nginx, or name the build's module in proxy.modules: [\"http.handlers.rate_limit\"]"),
+            );
+        }
+    }
+    if let Some(size) = entry.route.max_body.as_ref().or(proxy.max_body.as_ref()) {
+        let size = builder.fit(word(&format!("{size}B").replace("BB", "B")), &at.join("max_body"))?;
+        lines.push(Line::new("request_body").body(vec![Line::new("max_size").with(size)]));
+    }
+    let headers = headers(&proxy.security_headers, &entry.route.headers, tls);
+    if !headers.is_empty() {
+        let mut body = Vec::new();
+        for (name, value) in headers {
+            let name = builder.fit(word(&name), &at.join("headers"))?;
+            let value = builder.fit(word(&value), &at.join("headers").join(&name))?;
+            body.push(Line::new(&name).with(value));
+        }
+        lines.push(Line::new("header").body(body));
+    }
+    match &entry.upstream {
+        Upstream::Files(site) => {
+            let root = builder.fit(word(&site.root), at)?;
+            if entry.path != "/" {
+                let path = builder.fit(word(entry.path.trim_end_matches('/')), at)?;
+                lines.push(Line::new("uri strip_prefix").with(path));
+            }
+            lines.push(Line::new("root *").with(root));
+            if let Some(fallback) = &site.fallback {
+                let fallback = builder.fit(word(fallback), at)?;
+                lines.push(Line::new("try_files {path} {path}/").with(fallback));
+            }
+            let mut server = Vec::new();
+            if !site.index.is_empty() {
+                let mut index = Line::new("index");
+                for name in &site.index {
+                    index = index.with(builder.fit(word(name), at)?);
+                }
+                server.push(index);
+            }
+            if site.listing {
+                server.push(Line::new("browse"));
+            }
+            lines.push(if server.is_empty() { Line::new("file_server") } else { Line::new("file_server").body(server) });
+        }
+        Upstream::Address(address, scheme) => {
+            let scheme = match scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+                Scheme::H2c => "h2c",
+                other => {
+                    builder.missing(at.join("scheme"), &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()));
+                    return None;
+                }
+            };
+            let mut upstream = Vec::new();
+            if entry.route.streaming {
+                upstream.push(Line::new("flush_interval -1"));
+            }
+            if let Some(timeout) = entry.route.timeout {
+                upstream.push(Line::new("transport http").body(vec![Line::new(&format!("read_timeout {}s", timeout.as_secs()))]));
+            }
+            let line = Line::new("reverse_proxy").with(format!("{scheme}://{address}"));
+            lines.push(if upstream.is_empty() { line } else { line.body(upstream) });
+        }
+        Upstream::Redirect(target) => {
+            let target = builder.fit(word(target.trim_end_matches('/')), &at.join("redirect"))?;
+            lines.push(Line::new("redir").with(format!("{target}{{uri}}")).with("308"));
+        }
+        Upstream::Unreachable => {
+            builder.findings.push(
+                Finding::error("unreachable-upstream", at.clone(), format!("host \"{}\" has no way to service \"{}\"", builder.host.name, entry.service))
+                    .fix("bind the port to a network that both hosts share"),
+            );
+            return None;
+        }
+    }
+    Some(lines)
+}

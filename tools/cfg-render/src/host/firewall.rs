@@ -1,0 +1,315 @@
+//! The firewall: one nftables table that drops what the fleet does not declare.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use contract::document::{Handler, Stage};
+use contract::{Pointer, places};
+
+use super::HostBuilder;
+use crate::fleet::{ANY, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
+use crate::format::nftables::{self, Chain, Rule, Set, identifier, one_or_set};
+use crate::model::{HostView, Model, tls_of};
+
+const FILE: &str = "/etc/nftables.conf";
+
+/// A hole in a host's firewall.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Hole {
+    /// From where.
+    pub(crate) from: Source,
+    /// Transport protocol (never both).
+    pub(crate) proto: &'static str,
+    /// Which ports.
+    pub(crate) ports: PortRange,
+    /// What for.
+    pub(crate) why: String,
+    /// Where that stands.
+    pub(crate) pointer: Pointer,
+}
+
+/// From where a hole is open.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// From everywhere.
+    Public,
+    /// From a network.
+    Network(String),
+    /// From one host of the fleet.
+    Address(IpAddr),
+}
+
+/// Everything that a host's firewall lets in, but for sshd.
+pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
+    let mut found = BTreeSet::new();
+    let mut open = |networks: &[String], proto: Proto, ports: PortRange, why: &str, pointer: &Pointer| {
+        let protos: &[&'static str] = match proto {
+            Proto::Tcp => &["tcp"],
+            Proto::Udp => &["udp"],
+            Proto::Both => &["tcp", "udp"],
+        };
+        let public = networks.iter().any(|network| network == PUBLIC || network == ANY);
+        let sources: Vec<_> = if public {
+            vec![Source::Public]
+        } else {
+            networks.iter().filter(|network| *network != LOCAL).map(|network| Source::Network(network.clone())).collect()
+        };
+        for from in sources {
+            for proto in protos {
+                found.insert(Hole { from: from.clone(), proto, ports, why: why.into(), pointer: pointer.clone() });
+            }
+        }
+    };
+    let proxy = host.proxy();
+    let mut from_hosts: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
+    for (name, service) in model.services() {
+        let at = Model::service_at(name);
+        for (index, route) in service.proxy.iter().enumerate() {
+            let at = at.join("proxy").join(index);
+            let edges = model.edges_of(service, route);
+            let on_edge = edges.first().is_some_and(|edge| edge.name == host.name);
+            if on_edge {
+                let names = model.names_of(name, route, host);
+                open(&route.from, Proto::Tcp, PortRange::one(proxy.http_port), name, &at);
+                if tls_of(route, &names) != TlsMode::None {
+                    open(&route.from, Proto::Tcp, PortRange::one(proxy.https_port), name, &at);
+                    if route.http3.unwrap_or(proxy.http3) {
+                        open(&route.from, Proto::Udp, PortRange::one(proxy.https_port), name, &at);
+                    }
+                }
+            } else if let (Some(edge), true) = (edges.first(), service.host.iter().any(|own| *own == host.name)) {
+                // An edge on another host needs a way in.
+                let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
+                let address = network.and_then(|network| edge.address(&network));
+                let port = match route.backend.through {
+                    Through::Proxy if route.backend.tls == crate::fleet::BackendTls::Internal => Some(proxy.https_port),
+                    Through::Proxy => Some(proxy.http_port),
+                    Through::Port => service.port(route.port.as_deref()).map(|(_, port)| port.port),
+                };
+                if let (Some(address), Some(port)) = (address, port) {
+                    from_hosts.push((address, port, format!("{name} from {}", edge.name), at));
+                }
+            }
+        }
+        for (index, expose) in service.expose.iter().enumerate() {
+            let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
+            let at = at.join("expose").join(index);
+            let via = expose.via.as_deref();
+            let own = service.host.iter().any(|own| *own == host.name);
+            if via == Some(&host.name) || (via.is_none() && own) {
+                let outer = if via.is_some() || own { expose.on_port.unwrap_or(port.port) } else { port.port };
+                open(&expose.from, port.proto, PortRange::one(outer), name, &at);
+            } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own) {
+                if let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network)) {
+                    from_hosts.push((address, port.port, format!("{name} from {}", via.name), at));
+                }
+            }
+        }
+    }
+    for (index, allow) in host.spec.allow.iter().enumerate() {
+        let why = allow.reason.as_deref().unwrap_or("allowed");
+        open(&allow.from, allow.proto, allow.port, why, &host.at("allow").join(index));
+    }
+    for (name, network) in &model.fleet.networks {
+        if let (Some(tailscale), true) = (&network.tailscale, host.address(name).is_some()) {
+            let at = Pointer::root().join("networks").join(name).join("tailscale");
+            open(&[PUBLIC.into()], Proto::Udp, PortRange::one(tailscale.port.unwrap_or(41641)), "overlay", &at);
+        }
+    }
+    if let Some((prometheus, _)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
+        for scrape in model.scrapes() {
+            let Some((on, port)) = &scrape.on else { continue };
+            let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
+            if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network))) {
+                from_hosts.push((address, *port, format!("metrics of {}", scrape.job), scrape.pointer.clone()));
+            }
+        }
+    }
+    for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
+        for database in model.databases_in(cluster.name) {
+            for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
+                for address in cluster.spec.bind.iter().filter_map(|network| client.address(network)) {
+                    let why = format!("{} of {}", cluster.name, database.service_name);
+                    from_hosts.push((address, cluster.spec.port, why, database.pointer.clone()));
+                }
+            }
+        }
+    }
+    for (address, port, why, pointer) in from_hosts {
+        found.insert(Hole { from: Source::Address(address), proto: "tcp", ports: PortRange::one(port), why, pointer });
+    }
+    found.into_iter().collect()
+}
+
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+    let host = builder.host;
+    let firewall = host.spec.firewall.clone().unwrap_or_default();
+    if !firewall.enable {
+        return;
+    }
+    let ssh = host.ssh();
+    let mut from = vec![host.at("firewall"), host.at("ssh")];
+    let holes = holes(builder.model, host);
+    from.extend(holes.iter().map(|hole| hole.pointer.clone()));
+    let mut networks = Networks::default();
+    let mut rules = vec![
+        Rule::new("iifname \"lo\" accept"),
+        Rule::new("ct state vmap { invalid : drop, established : accept, related : accept }"),
+        // Without neighbour discovery there is no IPv6.
+        Rule::new(
+            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big, destination-unreachable, time-exceeded, parameter-problem, mld-listener-query } accept",
+        ),
+        Rule::new("icmp type { destination-unreachable, time-exceeded, parameter-problem } accept"),
+    ];
+    if firewall.ping {
+        rules.push(Rule::new("icmp type echo-request limit rate 20/second accept"));
+        rules.push(Rule::new("icmpv6 type echo-request limit rate 20/second accept"));
+    }
+    for (name, network) in &builder.model.fleet.networks {
+        let Some(interface) = network.interface().filter(|_| host.address(name).is_some()) else { continue };
+        if network.tailscale.is_some() {
+            for range in network.ranges() {
+                let family = if range.0.addr().is_ipv4() { "ip" } else { "ip6" };
+                rules.push(Rule::new(format!("iifname != \"{interface}\" {family} saddr {range} drop")).comment(format!("{name}: forged address")));
+            }
+        }
+    }
+    for source in ssh_sources(&ssh.from) {
+        for prefix in networks.prefixes(builder, &source) {
+            rules.push(Rule::new(format!("{prefix}tcp dport @{} accept", places::NFT_SSH_PORTS)).comment("ssh"));
+        }
+    }
+    rules.extend(rules_of(builder, &mut networks, &holes));
+    if let Some(extra) = &host.spec.extra {
+        for (index, line) in extra.nftables.iter().enumerate() {
+            let at = host.at("extra").join("nftables").join(index);
+            if line.chars().any(|c| c.is_control() || c == '{' || c == '}') && (line.matches('{').count() != line.matches('}').count() || line.chars().any(char::is_control)) {
+                builder.findings.push(contract::Finding::error("unrepresentable", at, "a rule is one line with balanced braces"));
+                continue;
+            }
+            rules.push(Rule::new(line.trim()));
+            from.push(at);
+        }
+    }
+    if firewall.log {
+        rules.push(Rule::new("limit rate 10/minute log prefix \"dropped: \""));
+    }
+    rules.push(Rule::new("counter drop"));
+    let mut sets = vec![Set {
+        name: places::NFT_SSH_PORTS.into(),
+        kind: "inet_service",
+        interval: false,
+        elements: vec![ssh.port.to_string()],
+    }];
+    sets.extend(networks.sets.into_values());
+    let chain = Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
+    let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from)) + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
+    builder.packages(Stage::Base, &["nftables"], &from[0]);
+    builder
+        .file(Stage::Base, FILE, text, &from)
+        .mode(0o755)
+        .validate(&["/usr/sbin/nft", "-c", "-f", "%s"])
+        .notify(Handler::reload("nftables.service"))
+        .add(builder);
+    builder.unit(Stage::Base, "nftables.service", &[host.at("firewall")]);
+}
+
+fn ssh_sources(from: &[String]) -> Vec<Source> {
+    if from.iter().any(|network| network == PUBLIC || network == ANY) {
+        vec![Source::Public]
+    } else {
+        from.iter().map(|network| Source::Network(network.clone())).collect()
+    }
+}
+
+/// One rule for all ports of the same origin and protocol, and a comment that names what they are for.
+fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+    let mut grouped: BTreeMap<(&Source, &str), (BTreeSet<PortRange>, BTreeSet<&str>)> = BTreeMap::new();
+    for hole in holes {
+        if let Err(error) = nftables::comment(&hole.why) {
+            builder.findings.push(
+                contract::Finding::error("unrepresentable", hole.pointer.clone(), error.to_string()).fix("shorten or rephrase the reason"),
+            );
+            continue;
+        }
+        let entry = grouped.entry((&hole.from, hole.proto)).or_default();
+        entry.0.insert(hole.ports);
+        entry.1.insert(&hole.why);
+    }
+    let mut rules = Vec::new();
+    for ((source, proto), (ports, why)) in grouped {
+        let ports: Vec<_> = ports.into_iter().collect();
+        let comment = comment_of(&why.into_iter().collect::<Vec<_>>());
+        for prefix in networks.prefixes(builder, source) {
+            rules.push(Rule::new(format!("{prefix}{proto} dport {} accept", one_or_set(&ports))).comment(&comment));
+        }
+    }
+    rules
+}
+
+/// As many names as a comment holds.
+fn comment_of(names: &[&str]) -> String {
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        let more = format!(" and {} more", names.len() - index);
+        let separator = if index == 0 { "" } else { ", " };
+        if text.len() + separator.len() + name.len() + more.len() > 127 {
+            text.push_str(&more);
+            break;
+        }
+        text.push_str(separator);
+        text.push_str(name);
+    }
+    text
+}
+
+/// Sets of the addresses of networks, made where a rule needs them.
+#[derive(Default)]
+struct Networks {
+    sets: BTreeMap<String, Set>,
+}
+
+impl Networks {
+    /// What a rule begins with to hold for a source only: one text an address family.
+    fn prefixes(&mut self, builder: &HostBuilder<'_, '_>, source: &Source) -> Vec<String> {
+        let name = match source {
+            Source::Public => return vec![String::new()],
+            Source::Address(address) => {
+                let family = if address.is_ipv4() { "ip" } else { "ip6" };
+                return vec![format!("{family} saddr {address} ")];
+            }
+            Source::Network(name) => name,
+        };
+        let Some(network) = builder.model.fleet.networks.get(name) else { return Vec::new() };
+        // Where an overlay makes its own interface, a packet from there cannot be forged on another.
+        if let (Some(interface), true) = (network.interface(), network.tailscale.is_some()) {
+            return vec![format!("iifname \"{interface}\" ")];
+        }
+        let mut prefixes = Vec::new();
+        for (family, kind, v4) in [("ip", "ipv4_addr", true), ("ip6", "ipv6_addr", false)] {
+            let ranges: Vec<_> = network.ranges().iter().filter(|range| range.0.addr().is_ipv4() == v4).map(ToString::to_string).collect();
+            if ranges.is_empty() {
+                continue;
+            }
+            let set = identifier("net", name) + if v4 { "_4" } else { "_6" };
+            let interface = network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
+            prefixes.push(format!("{interface}{family} saddr @{set} "));
+            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, elements: ranges });
+        }
+        prefixes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_names_what_fits() {
+        assert_eq!(comment_of(&["a", "b"]), "a, b");
+        let long = "x".repeat(60);
+        let text = comment_of(&[&long, &long, &long]);
+        assert!(text.len() <= 127, "{text}");
+        assert!(text.ends_with("and 2 more") || text.ends_with("and 1 more"), "{text}");
+    }
+}

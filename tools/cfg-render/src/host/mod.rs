@@ -1,0 +1,73 @@
+//! Everything on a Debian or Ubuntu host, as `host.desired`. One file a part of the host; each part adds its items.
+//!
+//! Invariants: every item names the places in the fleet that made it; no item holds the value or the placeholder of a
+//! secret; what the fleet says and no part renders is named in a finding.
+
+mod access;
+mod backup;
+mod bans;
+mod builder;
+mod caddy;
+mod exporters;
+mod firewall;
+mod machine;
+mod missing;
+mod nginx;
+mod postgres;
+mod prometheus;
+mod secrets;
+mod services;
+mod updates;
+mod users;
+
+use contract::Finding;
+use contract::document::HostDesired;
+
+use crate::fleet::ProxyKind;
+use crate::model::{HostView, Model};
+
+pub(crate) use builder::HostBuilder;
+pub(crate) use firewall::holes;
+pub(crate) use secrets::manifest;
+
+/// Who owns what is made from a fleet.
+pub const OWNER: &str = "fleet";
+
+/// A host's document, and what could not be put into it.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The document.
+    pub desired: HostDesired,
+    /// What a person should know about it: errors for texts that a format cannot hold, warnings for what is left out.
+    pub findings: Vec<Finding>,
+    /// Templates that the secrets unit fills.
+    pub(crate) templates: Vec<contract::document::ManifestTemplate>,
+}
+
+/// Makes the document of a host.
+pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
+    let mut builder = HostBuilder::new(model, host);
+    missing::report(&mut builder);
+    if host.is_debian_like() {
+        machine::add(&mut builder);
+        users::add(&mut builder);
+        access::add(&mut builder);
+        firewall::add(&mut builder);
+        bans::add(&mut builder);
+        updates::add(&mut builder);
+        postgres::add(&mut builder);
+        services::add(&mut builder);
+        match host.proxy().kind {
+            ProxyKind::Nginx => nginx::add(&mut builder),
+            ProxyKind::Caddy => caddy::add(&mut builder),
+            ProxyKind::Traefik => {}
+        }
+        exporters::add(&mut builder);
+        prometheus::add(&mut builder);
+        backup::add(&mut builder);
+        machine::add_files_of_the_user(&mut builder);
+        // Last, because every other part may ask for secrets.
+        secrets::add(&mut builder);
+    }
+    builder.finish()
+}

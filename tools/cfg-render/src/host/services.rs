@@ -1,0 +1,317 @@
+//! Services under systemd: those with a unit of ours, and packages that bring their own.
+
+use std::collections::BTreeMap;
+
+use contract::document::{Handler, Stage};
+use contract::{Finding, Pointer, SecretName, places};
+
+use super::HostBuilder;
+use crate::fleet::{PackageRun, Run, Service, StartKind, SystemdRun, Value};
+use crate::format::env::{self, Dialect};
+use crate::format::systemd::{self, UnitFile};
+use crate::model::Model;
+
+/// Packages whose program takes its arguments from `ARGS` in `/etc/default/PACKAGE` (seen in their Debian packages).
+const ARGS_IN_DEFAULT: [&str; 6] = [
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+    "prometheus-blackbox-exporter",
+    "prometheus-pushgateway",
+];
+
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+    let (model, host) = (builder.model, builder.host);
+    for (name, service) in model.services_on(&host.name) {
+        let at = Model::service_at(name);
+        for (path, spec) in &service.directories {
+            let user = model.user_of(name, service).unwrap_or_else(|| "root".into());
+            let owner = spec.owner.clone().unwrap_or(user);
+            let group = spec.group.clone().or_else(|| service.group.clone()).unwrap_or_else(|| owner.clone());
+            let from = [at.join("directories").join(path)];
+            builder.directory(Stage::Services, path, spec.mode.bits(), &owner, &group, &from);
+            if let Some(directory) = builder.item_mut(&format!("directory:{path}")).and_then(|item| item.directory.as_mut()) {
+                directory.data = spec.data;
+            }
+        }
+        match &service.run {
+            Run::Systemd(run) if !run.user_unit => add_systemd(builder, name, service, run),
+            Run::Package(run) => add_package(builder, name, service, run),
+            Run::Static(site) if !service.directories.contains_key(&site.root) => {
+                let from = [at.join("run").join("static")];
+                builder.directory(Stage::Services, &site.root, 0o755, "root", "root", &from);
+                if let Some(directory) =
+                    builder.item_mut(&format!("directory:{}", site.root)).and_then(|item| item.directory.as_mut())
+                {
+                    directory.data = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, run: &SystemdRun) {
+    let at = Model::service_at(name);
+    let run_at = at.join("run").join("systemd");
+    if !run.packages.is_empty() {
+        builder.packages(Stage::Services, &run.packages, &run_at.join("packages"));
+    }
+    let description = service.description.clone().unwrap_or_else(|| name.to_owned());
+    let Some(description) = builder.fit(systemd::text(&description), &at.join("description")) else { return };
+    let Some(exec) = builder.fit(systemd::exec(&run.exec), &run_at.join("exec")) else { return };
+    let mut unit = UnitFile::new()
+        .set("Unit", "Description", &description)
+        .set("Unit", "Wants", "network-online.target")
+        .set("Unit", "After", "network-online.target");
+    dependencies(builder, &mut unit, service);
+    let kind = match run.start {
+        StartKind::Exec => "exec",
+        StartKind::Notify => "notify",
+        StartKind::Oneshot => "oneshot",
+    };
+    let timed = run.calendar.is_some();
+    unit.push("Service", "Type", if timed && run.start == StartKind::Exec { "oneshot" } else { kind });
+    for (index, pre) in run.pre.iter().enumerate() {
+        if let Some(pre) = builder.fit(systemd::exec(pre), &run_at.join("pre").join(index)) {
+            unit.push("Service", "ExecStartPre", pre);
+        }
+    }
+    unit.push("Service", "ExecStart", exec);
+    if !run.reload.is_empty() {
+        if let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload")) {
+            unit.push("Service", "ExecReload", reload);
+        }
+    }
+    let user = builder.model.user_of(name, service).unwrap_or_else(|| name.to_owned());
+    unit.push("Service", "User", &user);
+    if let Some(group) = &service.group {
+        unit.push("Service", "Group", group);
+    }
+    if let Some(directory) = &run.working_directory {
+        if let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory")) {
+            unit.push("Service", "WorkingDirectory", directory);
+        }
+    }
+    if !timed && run.start != StartKind::Oneshot {
+        unit.push("Service", "Restart", "on-failure");
+        unit.push("Service", "RestartSec", "2s");
+    }
+    unit.push("Service", "StateDirectory", name);
+    unit.push("Service", "StateDirectoryMode", "0750");
+    if run.sandbox {
+        sandbox(builder, &mut unit, run, &run_at);
+    }
+    let unit_name = format!("{name}.service");
+    environment(builder, Stage::Services, &mut unit, name, &unit_name, &service.env, &service.env_secrets, &at);
+    let from = vec![at.clone()];
+    if !service.secrets.is_empty() {
+        builder.wait_for_secrets(Stage::Services, &unit_name, &from);
+    }
+    if !timed {
+        unit.push("Install", "WantedBy", "multi-user.target");
+    }
+    if let Some(extra) = &service.extra {
+        extra_settings(builder, &mut unit, &extra.systemd, &at.join("extra").join("systemd"));
+    }
+    let text = builder.header("#", &from) + &unit.write();
+    let mut file = builder.file(Stage::Services, &format!("/etc/systemd/system/{unit_name}"), text, &from);
+    if !timed {
+        file = file.notify(Handler::restart(&unit_name));
+    }
+    file.add(builder);
+    if let Some(calendar) = &run.calendar {
+        if let Some(calendar) = builder.fit(systemd::text(calendar), &run_at.join("calendar")) {
+            super::machine::write_timer(builder, name, &description, &calendar, true, None, &from);
+        }
+    } else {
+        builder.unit(Stage::Services, &unit_name, &from);
+    }
+}
+
+/// Units on the same host that must be started before.
+fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Service) {
+    let (model, host) = (builder.model, builder.host);
+    let of = |name: &String| -> Option<String> {
+        if let Some(cluster) = model.cluster(name).filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
+            return Some(cluster.unit(host));
+        }
+        let needed = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name))?;
+        model.unit_of(name, needed)
+    };
+    let databases = service.databases.iter().filter_map(|database| model.cluster_of(database)).map(|cluster| cluster.name.to_owned());
+    let needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
+    let wants: Vec<String> = service.wants.iter().filter_map(of).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    for name in needs.iter().chain(&wants) {
+        if seen.insert(name.clone()) {
+            unit.push("Unit", "Wants", name);
+            unit.push("Unit", "After", name);
+        }
+    }
+}
+
+fn sandbox(builder: &mut HostBuilder<'_, '_>, unit: &mut UnitFile, run: &SystemdRun, at: &Pointer) {
+    for (key, value) in [
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("ProtectKernelLogs", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("ProtectClock", "yes"),
+        ("ProtectHostname", "yes"),
+        ("RestrictNamespaces", "yes"),
+        ("RestrictRealtime", "yes"),
+        ("RestrictSUIDSGID", "yes"),
+        ("LockPersonality", "yes"),
+        ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+        ("SystemCallArchitectures", "native"),
+    ] {
+        unit.push("Service", key, value);
+    }
+    // A program that must bind a low port is given that right by `extra.systemd`.
+    unit.push("Service", "CapabilityBoundingSet", "");
+    for (index, path) in run.writable.iter().enumerate() {
+        if let Some(path) = builder.fit(systemd::path_word(path), &at.join("writable").join(index)) {
+            unit.push("Service", "ReadWritePaths", path);
+        }
+    }
+}
+
+/// Environment of a unit: clear values in the unit, those with secrets in files that the secrets unit fills.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn environment(
+    builder: &mut HostBuilder<'_, '_>,
+    stage: Stage,
+    unit: &mut UnitFile,
+    name: &str,
+    unit_name: &str,
+    env_values: &BTreeMap<String, Value>,
+    env_secrets: &[SecretName],
+    at: &Pointer,
+) {
+    let (model, host) = (builder.model, builder.host);
+    let mut secret_lines = String::new();
+    let mut url_lines = String::new();
+    for (variable, value) in env_values {
+        let at = at.join("env").join(variable);
+        let resolved = model.resolve_value(host, name, value);
+        if let Some(problem) = resolved.problem {
+            let level = if problem.contains("not rendered yet") { "not-rendered-yet" } else { "unknown-ref" };
+            let finding = if level == "not-rendered-yet" {
+                Finding::warning(level, at, format!("{variable}: {problem}"))
+            } else {
+                Finding::error(level, at, format!("{variable}: {problem}"))
+            };
+            builder.findings.push(finding);
+            continue;
+        }
+        if resolved.secrets().is_empty() {
+            if let Some(assignment) = builder.fit(systemd::environment(variable, &resolved.text), &at) {
+                unit.push("Service", "Environment", assignment);
+            }
+        } else if let Some(line) = builder.fit(env::line(Dialect::Systemd, variable, &resolved.text), &at) {
+            if resolved.url { url_lines.push_str(&line) } else { secret_lines.push_str(&line) }
+        }
+    }
+    let from = [at.clone()];
+    // In a URL the value is percent-encoded, elsewhere quoted: two files, because a template has one way for all of it.
+    for (file, text, escape) in [
+        (format!("{name}.env"), secret_lines, Dialect::Systemd.escape()),
+        (format!("{name}.url.env"), url_lines, contract::document::TemplateEscape::Url),
+    ] {
+        if text.is_empty() {
+            continue;
+        }
+        unit.push("Service", "EnvironmentFile", format!("{}/{file}", places::RENDERED));
+        builder.template(file, text, escape).units = vec![unit_name.to_owned()];
+        builder.wait_for_secrets(stage, unit_name, &from);
+    }
+    for secret in env_secrets {
+        unit.push("Service", "EnvironmentFile", format!("{}/{secret}", places::SECRETS));
+        builder.wait_for_secrets(stage, unit_name, &from);
+    }
+}
+
+fn extra_settings(
+    builder: &mut HostBuilder<'_, '_>,
+    unit: &mut UnitFile,
+    extra: &BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    at: &Pointer,
+) {
+    for (section, settings) in extra {
+        for (key, values) in settings {
+            let at = at.join(section).join(key);
+            let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            if !plain(section) || !plain(key) || values.iter().any(|value| value.chars().any(char::is_control) || value.ends_with('\\')) {
+                builder.findings.push(Finding::error("unrepresentable", at, "a unit file cannot hold such a section, key or value"));
+                continue;
+            }
+            unit.replace(section, key, values);
+        }
+    }
+}
+
+fn add_package(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, run: &PackageRun) {
+    let at = Model::service_at(name);
+    let run_at = at.join("run").join("package");
+    let packages = if run.packages.is_empty() { vec![name.to_owned()] } else { run.packages.clone() };
+    builder.packages(Stage::Services, &packages, &run_at);
+    let from = vec![at.clone()];
+    let unit_name = builder.model.unit_of(name, service).unwrap_or_else(|| format!("{name}.service"));
+    let mut unit = UnitFile::new();
+    dependencies(builder, &mut unit, service);
+    environment(builder, Stage::Services, &mut unit, name, &unit_name, &service.env, &service.env_secrets, &at);
+    if !service.secrets.is_empty() {
+        builder.wait_for_secrets(Stage::Services, &unit_name, &from);
+    }
+    if let Some(extra) = &service.extra {
+        extra_settings(builder, &mut unit, &extra.systemd, &at.join("extra").join("systemd"));
+    }
+    if unit != UnitFile::new() {
+        let text = builder.header("#", &from) + &unit.write();
+        builder
+            .file(Stage::Services, &format!("/etc/systemd/system/{unit_name}.d/20-plumbline.conf"), text, &from)
+            .notify(Handler::restart(&unit_name))
+            .add(builder);
+    }
+    let prometheus = builder.model.prometheus().is_some_and(|(host, service)| host.name == builder.host.name && service == name);
+    if !prometheus {
+        if !run.arguments.is_empty() {
+            arguments(builder, &packages[0], &unit_name, &run.arguments, &run_at.join("arguments"));
+        }
+        builder.unit(Stage::Services, &unit_name, &from);
+    }
+}
+
+fn arguments(builder: &mut HostBuilder<'_, '_>, package: &str, unit: &str, arguments: &[String], at: &Pointer) {
+    if !ARGS_IN_DEFAULT.contains(&package) {
+        builder.missing(at.clone(), &format!("the way in which package \"{package}\" takes arguments"));
+        return;
+    }
+    builder.hold(Stage::Services, unit);
+    if let Some(text) = builder.fit(default_args(arguments), at) {
+        let from = [at.clone()];
+        let text = builder.header("#", &from) + &text;
+        builder
+            .file(Stage::Services, &format!("/etc/default/{package}"), text, &from)
+            .notify(Handler::restart(unit))
+            .add(builder);
+    }
+}
+
+/// `ARGS` of a Debian package's defaults: systemd splits the value at white space again, so that an argument with white
+/// space or quotes cannot be written.
+pub(super) fn default_args<S: AsRef<str>>(arguments: &[S]) -> crate::format::Written {
+    let bad = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'\\`$".contains(c));
+    if arguments.iter().any(|argument| bad(argument.as_ref())) {
+        return Err(crate::format::Unrepresentable::new("ARGS of a Debian package", "an argument with white space or quotes"));
+    }
+    let words: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    env::line(Dialect::Systemd, "ARGS", &words.join(" "))
+}

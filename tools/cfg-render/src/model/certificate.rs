@@ -1,0 +1,152 @@
+//! Certificates that a host's proxy needs, and where they lie.
+
+use contract::{Pointer, SecretName};
+
+use super::{HostView, Model, Site};
+use crate::fleet::TlsMode;
+
+/// A certificate of one site on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The host whose proxy shows it.
+    pub host: String,
+    /// The names in it.
+    pub names: Vec<String>,
+    /// Chain on the host, leaf first.
+    pub chain: String,
+    /// Private key on the host.
+    pub key: String,
+    /// Where they come from.
+    pub store: CertificateStore,
+    /// Places in the fleet that made it.
+    pub from: Vec<Pointer>,
+}
+
+/// Where a certificate and its key come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateStore {
+    /// The secret that holds the key.
+    pub secret: SecretName,
+    /// The chain on the controller, relative to the fleet.
+    pub source: String,
+    /// A leaf of the internal CA.
+    pub internal: bool,
+    /// It only stands in until ACME has got the real one.
+    pub stand_in: bool,
+}
+
+impl<'f> Model<'f> {
+    /// The certificate of a site, where it is one of files.
+    pub fn certificate(&self, host: &HostView, site: &Site<'f>) -> Option<Certificate> {
+        let name = site.name();
+        let secret = leaf_secret(&host.name, name);
+        let source = format!("tls/{}/{}.pem", host.name, file_name(name));
+        let (directory, store) = match &site.tls {
+            TlsMode::Internal => (
+                format!("/var/lib/plumbline/tls/{}", file_name(name)),
+                CertificateStore { secret, source, internal: true, stand_in: false },
+            ),
+            TlsMode::Files(files) => (
+                format!("/var/lib/plumbline/tls/{}", file_name(name)),
+                CertificateStore {
+                    secret: files.key.secret.clone(),
+                    source: files.certificate.clone(),
+                    internal: false,
+                    stand_in: false,
+                },
+            ),
+            TlsMode::Acme | TlsMode::AcmeDns => (
+                format!("/var/lib/acme/{}", file_name(name)),
+                CertificateStore { secret, source, internal: true, stand_in: true },
+            ),
+            TlsMode::OnDemand | TlsMode::Tunnel | TlsMode::None => return None,
+        };
+        Some(Certificate {
+            host: host.name.clone(),
+            names: site.names.clone(),
+            chain: format!("{directory}/fullchain.pem"),
+            key: format!("{directory}/key.pem"),
+            store,
+            from: site.from(),
+        })
+    }
+
+    /// All certificates of the internal CA that the fleet needs, by host and name. Caddy gets those of ACME itself.
+    pub fn internal_certificates(&self) -> Vec<Certificate> {
+        let mut all = Vec::new();
+        for host in self.hosts() {
+            for site in self.sites(host) {
+                if let Some(certificate) =
+                    self.certificate(host, &site).filter(|certificate| certificate.store.internal)
+                {
+                    if certificate.store.stand_in && host.proxy().kind != crate::fleet::ProxyKind::Nginx {
+                        continue;
+                    }
+                    all.push(certificate);
+                }
+            }
+        }
+        all
+    }
+
+    /// Domains that the internal CA may certify.
+    pub fn ca_domains(&self) -> Vec<String> {
+        let given = &self.fleet.certificates.domains;
+        if !given.is_empty() {
+            return given.clone();
+        }
+        let names = self.internal_certificates().into_iter().flat_map(|certificate| certificate.names);
+        let domain = self.fleet.domain.clone();
+        let mut domains: Vec<String> = domain.iter().cloned().collect();
+        for name in names {
+            let name = name.strip_prefix("*.").unwrap_or(&name).to_owned();
+            let covered = domains.iter().any(|domain| name == *domain || name.ends_with(&format!(".{domain}")));
+            if !covered {
+                domains.push(name);
+            }
+        }
+        domains.sort();
+        domains.dedup();
+        domains
+    }
+}
+
+/// The name of a site as a file name: the asterisk of a wildcard is spelt out.
+pub(crate) fn file_name(name: &str) -> String {
+    name.replace('*', "_wildcard").replace(['/', ' '], "_")
+}
+
+/// The secret that holds the key of a leaf.
+fn leaf_secret(host: &str, name: &str) -> SecretName {
+    let text: String = format!("tls-{host}-{}", name.replace('*', "any"))
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    let text = if text.len() <= 63 {
+        text
+    } else {
+        // Too long for a name: the end is replaced by something that is still particular to it.
+        use sha2::{Digest, Sha256};
+        let hash: String = Sha256::digest(text.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{hash}", &text[..54])
+    };
+    text.parse().unwrap_or_else(|_| fallback())
+}
+
+fn fallback() -> SecretName {
+    // Unreachable: the text above begins with a letter and holds only letters, digits and dashes.
+    #[allow(clippy::unwrap_used)]
+    "tls".parse().unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_leaves_have_good_names() {
+        assert_eq!(leaf_secret("web1", "www.first.test").as_str(), "tls-web1-www-first-test");
+        assert_eq!(leaf_secret("web1", "*.first.test").as_str(), "tls-web1-any-first-test");
+        assert_eq!(leaf_secret("web1", &"a.".repeat(40)).as_str().len(), 63);
+    }
+}

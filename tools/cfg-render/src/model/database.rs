@@ -1,0 +1,90 @@
+//! Database clusters and who uses them.
+
+use contract::Pointer;
+
+use super::{HostView, Model};
+use crate::fleet::{Cluster, Service, ServiceDatabase};
+
+/// A cluster, where it is and what its places are called.
+#[derive(Debug, Clone)]
+pub struct ClusterView<'f> {
+    /// Its name.
+    pub name: &'f str,
+    /// What was written.
+    pub spec: &'f Cluster,
+}
+
+impl<'f> ClusterView<'f> {
+    /// Where it stands in the fleet.
+    pub fn pointer(&self) -> Pointer {
+        Pointer::root().join("databases").join(self.name)
+    }
+
+    /// Its major version on this host.
+    pub fn version(&self, host: &HostView) -> u16 {
+        self.spec.version.unwrap_or_else(|| host.postgres_version())
+    }
+
+    /// Its unit on this host.
+    pub fn unit(&self, host: &HostView) -> String {
+        format!("postgresql@{}-main.service", self.version(host))
+    }
+}
+
+/// A database of a service.
+#[derive(Debug, Clone)]
+pub struct DatabaseUse<'f> {
+    /// Whose it is.
+    pub service_name: &'f str,
+    /// The service.
+    pub service: &'f Service,
+    /// What was written.
+    pub spec: &'f ServiceDatabase,
+    /// Where that stands.
+    pub pointer: Pointer,
+}
+
+impl<'f> Model<'f> {
+    /// All clusters.
+    pub fn clusters(&self) -> impl Iterator<Item = ClusterView<'f>> + '_ {
+        let fleet = self.fleet;
+        fleet
+            .databases
+            .iter()
+            .map(|(name, spec)| ClusterView { name, spec })
+            .filter(|cluster| cluster.spec.host.as_deref().is_none_or(|host| self.host(host).is_some()))
+    }
+
+    /// The cluster of this name.
+    pub fn cluster(&self, name: &str) -> Option<ClusterView<'f>> {
+        self.clusters().find(|cluster| cluster.name == name)
+    }
+
+    /// The cluster that a service's database is in: the one named, or the only one.
+    pub fn cluster_of(&self, database: &ServiceDatabase) -> Option<ClusterView<'f>> {
+        match &database.cluster {
+            Some(name) => self.cluster(name),
+            None => self.clusters().next(),
+        }
+    }
+
+    /// The databases of services in a cluster.
+    pub fn databases_in(&self, cluster: &str) -> Vec<DatabaseUse<'f>> {
+        let mut uses = Vec::new();
+        for (service_name, service) in self.services() {
+            for (index, spec) in service.databases.iter().enumerate() {
+                if self.cluster_of(spec).is_some_and(|found| found.name == cluster) {
+                    let pointer = Self::service_at(service_name).join("databases").join(index);
+                    uses.push(DatabaseUse { service_name, service, spec, pointer });
+                }
+            }
+        }
+        uses
+    }
+
+    /// The host on which a cluster is managed; none means the controller.
+    pub fn manager_of(&self, cluster: &ClusterView<'f>) -> Option<&HostView> {
+        let name = cluster.spec.run_on.as_deref().or(cluster.spec.host.as_deref())?;
+        self.host(name)
+    }
+}

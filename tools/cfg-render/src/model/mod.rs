@@ -1,0 +1,193 @@
+//! The fleet as it is meant: hosts with what they inherit, services where they run, names where they are served, and which
+//! host gets which secret. Everything else is made from this view, so that no two documents can disagree.
+//!
+//! Invariant: built once from a fleet that `check` found good; on one that it did not, nothing here panics.
+
+mod agent;
+mod backup;
+mod certificate;
+mod database;
+mod environment;
+mod host_view;
+mod scrape;
+mod secret_use;
+mod site;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use contract::Pointer;
+
+use self::secret_use::SecretTable;
+use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, Service};
+
+pub use agent::AgentView;
+pub(crate) use certificate::file_name;
+pub use certificate::{Certificate, CertificateStore};
+pub use database::{ClusterView, DatabaseUse};
+pub use environment::Resolved;
+pub use host_view::HostView;
+pub use scrape::Scrape;
+pub use secret_use::{SecretFile, SecretUse};
+pub use site::{Entry, Site, Upstream, tls_of};
+
+/// The secret with the key of the internal CA, which only administrators can read.
+pub const CA_KEY: &str = "ca-key";
+
+/// The fleet as it is meant.
+#[derive(Debug)]
+pub struct Model<'f> {
+    /// What was written.
+    pub fleet: &'f Fleet,
+    hosts: BTreeMap<&'f str, HostView>,
+    secrets: OnceCell<SecretTable>,
+}
+
+impl<'f> Model<'f> {
+    /// Looks at a fleet.
+    pub fn new(fleet: &'f Fleet) -> Self {
+        let hosts = fleet.hosts.keys().map(|name| (name.as_str(), HostView::resolve(fleet, name)));
+        let hosts = hosts.filter(|(_, host)| host.spec.enable != Some(false)).collect();
+        Self { fleet, hosts, secrets: OnceCell::new() }
+    }
+
+    fn secret_table(&self) -> &SecretTable {
+        self.secrets.get_or_init(|| self.find_secrets())
+    }
+
+    /// The hosts that take part, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostView> {
+        self.hosts.values()
+    }
+
+    /// The host of this name, if it takes part.
+    pub fn host(&self, name: &str) -> Option<&HostView> {
+        self.hosts.get(name)
+    }
+
+    /// The services that take part, by name.
+    pub fn services(&self) -> impl Iterator<Item = (&'f str, &'f Service)> + '_ {
+        self.fleet
+            .services
+            .iter()
+            .filter(|(_, service)| self.takes_part(service))
+            .map(|(name, service)| (name.as_str(), service))
+    }
+
+    /// The service of this name, if it takes part.
+    pub fn service(&self, name: &str) -> Option<&'f Service> {
+        self.fleet.services.get(name).filter(|service| self.takes_part(service))
+    }
+
+    fn takes_part(&self, service: &Service) -> bool {
+        service.enable
+            && (service.host.is_empty() || service.host.iter().any(|host| self.hosts.contains_key(host.as_str())))
+    }
+
+    /// The services of a host.
+    pub fn services_on<'m>(&'m self, host: &'m str) -> impl Iterator<Item = (&'f str, &'f Service)> + 'm {
+        self.services().filter(move |(_, service)| service.host.iter().any(|name| name == host))
+    }
+
+    /// The hosts of a service.
+    pub fn hosts_of<'m>(&'m self, service: &'m Service) -> impl Iterator<Item = &'m HostView> {
+        service.host.iter().filter_map(|name| self.host(name))
+    }
+
+    /// The place of a service in the fleet.
+    pub fn service_at(name: &str) -> Pointer {
+        Pointer::root().join("services").join(name)
+    }
+
+    /// The address on which a port of a host is reached from another host (or the same): loopback on the same host where
+    /// that is enough, else the address on the network that the two share. `None` where there is no way.
+    pub fn address_between(&self, from: Option<&HostView>, to: &HostView, bind: &str) -> Option<IpAddr> {
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        if from.is_some_and(|from| from.name == to.name) {
+            return match bind {
+                LOCAL | ANY => Some(loopback),
+                network => to.address(network),
+            };
+        }
+        match bind {
+            LOCAL => None,
+            ANY => match from {
+                Some(from) => self
+                    .shared_network(from, to)
+                    .and_then(|network| to.address(&network))
+                    .or_else(|| to.address(PUBLIC)),
+                None => to.any_address(),
+            },
+            network => to.address(network),
+        }
+    }
+
+    /// The first network on which both hosts have an address.
+    pub fn shared_network(&self, a: &HostView, b: &HostView) -> Option<String> {
+        a.spec
+            .addresses
+            .keys()
+            .filter(|network| *network != PUBLIC)
+            .find(|network| b.spec.addresses.contains_key(*network))
+            .cloned()
+    }
+
+    /// The address on which a service's port listens, as a configuration writes it.
+    pub fn listen_address(&self, host: &HostView, port: &Port) -> Option<IpAddr> {
+        match port.bind.as_str() {
+            LOCAL => Some(IpAddr::from([127, 0, 0, 1])),
+            ANY => None,
+            network => host.address(network),
+        }
+    }
+
+    /// Ranges of the named networks; empty for the internet.
+    pub fn ranges(&self, networks: &[String]) -> Vec<ipnet::IpNet> {
+        if networks.iter().any(|network| network == PUBLIC || network == ANY) {
+            return Vec::new();
+        }
+        let ranges: BTreeSet<_> = networks
+            .iter()
+            .filter_map(|name| self.fleet.networks.get(name))
+            .flat_map(crate::fleet::Network::ranges)
+            .map(|cidr| cidr.0)
+            .collect();
+        ranges.into_iter().collect()
+    }
+
+    /// The domain of a host.
+    pub fn domain_of<'m>(&'m self, host: &'m HostView) -> Option<&'m str> {
+        host.spec.domain.as_deref().or(self.fleet.domain.as_deref())
+    }
+
+    /// The unit of a service on its host, where it has one.
+    pub fn unit_of(&self, name: &str, service: &Service) -> Option<String> {
+        use crate::fleet::Run;
+        match &service.run {
+            Run::Systemd(_) => Some(format!("{name}.service")),
+            Run::Package(run) => Some(
+                run.unit
+                    .clone()
+                    .unwrap_or_else(|| format!("{}.service", run.packages.first().map_or(name, String::as_str))),
+            ),
+            Run::External(run) => run.unit.clone(),
+            Run::Nixos(run) => Some(
+                run.units
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| format!("{}.service", run.module.rsplit('.').next().unwrap_or(name))),
+            ),
+            Run::Static(_) | Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::HomeManager(_) => None,
+        }
+    }
+
+    /// The system user of a service: the one named, else that of its kind.
+    pub fn user_of(&self, name: &str, service: &Service) -> Option<String> {
+        use crate::fleet::Run;
+        service.user.clone().or_else(|| match &service.run {
+            Run::Systemd(run) if !run.user_unit => Some(name.to_owned()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,321 @@
+//! The verbs of the program.
+
+mod certs;
+mod docs;
+mod fleet_input;
+mod text;
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use cli::{Failure, Session, did_you_mean};
+use contract::document::HealthChecks;
+use contract::{Exit, Finding, Findings, Pointer};
+
+use crate::derive::{self, Vantage};
+use crate::host::render;
+use crate::model::{HostView, Model};
+use fleet_input::FleetInput;
+
+/// What the program is asked to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Say what is wrong with a fleet, all of it at once (exit 1 with errors)
+    ///
+    /// Finds what no single host can see: port and name clashes, dependency cycles, unreachable services, lockouts, public
+    /// plaintext, secrets in clear, overlapping backups; and names everything that is not rendered yet. Each finding has its place
+    /// in the document and what to do.
+    Check(CheckArgs),
+    /// Print the inventory: where hosts are and how to reach them
+    Hosts(HostsArgs),
+    /// Print everything on a host: its files, units, users, packages, and what checks them
+    Host(HostArgs),
+    /// Print the zones with the records that follow from the fleet
+    Dns(DnsArgs),
+    /// Print what a PostgreSQL cluster shall hold
+    Postgres(PostgresArgs),
+    /// Print what is backed up on a host, and where to
+    Backup(BackupArgs),
+    /// Print what can be seen of the fleet from a host or from here, and what depends on what
+    Health(HealthArgs),
+    /// Print which secrets a host or the controller gets
+    Secrets(SecretsArgs),
+    /// Draw the fleet: networks, dependencies, zones, secrets, backups, names, the way of a request
+    Docs(docs::DocsArgs),
+    /// Keep the internal CA: make it, renew its leaves, check them
+    #[command(subcommand)]
+    Certs(certs::CertsVerb),
+}
+
+/// `check`
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `hosts`
+#[derive(Debug, Clone, Args)]
+pub struct HostsArgs {
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `host`
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub struct HostArgs {
+    /// This host
+    #[arg(long, value_name = "HOST", group = "which")]
+    host: Option<String>,
+    /// Every host, as JSON Lines
+    #[arg(long, group = "which")]
+    all: bool,
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `dns`
+#[derive(Debug, Clone, Args)]
+pub struct DnsArgs {
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `postgres`
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("what").required(true))]
+pub struct PostgresArgs {
+    /// This cluster
+    #[arg(long, value_name = "CLUSTER", group = "what")]
+    cluster: Option<String>,
+    /// Only the names of clusters, one a line
+    #[arg(long, group = "what")]
+    list: bool,
+    /// Only clusters that are managed from this host; "controller" for those that are managed from here
+    #[arg(long, value_name = "HOST", requires = "list")]
+    run_on: Option<String>,
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `backup`
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// This host
+    #[arg(long, value_name = "HOST")]
+    host: String,
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `health`
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// From where: a host, or "controller"
+    #[arg(long, value_name = "HOST|controller")]
+    from: String,
+    /// A host whose own report is read along (health-probe run --with), so that edges lead to what it sees of itself; may be given
+    /// several times
+    #[arg(long, value_name = "HOST")]
+    with: Vec<String>,
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// `secrets`
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("whose").required(true))]
+pub struct SecretsArgs {
+    /// Those of this host
+    #[arg(long, value_name = "HOST", group = "whose")]
+    host: Option<String>,
+    /// Those of every host and of the controller, as JSON Lines
+    #[arg(long, group = "whose")]
+    all: bool,
+    /// Those of the machine on which the pipelines run: tokens of providers, the key of the internal CA
+    #[arg(long, group = "whose")]
+    controller: bool,
+    #[command(flatten)]
+    fleet: FleetInput,
+}
+
+/// Does it.
+pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Check(args) => check(&args, session),
+        Verb::Hosts(args) => {
+            let fleet = args.fleet.read(session)?;
+            session.print(&derive::inventory(&Model::new(&fleet.document)), text::inventory)?;
+            Ok(Exit::Done)
+        }
+        Verb::Host(args) => host(&args, session),
+        Verb::Dns(args) => {
+            let fleet = args.fleet.read(session)?;
+            let (desired, findings) = derive::dns(&Model::new(&fleet.document));
+            warn(session, &findings);
+            session.print(&desired, text::dns)?;
+            Ok(Exit::Done)
+        }
+        Verb::Postgres(args) => postgres(&args, session),
+        Verb::Backup(args) => backup(&args, session),
+        Verb::Health(args) => health(&args, session),
+        Verb::Secrets(args) => secrets(&args, session),
+        Verb::Docs(args) => docs::run(&args, session),
+        Verb::Certs(verb) => certs::run(&verb, session),
+    }
+}
+
+/// Everything that is wrong with a fleet, or cannot be rendered.
+fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
+    let mut all = crate::check::check(fleet);
+    let broken = all.iter().any(|finding| finding.level == contract::Level::Error);
+    // What a host would look like says nothing where its names lead nowhere.
+    if !broken {
+        let model = Model::new(fleet);
+        for host in model.hosts() {
+            all.extend(render(&model, host).findings);
+        }
+        all.extend(derive::dns(&model).1);
+    }
+    Findings::new(all)
+}
+
+fn check(args: &CheckArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read_unchecked(session)?;
+    let findings = findings_of(&fleet.document);
+    session.print(&findings, text::findings)?;
+    Ok(if findings.has_errors() { Exit::No } else { Exit::Done })
+}
+
+fn warn(session: &Session, findings: &[Finding]) {
+    for finding in findings {
+        session.warn(&format!("{}: {}", finding.pointer, finding.message));
+    }
+}
+
+fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read(session)?;
+    let model = Model::new(&fleet.document);
+    let hosts: Vec<&HostView> = match &args.host {
+        Some(name) => vec![find_host(&model, name)?],
+        None => model.hosts().collect(),
+    };
+    // All or nothing: a host that cannot be rendered must not leave half of the lines behind.
+    let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
+    let broken: Vec<_> = rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect();
+    if broken.iter().any(|finding| finding.level == contract::Level::Error) {
+        return Err(fleet.source.failure(broken));
+    }
+    for rendered in rendered {
+        warn(session, &rendered.findings);
+        if args.all {
+            session.print_line(&rendered.desired, text::host)?;
+        } else {
+            session.print(&rendered.desired, text::host)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn postgres(args: &PostgresArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read(session)?;
+    let model = Model::new(&fleet.document);
+    let Some(name) = &args.cluster else {
+        if let Some(host) = args.run_on.as_ref().filter(|host| *host != "controller") {
+            find_host(&model, host)?;
+        }
+        let mut names = String::new();
+        for cluster in model.clusters() {
+            let on = model.manager_of(&cluster).map_or("controller", |host| host.name.as_str());
+            if args.run_on.as_ref().is_none_or(|wanted| wanted == on) {
+                names.push_str(&format!("{}\n", cluster.name));
+            }
+        }
+        session.print_bytes(names.as_bytes())?;
+        return Ok(Exit::Done);
+    };
+    let cluster = model.cluster(name).ok_or_else(|| {
+        unknown("cluster", name, model.clusters().map(|cluster| cluster.name).collect::<Vec<_>>().into_iter(), "databases")
+    })?;
+    let file = cluster.spec.external.as_ref().and_then(|external| external.ca.clone());
+    let certificate = file.map(|file| args.fleet.companion(&file)).transpose()?.flatten();
+    session.print(&derive::postgres(&model, &cluster, certificate), text::postgres)?;
+    Ok(Exit::Done)
+}
+
+fn backup(args: &BackupArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read(session)?;
+    let model = Model::new(&fleet.document);
+    let host = find_host(&model, &args.host)?;
+    let sources = derive::backup(&model, host).ok_or_else(|| {
+        Failure::new(Exit::BadDocument, "no_backup_plan", format!("nothing is backed up on host \"{}\"", host.name))
+            .at(host.at("backup"))
+            .hint("add a plan to backups.plans, and name it in the host's backup.plan where there are several")
+    })?;
+    session.print(&sources, text::backup)?;
+    Ok(Exit::Done)
+}
+
+fn health(args: &HealthArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read(session)?;
+    let model = Model::new(&fleet.document);
+    let vantage = if args.from == "controller" { Vantage::Controller } else { Vantage::Host(find_host(&model, &args.from)?) };
+    let mut along = Vec::new();
+    for name in &args.with {
+        along.push(find_host(&model, name)?);
+    }
+    let file = &fleet.document.certificates.certificate;
+    let wanted = !model.internal_certificates().is_empty() && matches!(vantage, Vantage::Controller);
+    let ca = if wanted { args.fleet.companion(file)? } else { None };
+    if wanted && ca.is_none() {
+        session.warn(&format!(
+            "there is no {file} beside the fleet: certificates of the internal CA will look bad; make it with cfg-render certs ca, or give --base"
+        ));
+    }
+    let checks: HealthChecks = derive::health(&model, vantage, ca.as_deref(), &along);
+    session.print(&checks, text::health)?;
+    Ok(Exit::Done)
+}
+
+fn secrets(args: &SecretsArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let fleet = args.fleet.read(session)?;
+    let model = Model::new(&fleet.document);
+    if let Some(name) = &args.host {
+        let host = find_host(&model, name)?;
+        session.print(&derive::host_secrets(&model, host), text::secrets)?;
+    } else if args.controller {
+        session.print(&derive::controller_secrets(&model), text::secrets)?;
+    } else {
+        for host in model.hosts() {
+            session.print_line(&derive::host_secrets(&model, host), text::secrets)?;
+        }
+        session.print_line(&derive::controller_secrets(&model), text::secrets)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn find_host<'m>(model: &'m Model<'_>, name: &str) -> Result<&'m HostView, Failure> {
+    if let Some(host) = model.host(name) {
+        return Ok(host);
+    }
+    if model.fleet.hosts.contains_key(name) {
+        let at = Pointer::root().join("hosts").join(name).join("enable");
+        return Err(Failure::new(Exit::Usage, "host_disabled", format!("host \"{name}\" takes no part")).at(at).hint("set enable to true"));
+    }
+    Err(unknown("host", name, model.fleet.hosts.keys().map(String::as_str), "hosts"))
+}
+
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, key: &str) -> Failure {
+    let hint = match did_you_mean(name, known.clone()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("{key}: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    Failure::new(Exit::Usage, &format!("unknown_{kind}"), format!("the fleet has no {kind} \"{name}\"")).hint(hint)
+}
+
+/// Where files named in the fleet lie.
+fn base_of(given: Option<&PathBuf>, input: &cli::Input) -> PathBuf {
+    let beside = || input.file.parent().filter(|parent| !input.is_stdin() && !parent.as_os_str().is_empty());
+    given.map(PathBuf::as_path).or_else(beside).unwrap_or(std::path::Path::new(".")).to_owned()
+}

@@ -1,0 +1,51 @@
+//! The fleet that a verb reads.
+
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use clap::Args;
+use cli::{Failure, Input, Session, Sourced};
+use contract::{Exit, Level};
+
+use crate::fleet::Fleet;
+
+/// The fleet, and where files named in it lie.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FleetInput {
+    /// Directory that the fleet's files are relative to; the fleet's own if not given
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    #[command(flatten)]
+    input: Input,
+}
+
+impl FleetInput {
+    /// Reads a fleet without judging it.
+    pub(crate) fn read_unchecked(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
+        session.read(&self.input)
+    }
+
+    /// Reads a fleet in which nothing is wrong.
+    pub(crate) fn read(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
+        let fleet = self.read_unchecked(session)?;
+        let findings = crate::check::check(&fleet.document);
+        if findings.iter().any(|finding| finding.level == Level::Error) {
+            return Err(fleet.source.failure(findings));
+        }
+        Ok(fleet)
+    }
+
+    /// The text of a file that the fleet names, if it is there.
+    pub(crate) fn companion(&self, file: &str) -> Result<Option<String>, Failure> {
+        let relative = Path::new(file);
+        if file.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(Failure::new(Exit::BadDocument, "outside", "a file of the fleet lies beside it or below").place(file));
+        }
+        let path = super::base_of(self.base.as_ref(), &self.input).join(relative);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::io(Exit::Unreadable, "read the file", path.display(), &error)),
+        }
+    }
+}
