@@ -225,6 +225,8 @@ fn yes() -> bool {
     true
 }
 
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_true(value: &bool) -> bool {
     *value
 }

@@ -31,7 +31,7 @@ pub struct Reference {
     /// (as seen from where the value is used), `port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Something of a database of this service: `url`, `host`, `port`, `name`, `user`, `password`.
+    /// Something of a database of this service, by the database's name: `url`, `host`, `port`, `name`, `user`, `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
     /// Something of a bucket: `url`, `endpoint`, `region`, `name`, `access_key`, `secret_key`.

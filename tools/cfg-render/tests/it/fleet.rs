@@ -10,7 +10,7 @@ use serde_json::json;
 pub(crate) const EIGHT_LINES: &str = r#"{
   "schema": "fleet/v1", "name": "home", "domain": "home.test",
   "hosts": {
-    "web1": { "os": "debian-12", "addresses": { "public": ["192.0.2.10"] }, "ssh": { "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsmallFleetKeySmallFleetKeySmallFleetKeyAA me@laptop"] } }
+    "web1": { "os": "debian-12", "addresses": { "public": ["192.0.2.10"] }, "ssh": { "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me@laptop"] } }
   },
   "services": {
     "site": { "host": "web1", "run": { "static": { "root": "/srv/site" } }, "proxy": [{ "names": ["home.test"] }] }
@@ -30,25 +30,34 @@ pub(crate) fn fleet(value: serde_json::Value) -> Fleet {
     read(value).unwrap_or_else(|(path, message)| panic!("{path}: {message}"))
 }
 
-/// The eight lines with a merge patch (RFC 7396) on top.
-pub(crate) fn patched(patch: serde_json::Value) -> serde_json::Value {
-    fn merge(target: &mut serde_json::Value, patch: serde_json::Value) {
+/// A document with a merge patch (RFC 7396) on top.
+pub(crate) fn merged(mut value: serde_json::Value, patch: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    fn merge(target: &mut Value, patch: Value) {
         match (target, patch) {
-            (serde_json::Value::Object(target), serde_json::Value::Object(patch)) => {
+            (Value::Object(target), Value::Object(patch)) => {
                 for (key, value) in patch {
                     if value.is_null() {
                         target.remove(&key);
                     } else {
-                        merge(target.entry(key).or_insert(serde_json::Value::Null), value);
+                        merge(target.entry(key).or_insert(Value::Null), value);
                     }
                 }
+            }
+            (target, Value::Object(patch)) => {
+                *target = Value::Object(serde_json::Map::new());
+                merge(target, Value::Object(patch));
             }
             (target, patch) => *target = patch,
         }
     }
-    let mut value = serde_json::from_str(EIGHT_LINES).unwrap();
     merge(&mut value, patch);
     value
+}
+
+/// The eight lines with a patch on top.
+pub(crate) fn patched(patch: serde_json::Value) -> serde_json::Value {
+    merged(serde_json::from_str(EIGHT_LINES).unwrap(), patch)
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! What all checks look at.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use contract::Pointer;
+
+use crate::fleet::{Dependency, Fleet, Host, Listener, PUBLIC, ResolvedRoute, SecretUse};
+
+/// A fleet and what follows from it, worked out once.
+pub(crate) struct Context<'a> {
+    /// As it was written, with what is switched off.
+    pub(crate) written: &'a Fleet,
+    /// As it takes effect.
+    pub(crate) fleet: &'a Fleet,
+    /// Its proxy entries.
+    pub(crate) routes: Vec<ResolvedRoute<'a>>,
+    /// What listens where.
+    pub(crate) listeners: Vec<Listener>,
+    /// Who uses which secret.
+    pub(crate) uses: Vec<SecretUse>,
+    /// What depends on what.
+    pub(crate) dependencies: Vec<Dependency>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(written: &'a Fleet, fleet: &'a Fleet) -> Self {
+        Self {
+            written,
+            fleet,
+            routes: fleet.routes(),
+            listeners: fleet.listeners(),
+            uses: fleet.secret_uses(),
+            dependencies: fleet.dependencies(),
+        }
+    }
+
+    /// Networks that two hosts share, without the internet.
+    pub(crate) fn shared_networks(&self, one: &str, other: &str) -> Vec<&'a str> {
+        let host = |name: &str| self.fleet.hosts.get(name);
+        let (Some(one), Some(other)) = (host(one), host(other)) else { return Vec::new() };
+        let networks =
+            one.addresses.keys().filter(|network| *network != PUBLIC && other.addresses.contains_key(*network));
+        networks.map(String::as_str).collect()
+    }
+
+    /// Whether a host has an address on a network.
+    pub(crate) fn on_network(&self, host: &str, network: &str) -> bool {
+        self.fleet.hosts.get(host).is_some_and(|host| host.addresses.get(network).is_some_and(|list| !list.is_empty()))
+    }
+
+    /// Hosts with their names.
+    pub(crate) fn hosts(&self) -> &'a BTreeMap<String, Host> {
+        &self.fleet.hosts
+    }
+}
+
+/// A place from its keys.
+pub(crate) fn place<const N: usize>(keys: [&dyn Display; N]) -> Pointer {
+    keys.iter().fold(Pointer::root(), |place, key| place.join(key))
+}
+
+/// Whether a person has accepted findings of this code.
+pub(crate) fn accepted(list: &[String], code: &str) -> bool {
+    list.iter().any(|accepted| accepted == code)
+}
