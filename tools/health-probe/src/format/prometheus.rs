@@ -124,7 +124,7 @@ pub(super) fn write(report: &HealthReport) -> String {
         }
     });
     family("health_run_duration_seconds", "How long the run took.", &|family| {
-        family.add(&[], report.ms as f64 / 1000.0)
+        family.add(&[], report.ms as f64 / 1000.0);
     });
     text
 }

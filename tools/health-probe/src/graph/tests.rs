@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::needless_for_each, clippy::needless_range_loop)]
 
 use proptest::prelude::*;
 

@@ -248,7 +248,7 @@ impl Judged {
             issuer: leaf.issuer().to_string(),
             expires_at: rfc3339(leaf.validity().not_after.timestamp()),
             chain_expires_at: rfc3339(chain_expires),
-            sha256: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: fingerprint.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
             sent: shown.chain.len() as u32,
             verified,
         };

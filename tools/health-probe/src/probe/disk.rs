@@ -32,7 +32,6 @@ impl Probe {
         self.path.clone()
     }
 
-    #[allow(clippy::unused_self, reason = "every kind answers this")]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }

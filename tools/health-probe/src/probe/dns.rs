@@ -37,7 +37,7 @@ impl Probe {
         let record_type = check.record_type.to_ascii_uppercase().parse();
         let record_type: Option<RecordType> = record_type
             .map_err(|_| {
-                preparing.wrong("type", "bad-type", "this is no type of DNS records, such as A, AAAA, MX or TXT")
+                preparing.wrong("type", "bad-type", "this is no type of DNS records, such as A, AAAA, MX or TXT");
             })
             .ok();
         let server = match &check.server {

@@ -52,7 +52,6 @@ impl Probe {
         self.argv.first().cloned().unwrap_or_default()
     }
 
-    #[allow(clippy::unused_self, reason = "every kind answers this")]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }

@@ -53,7 +53,6 @@ impl Probe {
         self.path.clone()
     }
 
-    #[allow(clippy::unused_self, reason = "every kind answers this")]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }
@@ -68,7 +67,7 @@ impl Probe {
             }
             kind => Problem::error(Reason::Internal, format!("{path} cannot be read: {kind}")),
         };
-        let metadata = off_thread(path, |path| std::fs::metadata(path)).await.map_err(|error| failed(&error))?;
+        let metadata = off_thread(path, std::fs::metadata).await.map_err(|error| failed(&error))?;
         if metadata.len() == 0 {
             return Err(Problem::fail(Reason::Missing, format!("{path} is empty")));
         }
@@ -78,7 +77,7 @@ impl Probe {
             if metadata.len() > LARGEST {
                 return Err(Problem::error(Reason::Unsupported, format!("{path} is larger than 16 MiB")));
             }
-            let bytes = off_thread(path, |path| std::fs::read(path)).await.map_err(|error| failed(&error))?;
+            let bytes = off_thread(path, std::fs::read).await.map_err(|error| failed(&error))?;
             let json: Value = serde_json::from_slice(&bytes)
                 .map_err(|_| Problem::fail(Reason::BodyNotJson, format!("{path} is no JSON")))?;
             for (pointer, wanted) in &self.equals {

@@ -1,6 +1,8 @@
 //! The kinds of check, one file each. A kind is prepared from its check (everything that can be wrong is found then), and
 //! run as often as needed.
 
+#![allow(clippy::unnecessary_wraps, clippy::unused_self, clippy::unused_async, reason = "all kinds have the same form")]
+
 mod body;
 mod disk;
 mod dns;
@@ -18,6 +20,7 @@ mod talk;
 mod tcp;
 mod tls;
 mod unit;
+mod url;
 mod websocket;
 
 use std::collections::HashMap;

@@ -29,12 +29,10 @@ impl Probe {
         self.path.clone()
     }
 
-    #[allow(clippy::unused_self, reason = "every kind answers this")]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }
 
-    #[allow(clippy::unused_async, reason = "every kind is awaited")]
     pub(super) async fn look(&self, _dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         trace.step = Step::Answer;
         let table = std::fs::read_to_string("/proc/self/mountinfo")
@@ -68,7 +66,7 @@ fn find(table: &str, path: &str) -> Option<Mount> {
         let read_only = read_only(own.get(5)?) || shared.get(2).is_some_and(|options| read_only(options));
         Some(Mount { file_system: (*shared.first()?).to_owned(), read_only })
     });
-    mounts.last()
+    mounts.reduce(|_, last| last)
 }
 
 /// Blanks and other signs are written as octal numbers.

@@ -2,6 +2,7 @@
 //! Nothing here rests on its strength.
 
 /// The digest of a short text.
+#[allow(clippy::many_single_char_names, reason = "the names of the standard")]
 pub(super) fn sha1(text: &[u8]) -> [u8; 20] {
     let mut message = text.to_vec();
     message.push(0x80);
@@ -41,6 +42,7 @@ pub(super) fn sha1(text: &[u8]) -> [u8; 20] {
 }
 
 #[cfg(test)]
+#[allow(clippy::format_collect)]
 mod tests {
     #[test]
     fn agrees_with_the_vectors() {

@@ -48,7 +48,7 @@ impl Probe {
     pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         let connected = connect(&self.endpoint, dial, trace).await;
         if self.closed {
-            return self.look_closed(connected.map(drop), trace);
+            return Self::look_closed(connected.map(drop), trace);
         }
         let mut stream = connected?;
         let peer = trace.address.clone().unwrap_or_default();
@@ -66,7 +66,9 @@ impl Probe {
         Err(Problem::fail(Reason::BannerMismatch, format!("{peer} says {said}, which does not match {banner}")))
     }
 
-    fn look_closed(&self, connected: Result<(), Problem>, trace: &Trace) -> Verdict {
+    fn look_closed(connected: Result<(), Problem>, trace: &mut Trace) -> Verdict {
+        // No answer is what is wanted, so no address is dead.
+        trace.dead_addresses.clear();
         match connected {
             Ok(()) => {
                 let peer = trace.address.as_deref().unwrap_or_default();

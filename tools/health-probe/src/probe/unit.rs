@@ -45,7 +45,6 @@ impl Probe {
         self.user.as_ref().map_or(self.name.clone(), |user| format!("{} of {user}", self.name))
     }
 
-    #[allow(clippy::unused_self, reason = "every kind answers this")]
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use contract::document::WebSocketCheck;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::http::Url;
 use super::sha1::sha1;
+use super::url::Url;
 use super::{Dial, Preparing};
 use crate::net::{Endpoint, Stream, TlsPlan, classify, connect, handshake};
 use crate::observation::{Problem, Step, Trace, Verdict};

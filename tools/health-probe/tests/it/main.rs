@@ -1,1 +1,14 @@
-//! x
+//! Tests of the program from outside: the built binary, real sockets, real peers where they are installed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs, unreachable_pub)]
+
+mod documents;
+mod formats;
+mod graph;
+mod hostile;
+mod kinds;
+mod peers;
+mod secrets;
+mod server;
+mod tls;
+mod tool;
+mod wait;

@@ -1,0 +1,72 @@
+//! Running the program.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+pub struct Output {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: i32,
+}
+
+impl Output {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {} {}", self.stdout, self.stderr))
+    }
+
+    /// The report on one check.
+    pub fn check(&self, id: &str) -> Value {
+        let report = self.json();
+        report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap().clone()
+    }
+}
+
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_health-probe"));
+    command.args(args).env_remove("CREDENTIALS_DIRECTORY").env_remove("NO_COLOR");
+    command
+}
+
+pub fn run_text(args: &[&str], input: &str) -> Output {
+    let mut command = command(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Output {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code().unwrap_or(-1),
+    }
+}
+
+/// Runs with checks on standard input.
+pub fn run(args: &[&str], checks: Value) -> Output {
+    run_text(args, &json!({"schema": "health.checks/v1", "checks": checks}).to_string())
+}
+
+/// A process that ends with the test.
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a peer is installed. Where it is not, the test says so and is over, or fails where peers are required.
+pub fn has(program: &str, install: &str) -> bool {
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path)
+            .chain([std::path::PathBuf::from("/usr/sbin")])
+            .any(|dir| dir.join(program).is_file())
+    }) || std::path::Path::new(program).is_file();
+    if !found {
+        assert!(std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"), "missing: {program}");
+        eprintln!("skipped: {program} (install: {install})");
+    }
+    found
+}
