@@ -125,7 +125,7 @@ impl DnsError {
             Self::Timeout { .. } => "run it again; --timeout gives it longer",
             Self::Broken { .. } => "make a new plan: it shows what was done and what was not",
             Self::Rcode { rcode, .. } if *rcode == Rcode::REFUSED => {
-                "the server must allow transfer and update of this zone to this key"
+                "the server must allow transfer and update of this zone to this key; BIND also refuses a name server without an address"
             }
             Self::Rcode { rcode, .. } if *rcode == Rcode::NOTAUTH => {
                 "the server does not have this zone as its primary; zones are never created"

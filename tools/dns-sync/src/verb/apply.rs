@@ -131,7 +131,9 @@ impl Run {
         let (mut failures, mut interrupted) = (Vec::new(), None);
         let mut done = Vec::new();
         for (zone, outcome) in self.zones.zones.iter().zip(outcomes) {
-            result.changed |= !outcome.applied.is_empty() || !outcome.unknown.is_empty() || outcome.claimed > 0;
+            // What a server took without effect is worth a result too.
+            let sent = [&outcome.applied, &outcome.not_effective, &outcome.unknown].iter().any(|list| !list.is_empty());
+            result.changed |= sent || outcome.claimed > 0;
             interrupted = interrupted.or(outcome.interrupted);
             outcome.applied.iter().for_each(|change| result.summary.count(change.op));
             result.summary.update += outcome.claimed as u64;

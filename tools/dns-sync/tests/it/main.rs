@@ -1,1 +1,10 @@
-//! Tests from outside.
+//! Tests from outside: the built program against documents, zone files and real name servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod documents;
+mod peer;
+mod program;
+mod servers;
+mod vectors;
+mod zone_files;
