@@ -25,6 +25,12 @@ pub struct BackupProof {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Dumps that were read to their end.
+    #[serde(default)]
+    pub dumps: u64,
+    /// Files that had changed between listing and backup, and so prove nothing.
+    #[serde(default)]
+    pub changed: u64,
     /// What was not as it was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<String>,

@@ -19,6 +19,12 @@ pub struct BackupVerdict {
     pub judged_at: String,
     /// The repositories.
     pub repositories: Vec<RepositoryVerdict>,
+    /// Age of the newest proof of a restore, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_age_secs: Option<u64>,
+    /// What is wrong with the plan as a whole: the last run, the proof of a restore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// The verdict on one repository.
@@ -37,6 +43,15 @@ pub struct RepositoryVerdict {
     /// How old that is, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_secs: Option<u64>,
+    /// Bytes in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Bytes in the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_bytes: Option<u64>,
+    /// How many snapshots the plan has there.
+    #[serde(default)]
+    pub snapshots: u64,
     /// What is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
