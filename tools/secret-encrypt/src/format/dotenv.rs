@@ -1,0 +1,200 @@
+//! dotenv as sops reads it: the first `=` of a line splits, nothing is trimmed or unquoted, `\n` stands for a line break.
+
+use contract::Pointer;
+use serde_json::Value as Json;
+use zeroize::Zeroizing;
+
+use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
+use crate::Error;
+use crate::sops::{Metadata, Value, flatten, unflatten};
+
+/// `.env` files.
+pub(super) struct Dotenv;
+
+const PREFIX: &str = "sops_";
+
+impl Format for Dotenv {
+    fn name(&self) -> &'static str {
+        "dotenv"
+    }
+
+    fn matches(&self, file_name: &str) -> bool {
+        file_name.ends_with(".env")
+    }
+
+    fn parse(&self, bytes: &[u8], _: Side) -> Result<Parsed, Error> {
+        parse(text_of(bytes)?)
+    }
+
+    fn render(
+        &self,
+        bytes: &[u8],
+        parsed: &Parsed,
+        puts: &[(usize, Put)],
+        block: &Block,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let text = text_of(bytes)?;
+        let mut edits = Vec::with_capacity(puts.len() + 4);
+        for (index, put) in puts {
+            let slot = &parsed.slots[*index];
+            let new = match put {
+                Put::Enc(enc) => Zeroizing::new(enc.clone()),
+                Put::Plain(value) => Zeroizing::new(line_text(value)?),
+            };
+            edits.push((slot.span.clone(), new));
+        }
+        match block {
+            Block::Remove => {
+                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())))
+            }
+            Block::Stamp(metadata) => edits.extend(parsed.layout.stamps.iter().map(|(key, range)| {
+                let value = metadata.raw.get(*key).and_then(Json::as_str).unwrap_or_default();
+                (range.clone(), Zeroizing::new(value.to_owned()))
+            })),
+            Block::Write(metadata) => {
+                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
+                let mut pairs = flatten(&metadata.raw);
+                pairs.sort();
+                let mut lines: String = pairs.iter().map(|(key, value)| format!("{PREFIX}{key}={value}\n")).collect();
+                if !text.is_empty() && !text.ends_with('\n') {
+                    // As in YAML: no line break at the end of the document, none at the end of the file.
+                    lines = format!("\n{}", lines.trim_end());
+                }
+                edits.push((text.len()..text.len(), Zeroizing::new(lines)));
+            }
+        }
+        Ok(splice(text, edits))
+    }
+
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let text = text_of(bytes)?;
+        let parsed = parse(text)?;
+        let value = super::value_of(value)
+            .ok_or_else(|| Error::Unsupported("dotenv holds text only, no lists or mappings".into()))?;
+        let new = Zeroizing::new(line_text(&value)?);
+        if let Some(slot) = parsed.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer) {
+            return Ok(splice(text, vec![(slot.span.clone(), new)]));
+        }
+        let keys: Vec<String> = pointer.keys().collect();
+        let good = |key: &str| !key.is_empty() && !key.contains(['=', '\n', '#']) && !key.starts_with(PREFIX);
+        let [key] = keys.as_slice() else { return Err(Error::NoSuchValue { pointer: pointer.clone(), near: None }) };
+        if !good(key) {
+            return Err(Error::Unsupported("dotenv cannot hold a key of this name".into()));
+        }
+        let at = parsed.layout.insert_at;
+        let lead = if at > 0 && !text[..at].ends_with('\n') { "\n" } else { "" };
+        let tail = if lead.is_empty() { "\n" } else { "" };
+        Ok(splice(text, vec![(at..at, Zeroizing::new(format!("{lead}{key}={}{tail}", &*new)))]))
+    }
+
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let text = text_of(bytes)?;
+        let parsed = parse(text)?;
+        let slot = parsed.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer);
+        let slot = slot.ok_or_else(|| Error::NoSuchValue { pointer: pointer.clone(), near: None })?;
+        let start = text[..slot.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[slot.span.end..].find('\n').map_or(text.len(), |at| slot.span.end + at + 1);
+        Ok(splice(text, vec![(start..end, Zeroizing::default())]))
+    }
+
+    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        for (key, value) in json.as_object().into_iter().flatten() {
+            bytes = self.put(&bytes, &Pointer::root().join(key), value)?;
+        }
+        Ok(bytes)
+    }
+
+    fn read_json(&self, bytes: &[u8]) -> Result<Json, Error> {
+        let parsed = parse(text_of(bytes)?)?;
+        let values = parsed.slots.iter().filter(|slot| !slot.is_comment());
+        values
+            .map(|slot| Ok((slot.path.concat(), super::json_of(&slot.value)?)))
+            .collect::<Result<_, _>>()
+            .map(Json::Object)
+    }
+}
+
+fn line_text(value: &Value) -> Result<String, Error> {
+    let text =
+        value.as_text().ok_or_else(|| Error::Unsupported("a value is no text and cannot stand in dotenv".into()))?;
+    if text.contains("\\n") {
+        return Err(Error::Unsupported(
+            "a value holds a backslash and an n, which dotenv would read as a line break".into(),
+        ));
+    }
+    if text.contains('\r') {
+        return Err(Error::Unsupported("a value holds a carriage return, which dotenv cannot hold".into()));
+    }
+    Ok(text.replace('\n', "\\n"))
+}
+
+fn parse(text: &str) -> Result<Parsed, Error> {
+    let mut parsed =
+        Parsed { slots: Vec::new(), metadata: None, layout: Layout { insert_at: text.len(), ..Layout::default() } };
+    let mut pairs = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    let mut at = 0;
+    let mut active: Vec<String> = Vec::new();
+    for (number, line) in text.split('\n').enumerate() {
+        let start = at;
+        at += line.len() + 1;
+        let wrong = |message: String| Error::Syntax { message, line: Some(number as u64 + 1) };
+        if line.is_empty() {
+            continue;
+        }
+        let mut slot = Slot {
+            pointer: Pointer::root(),
+            path: Vec::new(),
+            elsewhere: Vec::new(),
+            comments: Vec::new(),
+            value: Value::null(),
+            span: start..start + line.len(),
+            style: Style::Plain,
+            always: false,
+            fixed: false,
+        };
+        if let Some(comment) = line.strip_prefix('#') {
+            slot.span.start += 1;
+            slot.value = Value::comment(comment);
+            slot.style = Style::Comment;
+            active.push(comment.to_owned());
+            slot.comments.clone_from(&active);
+            parsed.slots.push(slot);
+            continue;
+        }
+        let (key, value) = line.split_once('=').ok_or_else(|| wrong("no dotenv: a line has no equals sign".into()))?;
+        slot.span.start += key.len() + 1;
+        if let Some(name) = key.strip_prefix(PREFIX) {
+            let block = start..at.min(text.len());
+            if let Some(stamp) = ["mac", "lastmodified"].into_iter().find(|stamp| *stamp == name) {
+                parsed.layout.stamps.push((stamp, slot.span.clone()));
+            }
+            parsed.layout.insert_at = parsed.layout.insert_at.min(start);
+            pairs.push((name.to_owned(), value.to_owned()));
+            parsed.layout.blocks.push(block);
+            continue;
+        }
+        if !seen.insert(key.to_owned()) {
+            return Err(wrong(format!("the key \"{key}\" stands twice")));
+        }
+        slot.pointer = Pointer::root().join(key);
+        slot.path = vec![key.to_owned()];
+        slot.comments = std::mem::take(&mut active);
+        slot.value = Value::text(&value.replace("\\n", "\n"));
+        parsed.slots.push(slot);
+    }
+    // No line break at the end of the file: the one before the block is ours too.
+    if let (Some(first), Some(last)) = (parsed.layout.blocks.first().cloned(), parsed.layout.blocks.last()) {
+        if last.end == text.len() && !text.ends_with('\n') && first.start > 0 {
+            if let Some(block) = parsed.layout.blocks.first_mut() {
+                block.start -= 1;
+            }
+        }
+    }
+    if !pairs.is_empty() {
+        let raw = unflatten(&pairs).ok_or_else(|| Error::BadMetadata("its keys contradict each other".into()))?;
+        parsed.metadata = Some(Metadata { raw });
+    }
+    Ok(parsed)
+}

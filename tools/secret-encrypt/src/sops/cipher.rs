@@ -1,0 +1,125 @@
+//! AES-256-GCM as SOPS uses it: one data key a file, 32-byte vectors, the key path as additional data.
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::consts::{U12, U16, U32};
+use aes_gcm::aes::Aes256;
+use aes_gcm::{AesGcm, KeyInit, Nonce, Tag};
+use zeroize::Zeroizing;
+
+use super::{EncText, Kind, Value};
+use crate::Error;
+use crate::random::random_bytes;
+
+/// The key that encrypts the values of one file.
+#[derive(Clone)]
+pub(crate) struct DataKey(Zeroizing<[u8; 32]>);
+
+impl DataKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// Where the system gives no random bytes.
+    pub(crate) fn generate() -> Result<Self, Error> {
+        let mut key = Zeroizing::new([0; 32]);
+        random_bytes(key.as_mut())?;
+        Ok(Self(key))
+    }
+
+    /// A key from its bytes; `None` unless there are 32.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        <[u8; 32]>::try_from(bytes).ok().map(|key| Self(Zeroizing::new(key)))
+    }
+
+    /// The bytes, to be wrapped for a recipient.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Encrypts and decrypts values with one data key.
+pub(crate) struct Cipher {
+    long: AesGcm<Aes256, U32>,
+    key: DataKey,
+}
+
+impl Cipher {
+    /// A cipher for this key.
+    pub(crate) fn new(key: DataKey) -> Self {
+        Self { long: AesGcm::new(key.bytes().into()), key }
+    }
+
+    /// The key.
+    pub(crate) fn key(&self) -> &DataKey {
+        &self.key
+    }
+
+    /// Encrypts a value with a fresh vector.
+    ///
+    /// # Errors
+    /// Where the system gives no random bytes.
+    pub(crate) fn encrypt(&self, value: &Value, additional: &str) -> Result<EncText, Error> {
+        let mut iv = [0_u8; 32];
+        random_bytes(&mut iv)?;
+        let mut data = value.bytes.to_vec();
+        let tag = self
+            .long
+            .encrypt_inout_detached(&Nonce::<U32>::from(iv), additional.as_bytes(), data.as_mut_slice().into())
+            .map_err(|_| Error::TooLarge)?;
+        Ok(EncText { data, iv: iv.to_vec(), tag: tag.to_vec(), kind: value.kind })
+    }
+
+    /// Decrypts a value; `None` if anything of it or its place was changed, or the key is another.
+    pub(crate) fn decrypt(&self, enc: &EncText, additional: &str) -> Option<Value> {
+        let mut data = Zeroizing::new(enc.data.clone());
+        let tag = Tag::try_from(enc.tag.as_slice()).ok()?;
+        let (aad, buffer) = (additional.as_bytes(), data.as_mut_slice());
+        // Other writers use shorter vectors; they are read and never written.
+        let done = match enc.iv.len() {
+            32 => self.long.decrypt_inout_detached(&nonce::<U32>(&enc.iv)?, aad, buffer.into(), &tag),
+            16 => self.short::<U16>().decrypt_inout_detached(&nonce::<U16>(&enc.iv)?, aad, buffer.into(), &tag),
+            12 => self.short::<U12>().decrypt_inout_detached(&nonce::<U12>(&enc.iv)?, aad, buffer.into(), &tag),
+            _ => return None,
+        };
+        done.ok()?;
+        Value::decrypted(enc.kind, std::mem::take(&mut *data))
+    }
+
+    fn short<N: aes_gcm::aead::array::ArraySize>(&self) -> AesGcm<Aes256, N> {
+        AesGcm::new(self.key.bytes().into())
+    }
+
+    /// Encrypts the MAC of a file; the time of its last change is bound to it.
+    ///
+    /// # Errors
+    /// As [`Cipher::encrypt`].
+    pub(crate) fn encrypt_mac(&self, mac: &str, lastmodified: &str) -> Result<String, Error> {
+        Ok(self.encrypt(&Value::new(Kind::Str, mac), lastmodified)?.to_string())
+    }
+}
+
+fn nonce<N: aes_gcm::aead::array::ArraySize>(bytes: &[u8]) -> Option<Nonce<N>> {
+    Nonce::<N>::try_from(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn place_type_and_every_bit_count() {
+        let cipher = Cipher::new(DataKey::generate().unwrap());
+        let enc = cipher.encrypt(&Value::text("hunter2"), "a:b:").unwrap();
+        assert_eq!(cipher.decrypt(&enc, "a:b:").unwrap(), Value::text("hunter2"));
+        assert!(cipher.decrypt(&enc, "a:c:").is_none());
+        for at in 0..7 {
+            let mut bad = enc.clone();
+            bad.data[at] ^= 1;
+            assert!(cipher.decrypt(&bad, "a:b:").is_none());
+        }
+        let mut short = enc.clone();
+        short.iv.truncate(12);
+        assert!(cipher.decrypt(&short, "a:b:").is_none());
+        assert!(Cipher::new(DataKey::generate().unwrap()).decrypt(&enc, "a:b:").is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! `encrypt`: a text in clear becomes a SOPS file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cli::{Failure, Input, Session};
+use contract::Exit;
+use contract::document::SecretsResult;
+use zeroize::Zeroizing;
+
+use super::{RuleFlags, describe};
+use crate::Error;
+use crate::document::{SopsDocument, choose_format, encrypt_new};
+use crate::files;
+use crate::keys::IdentityFlags;
+
+/// Encrypt a file. Comments, blank lines, indentation and quotes stay as they are.
+///
+/// Without --in-place and --to the encrypted file is printed. With --to, where the target is an encrypted file already,
+/// unchanged values keep their ciphertext, and nothing is written if nothing changed.
+#[derive(Debug, Clone, Args)]
+pub struct Encrypt {
+    #[command(flatten)]
+    input: Input,
+    /// Replace the file by its encrypted form
+    #[arg(long, conflicts_with = "to")]
+    in_place: bool,
+    /// Write to this file; an encrypted one is updated
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// The format, where the file's name does not say it: yaml, json, dotenv, binary
+    #[arg(long, value_name = "NAME")]
+    format: Option<String>,
+    /// Take rules and format as for a file of this name
+    #[arg(long, value_name = "NAME")]
+    filename_override: Option<PathBuf>,
+    /// Print the result that would be, write nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    rules: RuleFlags,
+    #[command(flatten)]
+    identities: IdentityFlags,
+}
+
+impl Encrypt {
+    pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let place = self.input.to_string();
+        let bytes = if self.input.is_stdin() { files::read_stdin() } else { files::read(&self.input.file) };
+        let bytes = bytes.map_err(|error| error.in_file(&place))?;
+        if self.in_place && self.input.is_stdin() {
+            return Err(
+                Failure::new(Exit::Usage, "usage", "--in-place needs a FILE").hint("for standard input give --to FILE")
+            );
+        }
+        let target = self.to.clone().or_else(|| self.in_place.then(|| self.input.file.clone()));
+        let named = self.filename_override.as_deref().or(target.as_deref()).unwrap_or(&self.input.file);
+        if self.input.is_stdin() && target.is_none() && self.filename_override.is_none() && self.format.is_none() {
+            return Err(Failure::new(Exit::Usage, "usage", "the format of standard input is not known")
+                .hint("give --format yaml, or --filename-override secrets/x.yaml, which also chooses the rule"));
+        }
+        let sealed = self.sealed(session, &bytes, named).map_err(|error| error.in_file(&place))?;
+        let Some(target) = target else {
+            let sealed = sealed.unwrap_or_default();
+            session.print_bytes(&sealed)?;
+            return Ok(Exit::Done);
+        };
+        let mut result = SecretsResult { changed: sealed.is_some(), ..SecretsResult::default() };
+        if let Some(sealed) = sealed {
+            if !self.dry_run {
+                files::write(&target, &sealed, 0o644)?;
+            }
+            result.files.push(target.display().to_string());
+        }
+        session.print(&result, describe)?;
+        Ok(Exit::Done)
+    }
+
+    /// The encrypted text; `None` if the target holds the same already.
+    fn sealed(&self, session: &Session, plain: &[u8], named: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let format = choose_format(self.format.as_deref(), named)?;
+        if let Some(target) = self.to.as_deref().filter(|target| target.exists()) {
+            let old = SopsDocument::parse(format, files::read(target)?.to_vec())?;
+            return old.open(&self.identities.load(session)?)?.replaced(plain);
+        }
+        encrypt_new(format, plain, &self.rules.rule_for(named)?).map(Some)
+    }
+}
