@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 
 use crate::error::DnsError;
 use crate::live_zone::LiveZone;
@@ -55,7 +55,7 @@ fn resolve(name: &Name) -> Result<Vec<IpAddr>, DnsError> {
     let unknown = || DnsError::NoAddress { name: name.without_dot() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|_| unknown())?;
     runtime.block_on(async {
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(|_| unknown())?;
+        let resolver = TokioResolver::builder_tokio().and_then(ResolverBuilder::build).map_err(|_| unknown())?;
         let found = resolver.lookup_ip(name.to_string()).await.map_err(|_| unknown())?;
         Ok(found.iter().collect())
     })

@@ -145,7 +145,8 @@ impl Registry {
         }
         let free =
             self.segments.iter().find(|(_, segment)| segment.ours.len() < MARKS_PER_NAME).map(|(number, _)| *number);
-        let number = free.unwrap_or_else(|| (1..).find(|number| !self.segments.contains_key(number)).unwrap_or(1));
+        let number =
+            free.unwrap_or_else(|| (1..u32::MAX).find(|number| !self.segments.contains_key(number)).unwrap_or(1));
         self.segments.entry(number).or_insert_with(|| Segment { ttl: TTL, ..Segment::default() }).ours.insert(mark);
         self.ours.insert(mark, number);
         Some(number)
@@ -153,12 +154,12 @@ impl Registry {
 
     /// Takes our mark from a set; the segment that changes, if one does.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<u32> {
-        self.remove_mark(&mark(&self.owner, key))
+        self.remove_mark(mark(&self.owner, key))
     }
 
-    fn remove_mark(&mut self, mark: &Mark) -> Option<u32> {
-        let number = self.ours.remove(mark)?;
-        self.segments.get_mut(&number)?.ours.remove(mark);
+    fn remove_mark(&mut self, mark: Mark) -> Option<u32> {
+        let number = self.ours.remove(&mark)?;
+        self.segments.get_mut(&number)?.ours.remove(&mark);
         Some(number)
     }
 
@@ -167,7 +168,7 @@ impl Registry {
     pub(crate) fn forget_all_but<'a>(&mut self, keys: impl Iterator<Item = &'a Key>) -> BTreeSet<u32> {
         let alive: HashSet<Mark> = keys.map(|key| mark(&self.owner, key)).collect();
         let dead: Vec<Mark> = self.ours.keys().filter(|mark| !alive.contains(*mark)).copied().collect();
-        dead.iter().filter_map(|mark| self.remove_mark(mark)).collect()
+        dead.into_iter().filter_map(|mark| self.remove_mark(mark)).collect()
     }
 
     /// Name and type of a segment.

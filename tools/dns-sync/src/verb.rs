@@ -134,7 +134,7 @@ impl Selection {
 
 /// Zones that can be worked on, with their providers.
 struct Zones {
-    zones: Vec<DeclaredZone>,
+    declared: Vec<DeclaredZone>,
     providers: BTreeMap<String, Box<dyn Provider>>,
     warnings: Vec<String>,
 }
@@ -155,7 +155,7 @@ impl Zones {
         for (name, provider) in &desired.providers {
             providers.insert(name.clone(), open(name, provider, &surroundings)?);
         }
-        Ok(Self { zones, providers, warnings })
+        Ok(Self { declared: zones, providers, warnings })
     }
 
     fn provider(&self, zone: &DeclaredZone) -> Result<&dyn Provider, DnsError> {

@@ -113,6 +113,12 @@ pub(crate) fn apply(provider: &dyn Provider, work: Work<'_>, signals: Option<&Si
                 list.push(change.clone());
             }
             outcome.claimed = claims.iter().filter(|key| sent.contains(*key)).count();
+            // An answer got lost on its way, but everything is there.
+            let lost = matches!(outcome.error, Some(DnsError::Timeout { .. } | DnsError::Broken { .. }));
+            if lost && outcome.failed.is_empty() && outcome.not_effective.is_empty() {
+                outcome.error = None;
+                outcome.claimed = claims.len();
+            }
             if !outcome.not_effective.is_empty() && outcome.error.is_none() {
                 outcome.error = Some(DnsError::NotEffective { count: outcome.not_effective.len() });
             }
@@ -227,10 +233,9 @@ impl<'a> Batches<'a> {
         segments.extend(changed.iter().cloned());
         let marks: usize =
             segments.into_iter().map(|(number, set)| self.writer.size(&self.segment_edit(number, set))).sum();
-        if self.size + size + marks > self.writer.room() {
-            if let Some(exit) = self.flush(signals)? {
-                return Ok(Some(exit));
-            }
+        let full = self.size + size + marks > self.writer.room();
+        if let Some(exit) = if full { self.flush(signals)? } else { None } {
+            return Ok(Some(exit));
         }
         self.edits.extend(edits);
         self.size += size;

@@ -17,7 +17,7 @@ use crate::name::Name;
 use crate::rdata::Rdata;
 use crate::record_type::RecordType;
 use crate::rrset::Key;
-use crate::wire::{Class, Connection, Message, Opcode, Rcode, Section, TsigKey, Writer, record_size};
+use crate::wire::{Class, Connection, Message, Opcode, Rcode, ResourceRecord, Section, TsigKey, Writer, record_size};
 
 /// Octets that an update may take. A message over TCP holds 65,535; the rest is for the signature and for caution.
 const ROOM: usize = 60_000;
@@ -115,7 +115,7 @@ impl Provider for Rfc2136Server {
     }
 }
 
-fn soa_of(message: &Message<'_>, record: &crate::wire::Record) -> Vec<u8> {
+fn soa_of(message: &Message<'_>, record: &ResourceRecord) -> Vec<u8> {
     Rdata::from_message(record.record_type, message.bytes, record.rdata_at, record.rdata_length)
         .map(|(value, _)| value.wire().to_vec())
         .unwrap_or_default()
@@ -189,8 +189,12 @@ impl ZoneWriter for UpdateWriter<'_> {
     fn write(&mut self, edits: &[Edit]) -> Result<(), DnsError> {
         self.count = self.count.wrapping_add(1);
         let mut message = Writer::new(request_id(self.count), Opcode::Update, &self.zone, RecordType::SOA);
-        edits.iter().for_each(|edit| Self::prerequisites(edit, &mut message));
-        edits.iter().for_each(|edit| self.updates(edit, &mut message));
+        for edit in edits {
+            Self::prerequisites(edit, &mut message);
+        }
+        for edit in edits {
+            self.updates(edit, &mut message);
+        }
         if message.len() > ROOM {
             let name = edits.first().map(|edit| edit.key.name.to_string()).unwrap_or_default();
             return Err(DnsError::TooLarge { name });

@@ -1,6 +1,8 @@
 //! Which fields the RDATA of each type has, in order.
 
-use super::field::Field::{self, *};
+use super::field::Field::{
+    self, Base64, Hex, Ipv4, Ipv6, Location, Name, Rest, Seconds, Str, Strings, SvcParams, Tag, U8, U16, U32,
+};
 use crate::record_type::RecordType;
 
 /// A field and what it is called in errors.

@@ -10,10 +10,9 @@ fn zone() -> Name {
 
 fn canonical(record_type: &str, text: &str) -> String {
     let record_type: RecordType = record_type.parse().unwrap();
-    let rdata = Rdata::parse(record_type, text, &zone()).unwrap_or_else(|error| {
-        std::panic::panic_any(format!("{record_type} {text}: {error}"));
-    });
-    rdata.to_text(record_type)
+    let rdata = Rdata::parse(record_type, text, &zone());
+    assert!(rdata.is_ok(), "{record_type} {text}: {rdata:?}");
+    rdata.unwrap().to_text(record_type)
 }
 
 #[test]

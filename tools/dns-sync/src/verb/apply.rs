@@ -71,9 +71,8 @@ impl Apply {
         }
         self.selection.narrow(&mut desired)?;
         let whole = self.selection.zones.is_empty() && plan.is_none();
-        let zones = Zones::open(&desired, &self.reach, |findings: Findings| match whole {
-            true => source.failure(findings.findings),
-            false => Failure::bad_document(findings.findings),
+        let zones = Zones::open(&desired, &self.reach, |findings: Findings| {
+            if whole { source.failure(findings.findings) } else { Failure::bad_document(findings.findings) }
         })?;
         let planned = match plan {
             None => None,
@@ -83,7 +82,7 @@ impl Apply {
                         plans.iter().position(|plan| Name::absolute(&plan.zone).ok().as_ref() == Some(&zone.name));
                     place.map(|place| (place, &plans[place]))
                 };
-                let read = zones.zones.iter().map(|zone| match of_zone(zone) {
+                let read = zones.declared.iter().map(|zone| match of_zone(zone) {
                     None => Ok(Planned { changes: vec![], claims: vec![] }),
                     Some((place, plan)) => {
                         let pointer = Pointer::root().join("zones").join(place).join("changes");
@@ -124,13 +123,13 @@ impl Planned {
 
 impl Run {
     fn all(&self, session: &Session) -> Result<Exit, Failure> {
-        let indices: Vec<usize> = (0..self.zones.zones.len()).collect();
+        let indices: Vec<usize> = (0..self.zones.declared.len()).collect();
         let outcomes = workers::each(&indices, |index| self.zone(*index));
         let mut result =
             DnsResult { outcome: Outcome::Done, changed: false, summary: Summary::default(), zones: vec![] };
         let (mut failures, mut interrupted) = (Vec::new(), None);
         let mut done = Vec::new();
-        for (zone, outcome) in self.zones.zones.iter().zip(outcomes) {
+        for (zone, outcome) in self.zones.declared.iter().zip(outcomes) {
             // What a server took without effect is worth a result too.
             let sent = [&outcome.applied, &outcome.not_effective, &outcome.unknown].iter().any(|list| !list.is_empty());
             result.changed |= sent || outcome.claimed > 0;
@@ -164,7 +163,7 @@ impl Run {
     }
 
     fn zone(&self, index: usize) -> ZoneOutcome {
-        let zone = &self.zones.zones[index];
+        let zone = &self.zones.declared[index];
         if let Some(exit) = self.signals.requested() {
             return ZoneOutcome { interrupted: Some(exit), ..ZoneOutcome::default() };
         }
@@ -219,10 +218,12 @@ impl Run {
     fn inverse(&self, done: &[(String, Vec<Change>)]) -> String {
         let mut summary = Summary::default();
         let mut plans = Vec::new();
-        for ((name, changes), zone) in done.iter().zip(&self.zones.zones) {
+        for ((name, changes), zone) in done.iter().zip(&self.zones.declared) {
             let mut back: Vec<DnsChange> = changes.iter().rev().map(|change| change.inverse().to_document()).collect();
             back.sort_by_key(|change| change.op != Op::Delete);
-            back.iter().for_each(|change| summary.count(change.op));
+            for change in &back {
+                summary.count(change.op);
+            }
             plans.push(contract::document::DnsZonePlan {
                 zone: name.clone(),
                 provider: zone.provider.clone(),

@@ -122,7 +122,7 @@ fn fill(
         RecordType::HTTPS => record.https = Some(all()),
         RecordType::SVCB => record.svcb = Some(all()),
         RecordType::TXT => {
-            record.txt = Some(set.values.iter().map(|value| joined(value.wire())).collect::<Option<_>>()?)
+            record.txt = Some(set.values.iter().map(|value| joined(value.wire())).collect::<Option<_>>()?);
         }
         RecordType::MX => {
             let make = |words: &Vec<&str>| match words[..] {

@@ -68,11 +68,10 @@ impl Plan {
         self.selection.narrow(&mut desired)?;
         // Pointers of a narrowed document would point at other zones of the text.
         let whole = self.selection.zones.is_empty();
-        let zones = Zones::open(&desired, &self.reach, |findings: Findings| match whole {
-            true => sourced.source.failure(findings.findings),
-            false => Failure::bad_document(findings.findings),
+        let zones = Zones::open(&desired, &self.reach, |findings: Findings| {
+            if whole { sourced.source.failure(findings.findings) } else { Failure::bad_document(findings.findings) }
         })?;
-        let seen = workers::each(&zones.zones, |zone| {
+        let seen = workers::each(&zones.declared, |zone| {
             observe(&zones, zone, &desired.owner, scope, &self.consents).map_err(|error| of_zone(&zone.name, error))
         });
         let (mut observed, mut failures) = (Vec::new(), Vec::new());
@@ -88,7 +87,7 @@ impl Plan {
         let mut summary = Summary::default();
         let mut warnings = zones.warnings.clone();
         let mut plans = Vec::new();
-        for (zone, seen) in zones.zones.iter().zip(&observed) {
+        for (zone, seen) in zones.declared.iter().zip(&observed) {
             count(&mut summary, &seen.plan);
             warnings.extend(remarks(zone, seen));
             let guard = zones.provider(zone)?.guard();

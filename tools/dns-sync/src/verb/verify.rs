@@ -65,18 +65,18 @@ impl Verify {
         let mut scope = self.selection.scope(&desired);
         scope.phase = scope.phase.or(plan.as_ref().and_then(|plan| plan.phase));
         self.selection.narrow(&mut desired)?;
-        let fail = |findings: Findings| match self.selection.zones.is_empty() && plan.is_none() {
-            true => source.failure(findings.findings),
-            false => Failure::bad_document(findings.findings),
+        let whole = self.selection.zones.is_empty() && plan.is_none();
+        let fail = |findings: Findings| {
+            if whole { source.failure(findings.findings) } else { Failure::bad_document(findings.findings) }
         };
         let (zones, servers) = if self.servers.is_empty() {
             let zones = Zones::open(&desired, &self.reach, fail)?;
-            let servers = workers::each(&zones.zones, |zone| {
+            let servers = workers::each(&zones.declared, |zone| {
                 let found = zones.provider(zone).and_then(|provider| provider.read(&zone.name));
                 found.and_then(|live| name_servers::of_zone(&live)).map_err(|error| of_zone(&zone.name, error))
             });
             let servers = servers.into_iter().collect::<Result<Vec<_>, _>>()?;
-            (zones.zones, servers)
+            (zones.declared, servers)
         } else {
             // Neither a provider nor its secret is needed.
             let (zones, findings) = examine(&desired)?;

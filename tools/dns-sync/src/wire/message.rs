@@ -112,14 +112,14 @@ pub(crate) struct Message<'a> {
     /// How the request ended.
     pub(crate) rcode: Rcode,
     /// Records of the three sections, in order.
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<ResourceRecord>,
     /// Where the last record begins, for TSIG.
     pub(crate) last_record_at: usize,
 }
 
 /// A record of a message. Its RDATA stays in the message, because compressed names point into that.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub(crate) struct ResourceRecord {
     pub(crate) section: Section,
     pub(crate) name: Name,
     pub(crate) record_type: RecordType,
@@ -150,7 +150,7 @@ impl<'a> Message<'a> {
                 at = rdata_at + rdata_length;
                 bytes.get(rdata_at..at)?;
                 let (record_type, class) = (RecordType(word(fixed)?), word(fixed + 2)?);
-                records.push(Record { section, name, record_type, class, ttl, rdata_at, rdata_length });
+                records.push(ResourceRecord { section, name, record_type, class, ttl, rdata_at, rdata_length });
             }
         }
         (at == bytes.len()).then_some(Self {
@@ -166,7 +166,7 @@ impl<'a> Message<'a> {
     }
 
     /// The records of the answer section.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = &Record> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &ResourceRecord> {
         self.records.iter().filter(|record| record.section == Section::Answer && record.class == Class::In as u16)
     }
 }

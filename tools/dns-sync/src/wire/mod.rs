@@ -7,7 +7,7 @@ mod rcode;
 mod tsig;
 
 pub(crate) use connection::Connection;
-pub(crate) use message::{Class, Message, Opcode, Record, Section, Writer, record_size};
+pub(crate) use message::{Class, Message, Opcode, ResourceRecord, Section, Writer, record_size};
 pub(crate) use questions::ask;
 pub(crate) use rcode::Rcode;
 pub(crate) use tsig::{TsigError, TsigExchange, TsigKey};

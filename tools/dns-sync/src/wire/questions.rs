@@ -76,14 +76,11 @@ pub(crate) fn ask(server: SocketAddr, keys: &[Key], timeout: Duration) -> Result
         socket.set_read_timeout(Some(left)).map_err(broken)?;
         if let Ok(length) = socket.recv(&mut buffer) {
             let message = Message::parse(&buffer[..length]).filter(|message| message.response);
-            if let Some(message) = message {
-                if let Some((index, ..)) = under_way.remove(&message.id) {
-                    if message.truncated {
-                        truncated.push(index);
-                    } else {
-                        answers[index] = Some(answer(&message, &keys[index]));
-                    }
-                }
+            let known = message.and_then(|message| Some((under_way.remove(&message.id)?.0, message)));
+            match known {
+                Some((index, message)) if message.truncated => truncated.push(index),
+                Some((index, message)) => answers[index] = Some(answer(&message, &keys[index])),
+                None => {}
             }
         }
         let late: Vec<u16> =

@@ -74,7 +74,9 @@ impl TsigKey {
         fn run<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
             // HMAC takes keys of every length, so this is always `Ok`.
             let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return Vec::new() };
-            parts.iter().for_each(|part| mac.update(part));
+            for part in parts {
+                mac.update(part);
+            }
             mac.finalize().into_bytes().to_vec()
         }
         match self.algorithm {

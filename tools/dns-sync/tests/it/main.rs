@@ -5,6 +5,7 @@
 mod documents;
 mod peer;
 mod program;
+mod races;
 mod servers;
 mod vectors;
 mod zone_files;
