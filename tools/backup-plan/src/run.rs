@@ -21,6 +21,8 @@ pub enum Only {
     Dump,
     /// Dumps and backups
     Backup,
+    /// Starting again what a killed run left stopped
+    Resume,
     /// Taking away old snapshots
     Forget,
     /// Checking the repositories, due or not
@@ -34,6 +36,7 @@ impl Only {
         match self {
             Only::Dump => ["dump", "verify"].contains(&kind),
             Only::Backup => ["dump", "verify", "quiesce", "backup", "resume"].contains(&kind),
+            Only::Resume => kind == "resume",
             Only::Forget => kind == "forget",
             Only::Check => kind == "check",
             Only::Prune => kind == "prune",
@@ -44,6 +47,7 @@ impl Only {
 struct Run<'a> {
     plan: &'a BackupPlan,
     only: Option<Only>,
+    state: &'a State,
     repositories: BTreeMap<&'a str, Repository<'a>>,
     secrets: &'a SecretStore,
     signals: &'a Signals,
@@ -75,6 +79,7 @@ pub(crate) fn run(
     let mut run = Run {
         plan,
         only,
+        state: &state,
         repositories: BTreeMap::new(),
         secrets,
         signals: &signals,
@@ -83,7 +88,9 @@ pub(crate) fn run(
         first: None,
         now: started.as_second(),
     };
-    let prepared = run.prepare(&state);
+    // First of all: a service that is down because of us comes up again, whatever follows.
+    run.resume_left_over();
+    let prepared = if only == Some(Only::Resume) { Ok(()) } else { run.prepare() };
     match prepared {
         Ok(()) => {
             let progress = session.progress(plan.steps.len() as u64, "backup");
@@ -94,6 +101,12 @@ pub(crate) fn run(
     let ended = now();
     let result = run.result(&started.to_string(), &ended.to_string());
     let good = run.first.is_none();
+    let down = |service: &String| {
+        run.results.iter().any(|r| r.state == "failed" && r.id.starts_with(&format!("resume/{service}/")))
+    };
+    let still_down: std::collections::BTreeSet<String> =
+        run.history.stopped.iter().filter(|s| down(s)).cloned().collect();
+    run.history.stopped = still_down;
     if good && only.is_none_or(|only| only == Only::Backup) {
         run.history.success = Some(ended.as_second());
     }
@@ -129,7 +142,7 @@ impl Run<'_> {
     }
 
     /// Everything that can be known to fail is looked at before a service is stopped or a byte written.
-    fn prepare(&mut self, state: &State) -> Result<(), Failure> {
+    fn prepare(&mut self) -> Result<(), Failure> {
         for root in self.plan.roots.iter().filter(|root| root.path != self.plan.staging && self.wants("backup")) {
             if let Some(problem) = survey::root_problem(&root.path, root.optional) {
                 let allowed = self.plan.findings.iter().any(|finding| {
@@ -141,12 +154,61 @@ impl Run<'_> {
             }
         }
         make_private(Path::new(&self.plan.staging))?;
-        state.write_lists(self.plan)?;
+        self.state.write_lists(self.plan)?;
         for declared in &self.plan.repositories {
             let repository = Repository::open(self.plan, declared, self.secrets)?;
             self.repositories.insert(&declared.id, repository);
         }
         Ok(())
+    }
+
+    /// Starts what a run that was killed had stopped.
+    fn resume_left_over(&mut self) {
+        let plan = self.plan;
+        let left = self.history.stopped.clone();
+        for step in plan.steps.iter().filter(|step| step.kind == "resume" && left.contains(service_of(step))) {
+            let mut result = self.fresh(step);
+            self.perform(step, &mut result);
+            self.results.push(result);
+        }
+        if !left.is_empty() && self.first.is_none() {
+            self.history.stopped.clear();
+        }
+    }
+
+    fn fresh(&self, step: &BackupStep) -> BackupStepResult {
+        BackupStepResult {
+            id: step.id.clone(),
+            kind: step.kind.clone(),
+            repository: step.repository.clone(),
+            state: "skipped".into(),
+            exit: None,
+            snapshot: None,
+            files: None,
+            bytes: None,
+            added_bytes: None,
+            unreadable: Vec::new(),
+            message: None,
+            ms: 0,
+        }
+    }
+
+    /// Runs one step and says in its result how it ended.
+    fn perform(&mut self, step: &BackupStep, result: &mut BackupStepResult) {
+        let began = Instant::now();
+        match self.step(step, result) {
+            Ok(()) => result.state = "done".into(),
+            Err(error) => {
+                let failure = Failure::from(error);
+                result.state = "failed".into();
+                result.message = failure.errors().first().map(|error| match error.causes.first() {
+                    Some(cause) => format!("{}: {cause}", error.message),
+                    None => error.message.clone(),
+                });
+                self.first.get_or_insert(failure);
+            }
+        }
+        result.ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     }
 
     fn all(&mut self, seed: &str, progress: &mut dyn FnMut(&str)) {
@@ -163,43 +225,29 @@ impl Run<'_> {
                     self.first = Some(error.into());
                 }
             }
-            let began = Instant::now();
-            let mut result = BackupStepResult {
-                id: step.id.clone(),
-                kind: step.kind.clone(),
-                repository: step.repository.clone(),
-                state: "skipped".into(),
-                exit: None,
-                snapshot: None,
-                files: None,
-                bytes: None,
-                added_bytes: None,
-                unreadable: Vec::new(),
-                message: None,
-                ms: 0,
-            };
+            let mut result = self.fresh(step);
             if let Some(exit) = self.signals.requested() {
                 self.first.get_or_insert_with(|| Error::Interrupted(exit).into());
             }
             match self.due(step) {
-                Ok(()) => match self.step(step, &mut result) {
-                    Ok(()) if result.state == "skipped" => result.state = "done".into(),
-                    Ok(()) => {}
-                    Err(error) => {
-                        let failure = Failure::from(error);
-                        result.state = "failed".into();
-                        let object = failure.errors().first();
-                        result.message = object.map(|error| match error.causes.first() {
-                            Some(cause) => format!("{}: {cause}", error.message),
-                            None => error.message.clone(),
-                        });
-                        self.first.get_or_insert(failure);
+                Ok(()) => {
+                    if step.kind == "quiesce" {
+                        self.note_stopped(step);
                     }
-                },
+                    self.perform(step, &mut result);
+                }
                 Err(why) => result.message = Some(why),
             }
-            result.ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.results.push(result);
+        }
+    }
+
+    /// Written before the service is stopped, so that not even a power cut leaves it down for longer than until the next run.
+    fn note_stopped(&mut self, step: &BackupStep) {
+        if self.history.stopped.insert(service_of(step).to_owned())
+            && let Err(error) = self.state.keep(&self.history)
+        {
+            self.first.get_or_insert(error.into());
         }
     }
 
@@ -214,8 +262,7 @@ impl Run<'_> {
         match step.kind.as_str() {
             // Whatever was stopped, and also whatever failed to stop, is started again.
             "resume" => {
-                let service = step.id.split('/').nth(1).unwrap_or_default();
-                let stop = format!("quiesce/{service}/");
+                let stop = format!("quiesce/{}/", service_of(step));
                 let tried = self.results.iter().any(|r| r.id.starts_with(&stop) && r.state != "skipped");
                 if tried { Ok(()) } else { Err("nothing was stopped".into()) }
             }
@@ -392,6 +439,11 @@ impl Run<'_> {
             error,
         }
     }
+}
+
+/// The service of a step whose id is `kind/service/n`.
+fn service_of(step: &BackupStep) -> &str {
+    step.id.split('/').nth(1).unwrap_or_default()
 }
 
 fn judged(

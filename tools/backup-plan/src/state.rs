@@ -1,6 +1,6 @@
 //! The state directory of a plan on its host: lock, lists for restic, the last result, when what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -27,6 +27,8 @@ pub(crate) struct History {
     pub success: Option<i64>,
     /// The last check of each repository that ended well.
     pub checks: BTreeMap<String, i64>,
+    /// Services that a run stopped and has not started again yet: what a killed run leaves to the next one.
+    pub stopped: BTreeSet<String>,
 }
 
 /// Held as long as a run lasts; the system lets it go however the process ends.

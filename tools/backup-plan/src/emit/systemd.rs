@@ -26,6 +26,7 @@ pub(crate) fn render(plan: &BackupPlan) -> Result<HostDesired, Failure> {
          [Service]\n\
          Type=oneshot\n\
          ExecStart={TOOL} run {plan_file}\n\
+         ExecStopPost={TOOL} run --only resume {plan_file}\n\
          Nice=19\n\
          IOSchedulingClass=idle\n\
          KillMode=mixed\n\

@@ -125,6 +125,16 @@ fn quiesced_services_are_started_again_whatever_happens() {
     house.run(&["run", &plan], "").ends(3);
     assert!(!exists(&house.at("stopped")));
     assert_eq!(std::fs::read_to_string(house.at("quiesce.log")).unwrap(), "started\nstarted\n");
+    // What a killed run left stopped is started by the next, whatever that is asked for.
+    let history = std::fs::read_to_string(house.at("state/history.json")).unwrap();
+    assert!(history.contains(r#""stopped":[]"#), "{history}");
+    house.put("state/history.json", &history.replace(r#""stopped":[]"#, r#""stopped":["app"]"#));
+    house.put("stopped", "");
+    let resumed = house.run(&["run", "--only", "resume", &plan], "").ends(0).json();
+    assert_eq!(step(&resumed, "resume/app/0")["state"], "done");
+    assert!(!exists(&house.at("stopped")));
+    house.run(&["run", "--only", "resume", &plan], "").ends(0);
+    assert_eq!(std::fs::read_to_string(house.at("quiesce.log")).unwrap(), "started\nstarted\nstarted\n");
 }
 
 #[test]
