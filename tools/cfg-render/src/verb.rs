@@ -236,7 +236,12 @@ fn postgres(args: &PostgresArgs, session: &mut Session) -> Result<Exit, Failure>
         return Ok(Exit::Done);
     };
     let cluster = model.cluster(name).ok_or_else(|| {
-        unknown("cluster", name, model.clusters().map(|cluster| cluster.name).collect::<Vec<_>>().into_iter(), "databases")
+        unknown(
+            "cluster",
+            name,
+            model.clusters().map(|cluster| cluster.name).collect::<Vec<_>>().into_iter(),
+            "databases",
+        )
     })?;
     let file = cluster.spec.external.as_ref().and_then(|external| external.ca.clone());
     let certificate = file.map(|file| args.fleet.companion(&file)).transpose()?.flatten();
@@ -260,7 +265,8 @@ fn backup(args: &BackupArgs, session: &mut Session) -> Result<Exit, Failure> {
 fn health(args: &HealthArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
     let model = Model::new(&fleet.document);
-    let vantage = if args.from == "controller" { Vantage::Controller } else { Vantage::Host(find_host(&model, &args.from)?) };
+    let vantage =
+        if args.from == "controller" { Vantage::Controller } else { Vantage::Host(find_host(&model, &args.from)?) };
     let mut along = Vec::new();
     for name in &args.with {
         along.push(find_host(&model, name)?);
@@ -301,7 +307,9 @@ fn find_host<'m>(model: &'m Model<'_>, name: &str) -> Result<&'m HostView, Failu
     }
     if model.fleet.hosts.contains_key(name) {
         let at = Pointer::root().join("hosts").join(name).join("enable");
-        return Err(Failure::new(Exit::Usage, "host_disabled", format!("host \"{name}\" takes no part")).at(at).hint("set enable to true"));
+        return Err(Failure::new(Exit::Usage, "host_disabled", format!("host \"{name}\" takes no part"))
+            .at(at)
+            .hint("set enable to true"));
     }
     Err(unknown("host", name, model.fleet.hosts.keys().map(String::as_str), "hosts"))
 }

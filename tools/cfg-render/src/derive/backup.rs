@@ -13,7 +13,11 @@ pub fn backup(model: &Model<'_>, host: &HostView) -> Option<BackupSources> {
     let mut services = Vec::new();
     let mut omit = Vec::new();
     let mut add_omissions = |omissions: &[Omission]| {
-        omit.extend(omissions.iter().map(|omission| BackupOmission { path: omission.path.clone(), reason: omission.reason.clone() }));
+        omit.extend(
+            omissions
+                .iter()
+                .map(|omission| BackupOmission { path: omission.path.clone(), reason: omission.reason.clone() }),
+        );
     };
     if let Some(spec) = &host.spec.backup {
         add_omissions(&spec.omit);

@@ -45,14 +45,23 @@ pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
     }
     for name in fleet.tunnels.keys() {
         let at = Pointer::root().join("tunnels").join(name);
-        findings.push(Finding::warning("not-rendered-yet", at, "the routes of the tunnel are not rendered yet").fix("keep them at the provider for now"));
+        findings.push(
+            Finding::warning("not-rendered-yet", at, "the routes of the tunnel are not rendered yet")
+                .fix("keep them at the provider for now"),
+        );
     }
     for name in fleet.access.keys() {
         let at = Pointer::root().join("access").join(name);
-        findings.push(Finding::warning("not-rendered-yet", at, "the access policy is not rendered yet").fix("keep it at the provider for now"));
+        findings.push(
+            Finding::warning("not-rendered-yet", at, "the access policy is not rendered yet")
+                .fix("keep it at the provider for now"),
+        );
     }
     let used: BTreeSet<&str> = zones.iter().map(|zone| zone.provider.as_str()).collect();
-    let providers = providers.iter().filter(|(name, _)| used.contains(name.as_str())).map(|(name, provider)| (name.clone(), provider.clone()));
+    let providers = providers
+        .iter()
+        .filter(|(name, _)| used.contains(name.as_str()))
+        .map(|(name, provider)| (name.clone(), provider.clone()));
     let desired = DnsDesired {
         owner: fleet.name.clone(),
         partial: false,
@@ -68,7 +77,13 @@ fn records(model: &Model<'_>, name: &str, zone: &Zone, at: &Pointer) -> Vec<DnsR
     let mut records = derived(model, name, zone, PUBLIC);
     add_wildcard(model, &mut records, zone.wildcard.as_deref(), PUBLIC, at);
     if !zone.caa.is_empty() {
-        let record = DnsRecord { name: "@".into(), caa: Some(zone.caa.clone()), when: RecordPhase::Before, from: vec![at.join("caa")], ..DnsRecord::default() };
+        let record = DnsRecord {
+            name: "@".into(),
+            caa: Some(zone.caa.clone()),
+            when: RecordPhase::Before,
+            from: vec![at.join("caa")],
+            ..DnsRecord::default()
+        };
         records.insert(("@".into(), "CAA"), record);
     }
     with_own(records, &zone.records, at)
@@ -92,7 +107,8 @@ fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> De
             }
             for (index, expose) in service.expose.iter().enumerate() {
                 let at = Model::service_at(name).join("expose").join(index);
-                let host = expose.via.as_deref().and_then(|via| model.host(via)).or_else(|| model.hosts_of(service).next());
+                let host =
+                    expose.via.as_deref().and_then(|via| model.host(via)).or_else(|| model.hosts_of(service).next());
                 let Some(host) = host else { continue };
                 for full in &expose.names {
                     // Raw bytes do not pass an edge that speaks HTTP.

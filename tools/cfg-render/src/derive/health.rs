@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use contract::Pointer;
 use contract::document::{
-    DiskCheck, HealthCheck, HealthChecks, HttpCheck, MailCheck, PostgresCheck, RedisCheck, SshCheck, TcpCheck, TlsCheck,
-    TlsExpectation, UnitCheck, WebSocketCheck,
+    DiskCheck, HealthCheck, HealthChecks, HttpCheck, MailCheck, PostgresCheck, RedisCheck, SshCheck, TcpCheck,
+    TlsCheck, TlsExpectation, UnitCheck, WebSocketCheck,
 };
 use contract::places;
 
@@ -87,11 +87,16 @@ impl<'m, 'f> Checks<'m, 'f> {
                 ..HealthCheck::default()
             });
         }
+        self.sinkhole_of(host, address);
         let firewall = host.spec.firewall.clone().unwrap_or_default();
         if !firewall.enable {
             return;
         }
-        let open: BTreeSet<u16> = holes(self.model, host).iter().filter(|hole| hole.ports.first == hole.ports.last).map(|hole| hole.ports.first).collect();
+        let open: BTreeSet<u16> = holes(self.model, host)
+            .iter()
+            .filter(|hole| hole.ports.first == hole.ports.last)
+            .map(|hole| hole.ports.first)
+            .collect();
         let mut shut: Vec<(u16, String, Pointer)> = Vec::new();
         if ssh.port != 22 {
             shut.push((22, "ssh-22".into(), host.at("ssh")));
@@ -126,6 +131,30 @@ impl<'m, 'f> Checks<'m, 'f> {
         }
     }
 
+    /// A name that nobody serves gets no answer.
+    fn sinkhole_of(&mut self, host: &HostView, address: IpAddr) {
+        let proxy = host.proxy();
+        let public = self.model.sites(host).iter().any(|site| site.entries.iter().any(crate::model::Entry::is_public));
+        if !public || !proxy.sinkhole || !host.is_debian_like() || proxy.kind == crate::fleet::ProxyKind::Traefik {
+            return;
+        }
+        self.add(HealthCheck {
+            id: format!("{}.sinkhole", host.name),
+            group: Some(host.name.clone()),
+            tags: vec!["closed".into()],
+            needs: vec![format!("{}.ssh", host.name), format!("{}.proxy", host.name)],
+            critical: false,
+            from: vec![host.at("proxy")],
+            http: Some(HttpCheck {
+                url: "http://unknown.invalid/".into(),
+                connect: Some(socket(address, proxy.http_port)),
+                closes: true,
+                ..HttpCheck::default()
+            }),
+            ..HealthCheck::default()
+        });
+    }
+
     /// The names of a service, asked of the edge itself, so that its DNS need not lead there yet.
     fn names_of(&mut self, name: &str, service: &Service) {
         for (index, route) in service.proxy.iter().enumerate() {
@@ -152,7 +181,10 @@ impl<'m, 'f> Checks<'m, 'f> {
                 let mut needs = vec![format!("{}.ssh", edge.name), format!("{}.proxy", edge.name)];
                 needs.extend(self.services_behind(name, service));
                 self.add(HealthCheck {
-                    id: format!("{name}.{}", if position == 0 && index == 0 { scheme.to_owned() } else { format!("{scheme}.{full}") }),
+                    id: format!(
+                        "{name}.{}",
+                        if position == 0 && index == 0 { scheme.to_owned() } else { format!("{scheme}.{full}") }
+                    ),
                     group: Some(name.to_owned()),
                     tags: vec!["public".into()],
                     needs,
@@ -174,7 +206,10 @@ impl<'m, 'f> Checks<'m, 'f> {
     /// What a host's own report says about a service, which is read along with this one.
     fn services_behind(&self, name: &str, service: &Service) -> Vec<String> {
         let hosts = self.model.hosts_of(service);
-        hosts.filter(|_| self.model.unit_of(name, service).is_some()).map(|host| format!("{}.{name}.unit", host.name)).collect()
+        hosts
+            .filter(|_| self.model.unit_of(name, service).is_some())
+            .map(|host| format!("{}.{name}.unit", host.name))
+            .collect()
     }
 
     fn external(&mut self, name: &str, service: &Service) {
@@ -237,7 +272,8 @@ impl<'m, 'f> Checks<'m, 'f> {
             let sites = self.model.sites(host);
             if !sites.is_empty() {
                 let kind = host.proxy().kind;
-                let mut check = unit(format!("{h}.proxy"), &format!("{}.service", kind.as_str()), h, host.at("proxy"), true);
+                let mut check =
+                    unit(format!("{h}.proxy"), &format!("{}.service", kind.as_str()), h, host.at("proxy"), true);
                 check.needs = vec![format!("{h}.secrets")];
                 self.add(check);
             }
@@ -260,7 +296,8 @@ impl<'m, 'f> Checks<'m, 'f> {
     }
 
     fn clusters_on(&mut self, host: &HostView) {
-        let clusters: Vec<_> = self.model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)).collect();
+        let clusters: Vec<_> =
+            self.model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)).collect();
         for cluster in clusters {
             let id = format!("{}.{}.unit", host.name, cluster.name);
             self.add(HealthCheck {
@@ -280,7 +317,12 @@ impl<'m, 'f> Checks<'m, 'f> {
                 needs: vec![id],
                 critical: true,
                 from: vec![cluster.pointer()],
-                postgres: Some(PostgresCheck { address: "/run/postgresql".into(), port: cluster.spec.port, ..PostgresCheck::default() }),
+                // Asked for a password, so that no right to log in is needed to see that the server takes connections.
+                postgres: Some(PostgresCheck {
+                    address: socket(IpAddr::from([127, 0, 0, 1]), cluster.spec.port),
+                    user: "health".into(),
+                    ..PostgresCheck::default()
+                }),
                 ..HealthCheck::default()
             });
             let databases: Vec<_> = self.model.databases_in(cluster.name);
@@ -318,7 +360,10 @@ impl<'m, 'f> Checks<'m, 'f> {
                     needs = vec![format!("{}.{}.postgres", host.name, exporter.cluster)];
                 }
                 // The exporter answers also where it cannot log in.
-                body = vec![contract::document::BodyCondition { matches: Some("(?m)^pg_up 1$".into()), ..Default::default() }];
+                body = vec![contract::document::BodyCondition {
+                    matches: Some("(?m)^pg_up 1$".into()),
+                    ..Default::default()
+                }];
             }
             self.add(HealthCheck {
                 id: format!("{}.{}.metrics", host.name, agent.name),
@@ -327,7 +372,11 @@ impl<'m, 'f> Checks<'m, 'f> {
                 needs,
                 critical: false,
                 from: vec![agent.pointer.clone()],
-                http: Some(HttpCheck { url: format!("http://{}/metrics", socket(address, agent.port)), body, ..HttpCheck::default() }),
+                http: Some(HttpCheck {
+                    url: format!("http://{}/metrics", socket(address, agent.port)),
+                    body,
+                    ..HttpCheck::default()
+                }),
                 ..HealthCheck::default()
             });
         }
@@ -347,8 +396,12 @@ impl<'m, 'f> Checks<'m, 'f> {
             }
             found
         };
-        let databases: Vec<String> =
-            service.databases.iter().filter_map(|database| self.model.cluster_of(database)).map(|cluster| cluster.name.to_owned()).collect();
+        let databases: Vec<String> = service
+            .databases
+            .iter()
+            .filter_map(|database| self.model.cluster_of(database))
+            .map(|cluster| cluster.name.to_owned())
+            .collect();
         let needs = edges(&service.needs.iter().cloned().chain(databases).collect::<Vec<_>>());
         let wants = edges(&service.wants);
         let unit_id = format!("{}.{name}.unit", host.name);
@@ -369,7 +422,9 @@ impl<'m, 'f> Checks<'m, 'f> {
         let inner: Vec<String> = if unit.is_some() { vec![unit_id] } else { needs };
         let declared: BTreeSet<&str> =
             service.health.iter().map(|spec| service.port(spec.port.as_deref()).map_or("", |(port, _)| port)).collect();
-        for (port_name, port) in service.ports.iter().filter(|(_, port)| port.publish && port.proto != crate::fleet::Proto::Udp) {
+        for (port_name, port) in
+            service.ports.iter().filter(|(_, port)| port.publish && port.proto != crate::fleet::Proto::Udp)
+        {
             // A declared check of the port says more than that it is open.
             if declared.contains(port_name.as_str()) || is_timed(service) {
                 continue;
@@ -389,7 +444,9 @@ impl<'m, 'f> Checks<'m, 'f> {
         for (index, spec) in service.health.iter().enumerate() {
             let id = spec.id.clone().unwrap_or_else(|| format!("check-{index}"));
             let at = at.join("health").join(index);
-            if let Some(mut check) = self.declared(spec, host, Some(service), format!("{}.{name}.{id}", host.name), name, &at, critical) {
+            if let Some(mut check) =
+                self.declared(spec, host, Some(service), format!("{}.{name}.{id}", host.name), name, &at, critical)
+            {
                 check.needs.clone_from(&inner);
                 self.add(check);
             }
@@ -408,9 +465,9 @@ impl<'m, 'f> Checks<'m, 'f> {
         at: &Pointer,
         critical: bool,
     ) -> Option<HealthCheck> {
-        let target = service.and_then(|service| service.port(spec.port.as_deref())).and_then(|(_, port)| {
-            Some(socket(self.model.address_between(Some(host), host, &port.bind)?, port.port))
-        });
+        let target = service
+            .and_then(|service| service.port(spec.port.as_deref()))
+            .and_then(|(_, port)| Some(socket(self.model.address_between(Some(host), host, &port.bind)?, port.port)));
         let mut check = HealthCheck {
             id,
             group: Some(group.to_owned()),
@@ -456,7 +513,12 @@ impl<'m, 'f> Checks<'m, 'f> {
             });
         }
         if let Some(mail) = &spec.mail {
-            check.mail = Some(MailCheck { address: target.clone()?, protocol: mail.protocol, starttls: mail.starttls, tls: TlsExpectation::default() });
+            check.mail = Some(MailCheck {
+                address: target.clone()?,
+                protocol: mail.protocol,
+                starttls: mail.starttls,
+                tls: TlsExpectation::default(),
+            });
         }
         if let Some(dns) = &spec.dns {
             let mut dns = dns.clone();
@@ -485,9 +547,10 @@ impl<'m, 'f> Checks<'m, 'f> {
         let known: BTreeSet<String> = self.all.keys().chain(&self.elsewhere).cloned().collect();
         for check in self.all.values_mut() {
             let prefix = |name: &String| {
-                known.contains(name).then(|| vec![name.clone()]).unwrap_or_else(|| {
-                    known.iter().filter(|id| id.starts_with(&format!("{name}."))).cloned().collect()
-                })
+                known
+                    .contains(name)
+                    .then(|| vec![name.clone()])
+                    .unwrap_or_else(|| known.iter().filter(|id| id.starts_with(&format!("{name}."))).cloned().collect())
             };
             let expand = |edges: &[String], own: &str| -> Vec<String> {
                 let all: BTreeSet<String> = edges.iter().flat_map(prefix).filter(|id| id != own).collect();

@@ -8,7 +8,8 @@ use crate::model::{HostView, Model};
 /// The inventory of a fleet.
 pub fn inventory(model: &Model<'_>) -> HostsInventory {
     let order = &model.fleet.rollout.order;
-    let place = |name: &str| order.iter().position(|step| step.iter().any(|host| host == name)).unwrap_or(order.len()) as u32;
+    let place =
+        |name: &str| order.iter().position(|step| step.iter().any(|host| host == name)).unwrap_or(order.len()) as u32;
     let mut hosts: Vec<_> = model.hosts().map(|host| entry(model, host, place(&host.name))).collect();
     hosts.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
     let databases = model.clusters().map(|cluster| {
@@ -30,7 +31,9 @@ fn entry(model: &Model<'_>, host: &HostView, order: u32) -> InventoryHost {
     ips.dedup();
     let way = |port: u16, user: &str| {
         let user = user.to_owned();
-        ips.iter().map(move |ip| InventoryAddress { address: ip.to_string(), port, user: user.clone() }).collect::<Vec<_>>()
+        ips.iter()
+            .map(move |ip| InventoryAddress { address: ip.to_string(), port, user: user.clone() })
+            .collect::<Vec<_>>()
     };
     let mut addresses = way(ssh.port, &ssh.user);
     for address in way(ssh.initial.port, &ssh.initial.user) {

@@ -113,10 +113,10 @@ fn quoted(text: &str, command_line: bool) -> Written {
         return Err(Unrepresentable::new(UNIT, "a NUL character"));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) && !(command_line && text.starts_with(['@', '-', ':', '+'])) {
+    // What marks a command line (`-`, `@`, `!`) stands before the program only, which begins with a slash.
+    if !text.is_empty() && text.chars().all(plain) {
         return Ok(text.to_owned());
     }
-    // An argument such as --flag begins with a dash; only the program's own prefix characters are special, not arguments'.
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -30,7 +30,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     set("X11Forwarding", "no");
     let secret_keys = builder.templates.iter().any(|template| template.name.starts_with("authorized_keys."));
     if secret_keys {
-        set("AuthorizedKeysFile", ".ssh/authorized_keys .ssh/authorized_keys2 /run/secrets/rendered/authorized_keys.%u");
+        set(
+            "AuthorizedKeysFile",
+            ".ssh/authorized_keys .ssh/authorized_keys2 /run/secrets/rendered/authorized_keys.%u",
+        );
     }
     if let Some(extra) = &host.spec.extra {
         for (index, line) in extra.sshd.iter().enumerate() {

@@ -47,6 +47,16 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let text = builder.header("#", &from) + &unit.write();
     builder.file(Stage::Services, &format!("/etc/systemd/system/{SERVICE}"), text, &from).add(builder);
     builder.wait_for_secrets(Stage::Services, SERVICE, &from);
-    let Some(calendar) = builder.fit(systemd::text(&plan.policy.schedule), &at.join("policy").join("schedule")) else { return };
-    super::machine::write_timer(builder, "plumbline-backup", "Backup of this host", &calendar, true, Some(plan.policy.jitter), &from);
+    let Some(calendar) = builder.fit(systemd::text(&plan.policy.schedule), &at.join("policy").join("schedule")) else {
+        return;
+    };
+    super::machine::write_timer(
+        builder,
+        "plumbline-backup",
+        "Backup of this host",
+        &calendar,
+        true,
+        Some(plan.policy.jitter),
+        &from,
+    );
 }

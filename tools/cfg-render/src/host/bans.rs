@@ -41,7 +41,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         // OpenSSH 9.8 and newer log as sshd-session.
         sshd.journalmatch = Some("_SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session".into());
     }
-    sshd.mode.get_or_insert_with(|| "aggressive".into());
+    // Not the aggressive mode by itself: it counts every connection without a login, and so bans whoever probes the port.
     for (name, jail) in &jails {
         let at = at.join("jails").join(name);
         if let Some(section) = section(builder, name, jail, &at) {
@@ -52,7 +52,11 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.hold(Stage::Base, "fail2ban.service");
     builder.check_set("fail2ban", &[&["/usr/bin/fail2ban-client", "-t"]]);
     let text = builder.header("#", &from) + "\n" + &ini::write(&sections);
-    builder.file(Stage::Base, FILE, text, &from).set("fail2ban").notify(Handler::restart("fail2ban.service")).add(builder);
+    builder
+        .file(Stage::Base, FILE, text, &from)
+        .set("fail2ban")
+        .notify(Handler::restart("fail2ban.service"))
+        .add(builder);
     builder.unit(Stage::Base, "fail2ban.service", std::slice::from_ref(&at));
 }
 
@@ -73,7 +77,11 @@ fn ignored(builder: &mut HostBuilder<'_, '_>, ignore: &[String], ssh_from: &[Str
         }
         match builder.model.fleet.networks.get(name) {
             Some(network) => words.extend(network.ranges().iter().map(ToString::to_string)),
-            None => match name.parse::<ipnet::IpNet>().map(|net| net.to_string()).or_else(|_| name.parse::<std::net::IpAddr>().map(|ip| ip.to_string())) {
+            None => match name
+                .parse::<ipnet::IpNet>()
+                .map(|net| net.to_string())
+                .or_else(|_| name.parse::<std::net::IpAddr>().map(|ip| ip.to_string()))
+            {
                 Ok(word) => words.push(word),
                 Err(_) => builder.findings.push(contract::Finding::error(
                     "unknown-ref",
@@ -95,7 +103,6 @@ fn section(builder: &mut HostBuilder<'_, '_>, name: &str, jail: &Jail, at: &Poin
     }
     let filter = jail.filter.clone().unwrap_or_else(|| name.clone());
     let filter = match &jail.mode {
-        Some(mode) if name == "sshd" => format!("{filter}[mode={mode}, publickey=any]"),
         Some(mode) => format!("{filter}[mode={mode}]"),
         None => filter,
     };

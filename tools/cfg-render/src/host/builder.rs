@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::document::{
-    Access, Directory, File, FileSet, Handler, HostDesired, HostItem, ManifestTemplate, Packages, Stage, TemplateEscape,
-    Unit, UnitState,
+    Access, Directory, File, FileSet, Handler, HostDesired, HostItem, ManifestTemplate, Packages, Stage,
+    TemplateEscape, Unit, UnitState,
 };
 use contract::{FileMode, Finding, Level, Pointer};
 
@@ -60,8 +60,12 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
                 known.from = from.into_iter().collect();
             } else {
                 let at = item.from.first().cloned().unwrap_or_else(|| self.host.pointer());
-                let mut finding = Finding::error("file-clash", at, format!("{} is declared twice on host \"{}\" and differs", item.id, self.host.name))
-                    .fix("take one of them away, or give one another path");
+                let mut finding = Finding::error(
+                    "file-clash",
+                    at,
+                    format!("{} is declared twice on host \"{}\" and differs", item.id, self.host.name),
+                )
+                .fix("take one of them away, or give one another path");
                 finding.related.extend(known.from.first().cloned());
                 self.findings.push(finding);
             }
@@ -119,7 +123,15 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
     }
 
     /// A directory.
-    pub(crate) fn directory(&mut self, stage: Stage, path: &str, mode: u32, owner: &str, group: &str, from: &[Pointer]) {
+    pub(crate) fn directory(
+        &mut self,
+        stage: Stage,
+        path: &str,
+        mode: u32,
+        owner: &str,
+        group: &str,
+        from: &[Pointer],
+    ) {
         self.push(HostItem {
             id: format!("directory:{path}"),
             stage,
@@ -141,7 +153,12 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             id: format!("unit:{name}"),
             stage,
             from: unique(from),
-            unit: Some(Unit { name: name.into(), enabled: Some(true), state: Some(UnitState::Started), ..Unit::default() }),
+            unit: Some(Unit {
+                name: name.into(),
+                enabled: Some(true),
+                state: Some(UnitState::Started),
+                ..Unit::default()
+            }),
             ..HostItem::default()
         });
     }
@@ -164,7 +181,8 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             Ok(value) => Some(value),
             Err(error) => {
                 self.findings.push(
-                    Finding::error("unrepresentable", at.clone(), error.to_string()).fix("write it in another way; nothing is left out silently"),
+                    Finding::error("unrepresentable", at.clone(), error.to_string())
+                        .fix("write it in another way; nothing is left out silently"),
                 );
                 None
             }
@@ -174,8 +192,12 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
     /// Says that something is not rendered yet.
     pub(crate) fn missing(&mut self, at: Pointer, what: &str) {
         self.findings.push(
-            Finding::warning("not-rendered-yet", at, format!("{what} is not rendered yet and is left out of host \"{}\"", self.host.name))
-                .fix("set it up by hand for now; nothing else depends on it silently"),
+            Finding::warning(
+                "not-rendered-yet",
+                at,
+                format!("{what} is not rendered yet and is left out of host \"{}\"", self.host.name),
+            )
+            .fix("set it up by hand for now; nothing else depends on it silently"),
         );
     }
 
@@ -219,8 +241,12 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             if contract::placeholders(content).next().is_some() {
                 let at = item.from.first().cloned().unwrap_or_else(|| self.host.pointer());
                 self.findings.push(
-                    Finding::error("placeholder-in-file", at, format!("{} would hold a placeholder of a secret in clear", item.id))
-                        .fix("use \"template\" for a file with secrets"),
+                    Finding::error(
+                        "placeholder-in-file",
+                        at,
+                        format!("{} would hold a placeholder of a secret in clear", item.id),
+                    )
+                    .fix("use \"template\" for a file with secrets"),
                 );
             }
         }
@@ -347,6 +373,9 @@ fn unique(from: &[Pointer]) -> Vec<Pointer> {
 /// `/services/x/proxy/0` as `/services/x`: enough for a person who looks at a file on a host.
 fn shorten(pointer: &Pointer) -> Pointer {
     let text = pointer.as_str();
-    let end = text.match_indices('/').nth(if text.starts_with("/hosts/") { 3 } else { 2 }).map_or(text.len(), |(index, _)| index);
+    let end = text
+        .match_indices('/')
+        .nth(if text.starts_with("/hosts/") { 3 } else { 2 })
+        .map_or(text.len(), |(index, _)| index);
     Pointer::parse(&text[..end])
 }

@@ -62,12 +62,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if proxy.sinkhole {
         lines.push(Line::new(&format!("http://:{}", proxy.http_port)).body(vec![Line::new("abort")]));
     }
-    let text = builder.header("#", &from) + "\n" + &caddyfile::write(&lines);
-    builder
-        .file(Stage::Services, FILE, text, &from)
-        .set("caddy")
-        .notify(Handler::reload(UNIT))
-        .add(builder);
+    let text = builder.header("#", &from) + &caddyfile::write(&lines);
+    builder.file(Stage::Services, FILE, text, &from).set("caddy").notify(Handler::reload(UNIT)).add(builder);
     builder.unit(Stage::Services, UNIT, &from);
 }
 
@@ -110,11 +106,17 @@ fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
 fn snippets(builder: &mut HostBuilder<'_, '_>, lines: &mut Vec<Line>, snippets: &[String], at: &Pointer) {
     for (index, snippet) in snippets.iter().enumerate() {
         if snippet.contains('\n') || !caddyfile::is_balanced(snippet) {
-            builder.findings.push(Finding::error("bad-snippet", at.join(index), "not a line of a Caddyfile with balanced braces and quotes"));
+            builder.findings.push(Finding::error(
+                "bad-snippet",
+                at.join(index),
+                "not a line of a Caddyfile with balanced braces and quotes",
+            ));
             continue;
         }
         let keyword = snippet.split_whitespace().next().unwrap_or_default();
-        lines.retain(|line| line.words.first().and_then(|word| word.split_whitespace().next()) != Some(keyword) || keyword == "header");
+        lines.retain(|line| {
+            line.words.first().and_then(|word| word.split_whitespace().next()) != Some(keyword) || keyword == "header"
+        });
         lines.push(Line::new(snippet.trim()));
     }
 }
@@ -150,7 +152,8 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
         }
     }
     for service in site.entries.iter().map(|entry| entry.service).collect::<BTreeSet<_>>() {
-        let extra = builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.caddy.as_ref());
+        let extra =
+            builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.caddy.as_ref());
         if let Some(extra) = extra {
             let at = Model::service_at(service).join("extra").join("caddy").join("site");
             snippets(builder, &mut body, &extra.site, &at);
@@ -160,13 +163,20 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
     let mut blocks = Vec::new();
     if !plain {
         let port = if proxy.https_port == 443 { String::new() } else { format!(":{}", proxy.https_port) };
-        blocks.push(Line::new(&address("http")).body(vec![Line::new(&format!("redir https://{{host}}{port}{{uri}} 308"))]));
+        blocks.push(
+            Line::new(&address("http")).body(vec![Line::new(&format!("redir https://{{host}}{port}{{uri}} 308"))]),
+        );
     }
     blocks.push(Line::new(&address(if plain { "http" } else { "https" })).body(body));
     Some(blocks)
 }
 
-fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &Entry<'_>, tls: bool) -> Option<Vec<Line>> {
+fn render_entry(
+    builder: &mut HostBuilder<'_, '_>,
+    proxy: &ProxyServer,
+    entry: &Entry<'_>,
+    tls: bool,
+) -> Option<Vec<Line>> {
     let at = &entry.pointer;
     if !Model::auth_is_rendered(&entry.route.auth) || matches!(entry.route.auth, Auth::Basic(_)) {
         builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
@@ -225,7 +235,11 @@ fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &
             if site.listing {
                 server.push(Line::new("browse"));
             }
-            lines.push(if server.is_empty() { Line::new("file_server") } else { Line::new("file_server").body(server) });
+            lines.push(if server.is_empty() {
+                Line::new("file_server")
+            } else {
+                Line::new("file_server").body(server)
+            });
         }
         Upstream::Address(address, scheme) => {
             let scheme = match scheme {
@@ -233,7 +247,10 @@ fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &
                 Scheme::Https => "https",
                 Scheme::H2c => "h2c",
                 other => {
-                    builder.missing(at.join("scheme"), &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()));
+                    builder.missing(
+                        at.join("scheme"),
+                        &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()),
+                    );
                     return None;
                 }
             };
@@ -242,7 +259,9 @@ fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &
                 upstream.push(Line::new("flush_interval -1"));
             }
             if let Some(timeout) = entry.route.timeout {
-                upstream.push(Line::new("transport http").body(vec![Line::new(&format!("read_timeout {}s", timeout.as_secs()))]));
+                upstream.push(
+                    Line::new("transport http").body(vec![Line::new(&format!("read_timeout {}s", timeout.as_secs()))]),
+                );
             }
             let line = Line::new("reverse_proxy").with(format!("{scheme}://{address}"));
             lines.push(if upstream.is_empty() { line } else { line.body(upstream) });
@@ -253,8 +272,12 @@ fn render_entry(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, entry: &
         }
         Upstream::Unreachable => {
             builder.findings.push(
-                Finding::error("unreachable-upstream", at.clone(), format!("host \"{}\" has no way to service \"{}\"", builder.host.name, entry.service))
-                    .fix("bind the port to a network that both hosts share"),
+                Finding::error(
+                    "unreachable-upstream",
+                    at.clone(),
+                    format!("host \"{}\" has no way to service \"{}\"", builder.host.name, entry.service),
+                )
+                .fix("bind the port to a network that both hosts share"),
             );
             return None;
         }

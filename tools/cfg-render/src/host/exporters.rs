@@ -61,7 +61,9 @@ fn postgres(builder: &mut HostBuilder<'_, '_>, agent: &AgentView, spec: &Postgre
                 Some(external.address.clone())
             } else {
                 let target = cluster.spec.host.as_deref().and_then(|name| builder.model.host(name));
-                target.and_then(|target| cluster.spec.bind.iter().find_map(|network| target.address(network))).map(|address| address.to_string())
+                target
+                    .and_then(|target| cluster.spec.bind.iter().find_map(|network| target.address(network)))
+                    .map(|address| address.to_string())
             };
             let Some(server) = server else { return };
             // On the same host nothing travels over a wire; elsewhere the server must speak TLS.
@@ -83,7 +85,10 @@ fn postgres(builder: &mut HostBuilder<'_, '_>, agent: &AgentView, spec: &Postgre
             builder.wait_for_secrets(Stage::Services, unit, &from);
         }
         None => {
-            lines.push(("DATA_SOURCE_NAME", format!("user={} host=/run/postgresql port={port} dbname=postgres sslmode=disable", spec.role)));
+            lines.push((
+                "DATA_SOURCE_NAME",
+                format!("user={} host=/run/postgresql port={port} dbname=postgres sslmode=disable", spec.role),
+            ));
         }
     }
     let mut text = String::new();

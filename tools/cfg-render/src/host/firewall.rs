@@ -52,7 +52,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         let sources: Vec<_> = if public {
             vec![Source::Public]
         } else {
-            networks.iter().filter(|network| *network != LOCAL).map(|network| Source::Network(network.clone())).collect()
+            networks
+                .iter()
+                .filter(|network| *network != LOCAL)
+                .map(|network| Source::Network(network.clone()))
+                .collect()
         };
         for from in sources {
             for proto in protos {
@@ -120,7 +124,8 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         for scrape in model.scrapes() {
             let Some((on, port)) = &scrape.on else { continue };
             let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
-            if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network))) {
+            if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network)))
+            {
                 from_hosts.push((address, *port, format!("metrics of {}", scrape.job), scrape.pointer.clone()));
             }
         }
@@ -170,7 +175,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         if network.tailscale.is_some() {
             for range in network.ranges() {
                 let family = if range.0.addr().is_ipv4() { "ip" } else { "ip6" };
-                rules.push(Rule::new(format!("iifname != \"{interface}\" {family} saddr {range} drop")).comment(format!("{name}: forged address")));
+                rules.push(
+                    Rule::new(format!("iifname != \"{interface}\" {family} saddr {range} drop"))
+                        .comment(format!("{name}: forged address")),
+                );
             }
         }
     }
@@ -183,8 +191,14 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if let Some(extra) = &host.spec.extra {
         for (index, line) in extra.nftables.iter().enumerate() {
             let at = host.at("extra").join("nftables").join(index);
-            if line.chars().any(|c| c.is_control() || c == '{' || c == '}') && (line.matches('{').count() != line.matches('}').count() || line.chars().any(char::is_control)) {
-                builder.findings.push(contract::Finding::error("unrepresentable", at, "a rule is one line with balanced braces"));
+            if line.chars().any(|c| c.is_control() || c == '{' || c == '}')
+                && (line.matches('{').count() != line.matches('}').count() || line.chars().any(char::is_control))
+            {
+                builder.findings.push(contract::Finding::error(
+                    "unrepresentable",
+                    at,
+                    "a rule is one line with balanced braces",
+                ));
                 continue;
             }
             rules.push(Rule::new(line.trim()));
@@ -202,8 +216,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         elements: vec![ssh.port.to_string()],
     }];
     sets.extend(networks.sets.into_values());
-    let chain = Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
-    let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from)) + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
+    let chain =
+        Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
+    let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
+        + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
     builder.packages(Stage::Base, &["nftables"], &from[0]);
     builder
         .file(Stage::Base, FILE, text, &from)
@@ -228,7 +244,8 @@ fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &
     for hole in holes {
         if let Err(error) = nftables::comment(&hole.why) {
             builder.findings.push(
-                contract::Finding::error("unrepresentable", hole.pointer.clone(), error.to_string()).fix("shorten or rephrase the reason"),
+                contract::Finding::error("unrepresentable", hole.pointer.clone(), error.to_string())
+                    .fix("shorten or rephrase the reason"),
             );
             continue;
         }
@@ -287,12 +304,18 @@ impl Networks {
         }
         let mut prefixes = Vec::new();
         for (family, kind, v4) in [("ip", "ipv4_addr", true), ("ip6", "ipv6_addr", false)] {
-            let ranges: Vec<_> = network.ranges().iter().filter(|range| range.0.addr().is_ipv4() == v4).map(ToString::to_string).collect();
+            let ranges: Vec<_> = network
+                .ranges()
+                .iter()
+                .filter(|range| range.0.addr().is_ipv4() == v4)
+                .map(ToString::to_string)
+                .collect();
             if ranges.is_empty() {
                 continue;
             }
             let set = identifier("net", name) + if v4 { "_4" } else { "_6" };
-            let interface = network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
+            let interface =
+                network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
             prefixes.push(format!("{interface}{family} saddr @{set} "));
             self.sets.insert(set.clone(), Set { name: set, kind, interval: true, elements: ranges });
         }

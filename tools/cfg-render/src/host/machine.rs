@@ -60,7 +60,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         let group = spec.group.as_deref().unwrap_or(owner);
         let from = [host.at("directories").join(path)];
         builder.directory(Stage::Base, path, spec.mode.bits(), owner, group, &from);
-        if let Some(directory) = builder.item_mut(&format!("directory:{path}")).and_then(|item| item.directory.as_mut()) {
+        if let Some(directory) = builder.item_mut(&format!("directory:{path}")).and_then(|item| item.directory.as_mut())
+        {
             directory.data = spec.data;
         }
     }
@@ -83,7 +84,11 @@ fn kernel(builder: &mut HostBuilder<'_, '_>) {
             let at = from[0].join(key);
             let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "._/-*".contains(c));
             if !plain || value.chars().any(char::is_control) {
-                builder.findings.push(Finding::error("unrepresentable", at, "sysctl.d cannot hold such a name or value"));
+                builder.findings.push(Finding::error(
+                    "unrepresentable",
+                    at,
+                    "sysctl.d cannot hold such a name or value",
+                ));
                 continue;
             }
             text.push_str(&format!("{key} = {value}\n"));
@@ -100,7 +105,11 @@ fn kernel(builder: &mut HostBuilder<'_, '_>) {
             if module.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) && !module.is_empty() {
                 text.push_str(&format!("{module}\n"));
             } else {
-                builder.findings.push(Finding::error("unrepresentable", from[0].clone(), "modules-load.d cannot hold such a name"));
+                builder.findings.push(Finding::error(
+                    "unrepresentable",
+                    from[0].clone(),
+                    "modules-load.d cannot hold such a name",
+                ));
             }
         }
         builder
@@ -122,7 +131,13 @@ fn units(builder: &mut HostBuilder<'_, '_>) {
             id: format!("unit:{name}"),
             stage: Stage::Services,
             from: from.to_vec(),
-            unit: Some(Unit { name: name.clone(), scope: None, enabled: spec.enabled, state: spec.state, masked: spec.masked }),
+            unit: Some(Unit {
+                name: name.clone(),
+                scope: None,
+                enabled: spec.enabled,
+                state: spec.state,
+                masked: spec.masked,
+            }),
             ..HostItem::default()
         });
     }
@@ -139,10 +154,11 @@ fn add_timer(builder: &mut HostBuilder<'_, '_>, name: &str, timer: &Timer) {
         builder.fit(systemd::text(&timer.calendar), &at.join("calendar")),
     );
     let (Some(description), Some(exec), Some(calendar)) = parts else { return };
-    let mut unit = UnitFile::new()
-        .set("Unit", "Description", &description)
-        .set("Service", "Type", "oneshot")
-        .set("Service", "ExecStart", exec);
+    let mut unit = UnitFile::new().set("Unit", "Description", &description).set("Service", "Type", "oneshot").set(
+        "Service",
+        "ExecStart",
+        exec,
+    );
     if let Some(user) = &timer.user {
         if let Some(user) = builder.fit(systemd::text(user), &at.join("user")) {
             unit.push("Service", "User", user);
@@ -199,7 +215,12 @@ pub(super) fn add_files_of_the_user(builder: &mut HostBuilder<'_, '_>) {
         }
     }
     for (path, file, at) in files {
-        let handlers = || file.reload.iter().map(|unit| Handler::reload(unit)).chain(file.restart.iter().map(|unit| Handler::restart(unit)));
+        let handlers = || {
+            file.reload
+                .iter()
+                .map(|unit| Handler::reload(unit))
+                .chain(file.restart.iter().map(|unit| Handler::restart(unit)))
+        };
         if let Some(template) = &file.template {
             let name = format!("file{}", path.replace('/', "-"));
             let made = builder.template(name, template.clone(), TemplateEscape::None);

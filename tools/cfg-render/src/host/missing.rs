@@ -48,13 +48,19 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
         }
         for site in sites.iter().filter(|site| matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns)) {
             if let Some(at) = site.from().first() {
-                builder.missing(at.clone(), &format!("the ACME client for {} (a leaf of the internal CA stands in)", site.name()));
+                builder.missing(
+                    at.clone(),
+                    &format!("the ACME client for {} (a leaf of the internal CA stands in)", site.name()),
+                );
             }
         }
     }
     for (name, network) in &model.fleet.networks {
         if network.tailscale.is_some() && host.address(name).is_some() {
-            builder.missing(Pointer::root().join("networks").join(name).join("tailscale"), "the installation of Tailscale");
+            builder.missing(
+                Pointer::root().join("networks").join(name).join("tailscale"),
+                "the installation of Tailscale",
+            );
         }
     }
     for (name, tunnel) in &model.fleet.tunnels {
@@ -72,10 +78,14 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
         let at = Model::service_at(name);
         match &service.run {
             Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::Nixos(_) | Run::HomeManager(_) => {
-                builder.missing(at.join("run").join(service.run.kind()), &format!("the service \"{name}\" ({})", service.run.kind()));
+                builder.missing(
+                    at.join("run").join(service.run.kind()),
+                    &format!("the service \"{name}\" ({})", service.run.kind()),
+                );
             }
             Run::Systemd(run) if run.user_unit => {
-                builder.missing(at.join("run").join("systemd").join("user_unit"), &format!("the user's unit \"{name}\""));
+                builder
+                    .missing(at.join("run").join("systemd").join("user_unit"), &format!("the user's unit \"{name}\""));
             }
             Run::Static(_) | Run::Systemd(_) | Run::Package(_) | Run::External(_) => {}
         }
@@ -95,12 +105,18 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
         }
     }
     for (key, service, what) in [
-        ("alertmanager", model.fleet.monitoring.alertmanager.as_ref().map(|spec| &spec.service), "Alertmanager's configuration"),
+        (
+            "alertmanager",
+            model.fleet.monitoring.alertmanager.as_ref().map(|spec| &spec.service),
+            "Alertmanager's configuration",
+        ),
         ("grafana", model.fleet.monitoring.grafana.as_ref().map(|spec| &spec.service), "Grafana's provisioning"),
         ("loki", model.fleet.monitoring.loki.as_ref().map(|spec| &spec.service), "Loki's configuration"),
         ("zabbix", model.fleet.monitoring.zabbix.as_ref().map(|spec| &spec.server), "Zabbix's configuration"),
     ] {
-        let here = service.and_then(|service| model.service(service)).is_some_and(|service| service.host.iter().any(|own| *own == host.name));
+        let here = service
+            .and_then(|service| model.service(service))
+            .is_some_and(|service| service.host.iter().any(|own| *own == host.name));
         if here {
             builder.missing(Pointer::root().join("monitoring").join(key), what);
         }

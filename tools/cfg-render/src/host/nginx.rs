@@ -6,7 +6,7 @@ use contract::document::{Handler, Stage};
 use contract::{Finding, Pointer, places};
 
 use super::HostBuilder;
-use crate::fleet::{Auth, Header, ProxyServer, SecurityHeaders, Scheme, TlsMode};
+use crate::fleet::{Auth, Header, ProxyServer, Scheme, SecurityHeaders, TlsMode};
 use crate::format::nginx::{self, Directive, interpolated, literal};
 use crate::model::{Certificate, Entry, Model, Site, Upstream};
 
@@ -31,7 +31,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.packages(Stage::Services, &[package], &host.at("proxy"));
     builder.hold(Stage::Services, UNIT);
     builder.check_set("nginx", &[&["/usr/sbin/nginx", "-t"]]);
-    let rendered: Vec<_> = sites.iter().filter_map(|site| Some((site, render_site(builder, &proxy, version, site)?))).collect();
+    let rendered: Vec<_> =
+        sites.iter().filter_map(|site| Some((site, render_site(builder, &proxy, version, site)?))).collect();
     let text = builder.header("#", &from) + &nginx::write(&main_file(builder, &proxy, version, &sites));
     builder.file(Stage::Services, MAIN, text, &from).set("nginx").notify(Handler::reload(UNIT)).add(builder);
     builder.directory(Stage::Services, SITES, 0o755, "root", "root", &from);
@@ -60,11 +61,20 @@ pub(super) fn add_certificate(builder: &mut HostBuilder<'_, '_>, certificate: &C
         .file(Stage::Services, &certificate.chain, String::new(), from)
         .source(&certificate.store.source)
         .notify(Handler::reload(unit));
-    if certificate.store.stand_in { file.keep_existing().add(builder) } else { file.add(builder) }
+    if certificate.store.stand_in {
+        file.keep_existing().add(builder)
+    } else {
+        file.add(builder)
+    }
     builder.wait_for_secrets(Stage::Services, unit, from);
 }
 
-fn main_file(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, version: (u32, u32, u32), sites: &[Site<'_>]) -> Vec<Directive> {
+fn main_file(
+    builder: &mut HostBuilder<'_, '_>,
+    proxy: &ProxyServer,
+    version: (u32, u32, u32),
+    sites: &[Site<'_>],
+) -> Vec<Directive> {
     let host = builder.host;
     let mut http = vec![
         Directive::new("include", ["/etc/nginx/mime.types"]),
@@ -76,7 +86,10 @@ fn main_file(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, version: (u
         Directive::new("access_log", ["/var/log/nginx/access.log"]),
         Directive::new("gzip", ["on"]),
         Directive::new("gzip_vary", ["on"]),
-        Directive::new("gzip_types", ["text/plain", "text/css", "application/json", "application/javascript", "image/svg+xml"]),
+        Directive::new(
+            "gzip_types",
+            ["text/plain", "text/css", "application/json", "application/javascript", "image/svg+xml"],
+        ),
         Directive::new("ssl_protocols", ["TLSv1.2", "TLSv1.3"]),
         Directive::new("ssl_ciphers", [CIPHERS]),
         Directive::new("ssl_prefer_server_ciphers", ["off"]),
@@ -101,7 +114,11 @@ fn main_file(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, version: (u
         http.push(Directive::new("real_ip_recursive", ["on"]));
     }
     http.push(nginx::dollar());
-    http.push(Directive::block("map", ["$http_upgrade", "$connection_upgrade"], vec![Directive::new("default", ["upgrade"]), Directive::new("", [""])]));
+    http.push(Directive::block(
+        "map",
+        ["$http_upgrade", "$connection_upgrade"],
+        vec![Directive::new("default", ["upgrade"]), Directive::new("", [""])],
+    ));
     http.push(Directive::new("limit_req_status", ["429"]));
     if let Some(size) = &proxy.max_body {
         if let Some(size) = builder.fit(literal(size).map(str::to_owned), &host.at("proxy")) {
@@ -176,7 +193,8 @@ fn listen_addresses(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<S
     if proxy.listen.is_empty() {
         return vec![String::new(), "[::]:".into()];
     }
-    let addresses = proxy.listen.iter().flat_map(|network| builder.host.spec.addresses.get(network).into_iter().flatten());
+    let addresses =
+        proxy.listen.iter().flat_map(|network| builder.host.spec.addresses.get(network).into_iter().flatten());
     addresses.map(|address| if address.is_ipv6() { format!("[{address}]:") } else { format!("{address}:") }).collect()
 }
 
@@ -216,14 +234,19 @@ fn render_site(
     if certificate.is_some() {
         // One server a name, so that the answer never repeats what the client sent as a name.
         for name in &names {
-            let mut server: Vec<_> =
-                addresses.iter().map(|address| Directive::new("listen", [&format!("{address}{}", proxy.http_port)])).collect();
+            let mut server: Vec<_> = addresses
+                .iter()
+                .map(|address| Directive::new("listen", [&format!("{address}{}", proxy.http_port)]))
+                .collect();
             server.push(server_name(std::slice::from_ref(name)));
             if matches!(site.tls, TlsMode::Acme) {
                 server.push(Directive::block(
                     "location",
                     ["^~", "/.well-known/acme-challenge/"],
-                    vec![Directive::new("root", ["/var/lib/acme/acme-challenge"]), Directive::new("auth_basic", ["off"])],
+                    vec![
+                        Directive::new("root", ["/var/lib/acme/acme-challenge"]),
+                        Directive::new("auth_basic", ["off"]),
+                    ],
                 ));
             }
             let port = if proxy.https_port == 443 { String::new() } else { format!(":{}", proxy.https_port) };
@@ -253,7 +276,8 @@ fn render_site(
     }
     server.extend(locations);
     for service in site.entries.iter().map(|entry| entry.service).collect::<BTreeSet<_>>() {
-        let extra = builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.nginx.as_ref());
+        let extra =
+            builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.nginx.as_ref());
         if let Some(extra) = extra {
             let at = Model::service_at(service).join("extra").join("nginx").join("server");
             merge_extra(builder, &mut server, &extra.server, &at);
@@ -265,11 +289,11 @@ fn render_site(
 
 /// A name for `server_name`: no expression, no wildcard but the first label.
 fn site_name(name: &str) -> crate::format::Written {
-    let name = idna::domain_to_ascii(name.strip_prefix("*.").unwrap_or(name)).map(|ascii| {
-        if name.starts_with("*.") { format!("*.{ascii}") } else { ascii }
-    });
+    let name = idna::domain_to_ascii(name.strip_prefix("*.").unwrap_or(name))
+        .map(|ascii| if name.starts_with("*.") { format!("*.{ascii}") } else { ascii });
     let good = |name: &String| {
-        name.strip_prefix("*.").unwrap_or(name).chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) && !name.is_empty()
+        name.strip_prefix("*.").unwrap_or(name).chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+            && !name.is_empty()
     };
     name.ok().filter(good).ok_or(crate::format::Unrepresentable::new("server_name", "such a name"))
 }
@@ -297,7 +321,10 @@ fn render_entry(
     }
     if let Some(limits) = entry.limits(proxy.limits.as_ref()) {
         let zone = format!("{}_{}", crate::format::nftables::identifier("limit", site.name()), zones.len());
-        zones.push(Directive::new("limit_req_zone", ["$binary_remote_addr", &format!("zone={zone}:10m"), &format!("rate={}", limits.rate)]));
+        zones.push(Directive::new(
+            "limit_req_zone",
+            ["$binary_remote_addr", &format!("zone={zone}:10m"), &format!("rate={}", limits.rate)],
+        ));
         let mut limit = Directive::new("limit_req", [&format!("zone={zone}")]);
         if limits.burst > 0 {
             limit.args.extend([format!("burst={}", limits.burst), "nodelay".into()]);
@@ -348,13 +375,18 @@ fn render_entry(
         }
         Upstream::Unreachable => {
             builder.findings.push(
-                Finding::error("unreachable-upstream", at.clone(), format!("host \"{}\" has no way to service \"{}\"", builder.host.name, entry.service))
-                    .fix("bind the port to a network that both hosts share"),
+                Finding::error(
+                    "unreachable-upstream",
+                    at.clone(),
+                    format!("host \"{}\" has no way to service \"{}\"", builder.host.name, entry.service),
+                )
+                .fix("bind the port to a network that both hosts share"),
             );
             return None;
         }
     }
-    let extra = builder.model.fleet.services.get(entry.service).and_then(|service| service.extra.as_ref()?.nginx.as_ref());
+    let extra =
+        builder.model.fleet.services.get(entry.service).and_then(|service| service.extra.as_ref()?.nginx.as_ref());
     if let Some(extra) = extra {
         let at = Model::service_at(entry.service).join("extra").join("nginx").join("location");
         merge_extra(builder, &mut body, &extra.location, &at);
@@ -442,7 +474,19 @@ fn proxy_pass(
 
 /// Directives that may stand several times in a block; of all others the user's stands in the place of ours.
 const REPEATED: [&str; 14] = [
-    "add_header", "allow", "deny", "error_page", "if", "include", "limit_req", "limit_req_zone", "listen", "location", "map", "proxy_set_header", "rewrite",
+    "add_header",
+    "allow",
+    "deny",
+    "error_page",
+    "if",
+    "include",
+    "limit_req",
+    "limit_req_zone",
+    "listen",
+    "location",
+    "map",
+    "proxy_set_header",
+    "rewrite",
     "server",
 ];
 
@@ -459,7 +503,9 @@ fn merge_extra(builder: &mut HostBuilder<'_, '_>, block: &mut Vec<Directive>, li
                     block.push(directive);
                 }
             }
-            Err(problem) => builder.findings.push(Finding::error("bad-snippet", at.join(index), format!("not nginx: {problem}"))),
+            Err(problem) => {
+                builder.findings.push(Finding::error("bad-snippet", at.join(index), format!("not nginx: {problem}")))
+            }
         }
     }
 }

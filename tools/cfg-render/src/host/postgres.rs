@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::HostBuilder;
 use crate::fleet::DatabaseAuth;
-use crate::format::pg_hba::{self, Rule, Who};
 use crate::format::pg_conf;
+use crate::format::pg_hba::{self, Rule, Who};
 use crate::model::ClusterView;
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
@@ -57,7 +57,9 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     from.extend(exporters.iter().map(|(_, _, at)| at.clone()));
 
     let mut addresses = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
-    addresses.extend(cluster.spec.bind.iter().filter_map(|network| host.address(network)).map(|address| address.to_string()));
+    addresses.extend(
+        cluster.spec.bind.iter().filter_map(|network| host.address(network)).map(|address| address.to_string()),
+    );
     let mut settings = vec![
         ("listen_addresses".to_owned(), addresses.join(", ")),
         ("port".to_owned(), cluster.spec.port.to_string()),
@@ -111,21 +113,33 @@ fn rules(
     let everywhere: Vec<IpNet> = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| text.parse().ok()).collect();
     let name = |text: &str| Who::Name(text.to_owned());
     let mut rules = Vec::new();
-    let rule = |kind: &'static str, database: Who, role: Who, address: Option<IpNet>, method: &'static str| Rule { kind, database, role, address, method };
+    let rule = |kind: &'static str, database: Who, role: Who, address: Option<IpNet>, method: &'static str| Rule {
+        kind,
+        database,
+        role,
+        address,
+        method,
+    };
     // The owner of the cluster comes over the socket as itself and in no other way.
     rules.push(rule("local", Who::All, name("postgres"), None, "peer"));
     rules.extend(everywhere.iter().map(|net| rule("host", Who::All, name("postgres"), Some(*net), "reject")));
     for (index, extra) in cluster.spec.hba.extra.iter().enumerate() {
         let at = cluster.pointer().join("hba").join("extra").join(index);
         let kind = ["local", "host", "hostssl", "hostnossl"].into_iter().find(|kind| *kind == extra.kind);
-        let method = ["scram-sha-256", "peer", "reject", "md5", "cert", "trust"].into_iter().find(|method| *method == extra.method);
+        let method = ["scram-sha-256", "peer", "reject", "md5", "cert", "trust"]
+            .into_iter()
+            .find(|method| *method == extra.method);
         let address = extra.address.as_deref().map(|address| address.parse::<IpNet>());
         match (kind, method, address.transpose()) {
             (Some(kind), Some(method), Ok(address)) => {
                 let who = |text: &str| if text == "all" { Who::All } else { name(text) };
                 rules.push(rule(kind, who(&extra.database), who(&extra.role), address, method));
             }
-            _ => builder.findings.push(Finding::error("unrepresentable", at, "a rule has a known type and method and a range of addresses")),
+            _ => builder.findings.push(Finding::error(
+                "unrepresentable",
+                at,
+                "a rule has a known type and method and a range of addresses",
+            )),
         }
     }
     let networks = if cluster.spec.hba.networks.is_empty() { &cluster.spec.bind } else { &cluster.spec.hba.networks };
@@ -141,9 +155,13 @@ fn rules(
             DatabaseAuth::Trust if trust => "trust",
             DatabaseAuth::Trust => "scram-sha-256",
         };
-        let roles = std::iter::once((owner, method)).chain(found.spec.roles.iter().map(|role| {
-            (role.name.clone(), if role.os_user.is_some() { "peer" } else { "scram-sha-256" })
-        }));
+        let roles = std::iter::once((owner, method)).chain(
+            found
+                .spec
+                .roles
+                .iter()
+                .map(|role| (role.name.clone(), if role.os_user.is_some() { "peer" } else { "scram-sha-256" })),
+        );
         for (role, method) in roles {
             if !seen.insert((database.clone(), role.clone())) {
                 continue;
@@ -159,9 +177,13 @@ fn rules(
         if exporter.password.is_none() {
             rules.push(rule("local", Who::All, name(&exporter.role), None, "peer"));
         } else if local {
-            rules.extend(loopback.iter().map(|net| rule("host", Who::All, name(&exporter.role), Some(*net), "scram-sha-256")));
+            rules.extend(
+                loopback.iter().map(|net| rule("host", Who::All, name(&exporter.role), Some(*net), "scram-sha-256")),
+            );
         } else {
-            rules.extend(outside.iter().map(|net| rule("host", Who::All, name(&exporter.role), Some(*net), "scram-sha-256")));
+            rules.extend(
+                outside.iter().map(|net| rule("host", Who::All, name(&exporter.role), Some(*net), "scram-sha-256")),
+            );
         }
     }
     rules.push(rule("local", Who::All, Who::All, None, "peer"));

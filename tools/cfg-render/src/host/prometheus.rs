@@ -41,7 +41,11 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     rules_from.push(at.clone());
     builder.directory(Stage::Services, "/etc/prometheus/rules", 0o755, "root", "root", &rules_from);
     let text = builder.header("#", &rules_from) + &yaml::write(&rules);
-    builder.file(Stage::Services, RULES, text, &rules_from).set("prometheus").notify(Handler::reload(&unit)).add(builder);
+    builder
+        .file(Stage::Services, RULES, text, &rules_from)
+        .set("prometheus")
+        .notify(Handler::reload(&unit))
+        .add(builder);
 
     let port = service.port(None).map_or(9090, |(_, port)| port.port);
     let address = service.port(None).and_then(|(_, port)| model.listen_address(host, port));
@@ -55,10 +59,15 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         format!("--storage.tsdb.retention.time={}", prometheus_duration(spec.retention)),
     ];
     arguments.extend(run.arguments.iter().cloned());
-    if let Some(args) = builder.fit(default_args(&arguments), &Model::service_at(name).join("run").join("package").join("arguments")) {
+    if let Some(args) =
+        builder.fit(default_args(&arguments), &Model::service_at(name).join("run").join("package").join("arguments"))
+    {
         let from = [at, Model::service_at(name)];
         let text = builder.header("#", &from) + &args;
-        builder.file(Stage::Services, "/etc/default/prometheus", text, &from).notify(Handler::restart(&unit)).add(builder);
+        builder
+            .file(Stage::Services, "/etc/default/prometheus", text, &from)
+            .notify(Handler::restart(&unit))
+            .add(builder);
     }
     builder.unit(Stage::Services, &unit, &from);
 }
@@ -98,9 +107,13 @@ fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) 
                 config.insert("params".into(), json!(first.params));
             }
             if let Some(bearer) = &first.bearer {
-                config.insert("authorization".into(), json!({"credentials_file": format!("{}/{bearer}", places::SECRETS)}));
+                config.insert(
+                    "authorization".into(),
+                    json!({"credentials_file": format!("{}/{bearer}", places::SECRETS)}),
+                );
             }
-            let targets: Vec<_> = way.iter().map(|scrape| json!({"targets": [scrape.target], "labels": scrape.labels})).collect();
+            let targets: Vec<_> =
+                way.iter().map(|scrape| json!({"targets": [scrape.target], "labels": scrape.labels})).collect();
             config.insert("static_configs".into(), Value::Array(targets));
             configs.push(Value::Object(config));
         }
@@ -111,8 +124,12 @@ fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) 
     if !spec.external_labels.is_empty() {
         global.insert("external_labels".into(), json!(spec.external_labels));
     }
-    let mut config = json!({"global": global, "rule_files": ["/etc/prometheus/rules/*.yml"], "scrape_configs": configs});
-    let extra = builder.model.prometheus().and_then(|(_, name)| builder.model.service(name)?.extra.as_ref()?.prometheus.as_ref());
+    let mut config =
+        json!({"global": global, "rule_files": ["/etc/prometheus/rules/*.yml"], "scrape_configs": configs});
+    let extra = builder
+        .model
+        .prometheus()
+        .and_then(|(_, name)| builder.model.service(name)?.extra.as_ref()?.prometheus.as_ref());
     if let Some(patch) = extra {
         merge(&mut config, patch);
     }
@@ -141,7 +158,11 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// Prometheus knows the same units, but not all of ours in one text (`model.ParseDuration`).
 fn prometheus_duration(duration: Duration) -> String {
-    if duration.as_millis() % 1000 == 0 { format!("{}s", duration.as_secs()) } else { format!("{}ms", duration.as_millis()) }
+    if duration.as_millis() % 1000 == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
 }
 
 fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Vec<Pointer>) {
@@ -190,7 +211,16 @@ fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Ve
     let own = |alerts: &[Alert]| -> Vec<Value> {
         alerts
             .iter()
-            .map(|alert| rule(&alert.name, &alert.expr, alert.hold, alert.severity, &escape(alert.summary.as_deref().unwrap_or(&alert.name)), &alert.labels))
+            .map(|alert| {
+                rule(
+                    &alert.name,
+                    &alert.expr,
+                    alert.hold,
+                    alert.severity,
+                    &escape(alert.summary.as_deref().unwrap_or(&alert.name)),
+                    &alert.labels,
+                )
+            })
             .collect()
     };
     if !spec.alerts.is_empty() {
@@ -208,7 +238,14 @@ fn escape(text: &str) -> String {
     text.replace("{{", "{{\"{{\"}}")
 }
 
-fn rule(name: &str, expr: &str, hold: Option<Duration>, severity: Severity, summary: &str, labels: &BTreeMap<String, String>) -> Value {
+fn rule(
+    name: &str,
+    expr: &str,
+    hold: Option<Duration>,
+    severity: Severity,
+    summary: &str,
+    labels: &BTreeMap<String, String>,
+) -> Value {
     let severity = match severity {
         Severity::Critical => "critical",
         Severity::Warning => "warning",

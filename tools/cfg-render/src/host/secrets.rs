@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::document::{Document as _, Handler, HostItem, ManifestSecret, ManifestTemplate, SecretsManifest, Stage, ToolLink};
+use contract::document::{
+    Document as _, Handler, HostItem, ManifestSecret, ManifestTemplate, SecretsManifest, Stage, ToolLink,
+};
 use contract::{FileMode, Pointer, places};
 
 use super::HostBuilder;
@@ -50,14 +52,21 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         files.entry(model.secret_file(name).file).or_default().extend(found.from.iter().cloned());
     }
     builder.directory(Stage::Base, places::SECRET_FILES, 0o700, "root", "root", &from);
-    for directory in files.keys().filter_map(|file| file.rsplit_once('/')).map(|(directory, _)| directory).collect::<BTreeSet<_>>() {
+    for directory in
+        files.keys().filter_map(|file| file.rsplit_once('/')).map(|(directory, _)| directory).collect::<BTreeSet<_>>()
+    {
         let path = format!("{}/{directory}", places::SECRET_FILES);
         builder.directory(Stage::Base, &path, 0o700, "root", "root", &from);
     }
     for (file, from) in files {
         let from: Vec<_> = from.into_iter().collect();
         let path = format!("{}/{file}", places::SECRET_FILES);
-        builder.file(Stage::Base, &path, String::new(), &from).source(&file).mode(0o600).notify(Handler::secrets()).add(builder);
+        builder
+            .file(Stage::Base, &path, String::new(), &from)
+            .source(&file)
+            .mode(0o600)
+            .notify(Handler::secrets())
+            .add(builder);
     }
     let document = manifest(model, Some(&host.name), builder.templates.clone());
     let value = serde_json::to_value(&document).unwrap_or_default();
@@ -72,23 +81,25 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.push(HostItem {
         id: "tool:secret-encrypt".into(),
         stage: Stage::Base,
-        from: vec![host.at("secrets")],
+        from: from.clone(),
         tool: Some(ToolLink { name: "secret-encrypt".into(), path: TOOL.into() }),
         ..HostItem::default()
     });
-    unit(builder, &spec.key);
+    unit(builder, &spec.key, &from);
     let waiting = std::mem::take(&mut builder.waiting);
     for (unit, (stage, from)) in waiting {
         let from: Vec<_> = from.into_iter().collect();
-        let drop_in = UnitFile::new().set("Unit", "Requires", places::SECRETS_UNIT).set("Unit", "After", places::SECRETS_UNIT);
+        let drop_in =
+            UnitFile::new().set("Unit", "Requires", places::SECRETS_UNIT).set("Unit", "After", places::SECRETS_UNIT);
         let text = builder.header("#", &from) + &drop_in.write();
-        builder.file(stage, &format!("/etc/systemd/system/{unit}.d/10-plumbline-secrets.conf"), text, &from).add(builder);
+        builder
+            .file(stage, &format!("/etc/systemd/system/{unit}.d/10-plumbline-secrets.conf"), text, &from)
+            .add(builder);
     }
 }
 
-fn unit(builder: &mut HostBuilder<'_, '_>, key: &AgeKey) {
+fn unit(builder: &mut HostBuilder<'_, '_>, key: &AgeKey, from: &[Pointer]) {
     let at = builder.host.at("secrets");
-    let from = [at.clone()];
     let mut argv = vec![TOOL.to_owned(), "--output".into(), "json".into(), "materialize".into()];
     if let AgeKey::File(file) = key {
         argv.extend(["--identity".into(), file.path.clone()]);
@@ -106,11 +117,11 @@ fn unit(builder: &mut HostBuilder<'_, '_>, key: &AgeKey) {
         // What changed is read from there by whoever applied a change.
         .set("Service", "StandardOutput", format!("truncate:{}", places::SECRETS_RESULT))
         .set("Install", "WantedBy", "multi-user.target");
-    let text = builder.header("#", &from) + &unit.write();
+    let text = builder.header("#", from) + &unit.write();
     let path = format!("/etc/systemd/system/{}", places::SECRETS_UNIT);
-    builder.file(Stage::Base, &path, text, &from).notify(Handler::secrets()).add(builder);
-    let tmpfiles = builder.header("#", &from) + &format!("d {} 0700 root root -\n", places::RUN);
-    builder.file(Stage::Base, "/etc/tmpfiles.d/plumbline.conf", tmpfiles, &from).add(builder);
-    builder.directory(Stage::Base, places::RUN, 0o700, "root", "root", &from);
-    builder.unit(Stage::Base, places::SECRETS_UNIT, &from);
+    builder.file(Stage::Base, &path, text, from).notify(Handler::secrets()).add(builder);
+    let tmpfiles = builder.header("#", from) + &format!("d {} 0700 root root -\n", places::RUN);
+    builder.file(Stage::Base, "/etc/tmpfiles.d/plumbline.conf", tmpfiles, from).add(builder);
+    builder.directory(Stage::Base, places::RUN, 0o700, "root", "root", from);
+    builder.unit(Stage::Base, places::SECRETS_UNIT, from);
 }

@@ -6,7 +6,7 @@ use contract::document::{Handler, Stage};
 use contract::{Finding, Pointer, SecretName, places};
 
 use super::HostBuilder;
-use crate::fleet::{PackageRun, Run, Service, StartKind, SystemdRun, Value};
+use crate::fleet::{PackageRun, Run, Service, StartKind, StaticSite, SystemdRun, Value};
 use crate::format::env::{self, Dialect};
 use crate::format::systemd::{self, UnitFile};
 use crate::model::Model;
@@ -31,24 +31,37 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             let group = spec.group.clone().or_else(|| service.group.clone()).unwrap_or_else(|| owner.clone());
             let from = [at.join("directories").join(path)];
             builder.directory(Stage::Services, path, spec.mode.bits(), &owner, &group, &from);
-            if let Some(directory) = builder.item_mut(&format!("directory:{path}")).and_then(|item| item.directory.as_mut()) {
+            if let Some(directory) =
+                builder.item_mut(&format!("directory:{path}")).and_then(|item| item.directory.as_mut())
+            {
                 directory.data = spec.data;
             }
         }
         match &service.run {
             Run::Systemd(run) if !run.user_unit => add_systemd(builder, name, service, run),
             Run::Package(run) => add_package(builder, name, service, run),
-            Run::Static(site) if !service.directories.contains_key(&site.root) => {
-                let from = [at.join("run").join("static")];
-                builder.directory(Stage::Services, &site.root, 0o755, "root", "root", &from);
-                if let Some(directory) =
-                    builder.item_mut(&format!("directory:{}", site.root)).and_then(|item| item.directory.as_mut())
-                {
-                    directory.data = true;
-                }
-            }
+            Run::Static(site) => add_static(builder, name, service, site),
             _ => {}
         }
+    }
+}
+
+/// The directory of a site and, until somebody fills it, a page that says so.
+fn add_static(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, site: &StaticSite) {
+    let from = [Model::service_at(name).join("run").join("static")];
+    if !service.directories.contains_key(&site.root) {
+        builder.directory(Stage::Services, &site.root, 0o755, "root", "root", &from);
+        if let Some(directory) =
+            builder.item_mut(&format!("directory:{}", site.root)).and_then(|item| item.directory.as_mut())
+        {
+            directory.data = true;
+        }
+    }
+    let page = format!("{}/index.html", site.root.trim_end_matches('/'));
+    if site.index.is_empty() && !service.files.contains_key(&page) {
+        let text = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"robots\" content=\"noindex\">\n\
+             <title>Nothing here yet</title>\n<p>This site has no pages yet.\n";
+        builder.file(Stage::Services, &page, text.into(), &from).keep_existing().add(builder);
     }
 }
 
@@ -140,7 +153,11 @@ fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Se
         let needed = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name))?;
         model.unit_of(name, needed)
     };
-    let databases = service.databases.iter().filter_map(|database| model.cluster_of(database)).map(|cluster| cluster.name.to_owned());
+    let databases = service
+        .databases
+        .iter()
+        .filter_map(|database| model.cluster_of(database))
+        .map(|cluster| cluster.name.to_owned());
     let needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
     let wants: Vec<String> = service.wants.iter().filter_map(of).collect();
     let mut seen = std::collections::BTreeSet::new();
@@ -248,8 +265,15 @@ fn extra_settings(
         for (key, values) in settings {
             let at = at.join(section).join(key);
             let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-            if !plain(section) || !plain(key) || values.iter().any(|value| value.chars().any(char::is_control) || value.ends_with('\\')) {
-                builder.findings.push(Finding::error("unrepresentable", at, "a unit file cannot hold such a section, key or value"));
+            if !plain(section)
+                || !plain(key)
+                || values.iter().any(|value| value.chars().any(char::is_control) || value.ends_with('\\'))
+            {
+                builder.findings.push(Finding::error(
+                    "unrepresentable",
+                    at,
+                    "a unit file cannot hold such a section, key or value",
+                ));
                 continue;
             }
             unit.replace(section, key, values);
@@ -280,7 +304,8 @@ fn add_package(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
             .notify(Handler::restart(&unit_name))
             .add(builder);
     }
-    let prometheus = builder.model.prometheus().is_some_and(|(host, service)| host.name == builder.host.name && service == name);
+    let prometheus =
+        builder.model.prometheus().is_some_and(|(host, service)| host.name == builder.host.name && service == name);
     if !prometheus {
         if !run.arguments.is_empty() {
             arguments(builder, &packages[0], &unit_name, &run.arguments, &run_at.join("arguments"));
@@ -308,9 +333,14 @@ fn arguments(builder: &mut HostBuilder<'_, '_>, package: &str, unit: &str, argum
 /// `ARGS` of a Debian package's defaults: systemd splits the value at white space again, so that an argument with white
 /// space or quotes cannot be written.
 pub(super) fn default_args<S: AsRef<str>>(arguments: &[S]) -> crate::format::Written {
-    let bad = |text: &str| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'\\`$".contains(c));
+    let bad = |text: &str| {
+        text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'\\`$".contains(c))
+    };
     if arguments.iter().any(|argument| bad(argument.as_ref())) {
-        return Err(crate::format::Unrepresentable::new("ARGS of a Debian package", "an argument with white space or quotes"));
+        return Err(crate::format::Unrepresentable::new(
+            "ARGS of a Debian package",
+            "an argument with white space or quotes",
+        ));
     }
     let words: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
     env::line(Dialect::Systemd, "ARGS", &words.join(" "))

@@ -36,7 +36,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 
 fn policy(family: OsFamily, spec: &Updates) -> Written {
     let mut text = if family == OsFamily::Ubuntu {
-        let mut origins = vec!["${distro_id}:${distro_codename}-security", "${distro_id}ESMApps:${distro_codename}-apps-security"];
+        let mut origins =
+            vec!["${distro_id}:${distro_codename}-security", "${distro_id}ESMApps:${distro_codename}-apps-security"];
         if spec.scope == UpdateScope::All {
             origins.extend(["${distro_id}:${distro_codename}", "${distro_id}:${distro_codename}-updates"]);
         }
@@ -44,17 +45,24 @@ fn policy(family: OsFamily, spec: &Updates) -> Written {
     } else {
         let mut origins = vec!["origin=Debian,codename=${distro_codename}-security,label=Debian-Security"];
         if spec.scope == UpdateScope::All {
-            origins.extend(["origin=Debian,codename=${distro_codename},label=Debian", "origin=Debian,codename=${distro_codename}-updates"]);
+            origins.extend([
+                "origin=Debian,codename=${distro_codename},label=Debian",
+                "origin=Debian,codename=${distro_codename}-updates",
+            ]);
         }
         apt_conf::list("Unattended-Upgrade::Origins-Pattern", &origins)?
     };
     if !spec.hold.is_empty() {
         // The list holds regular expressions.
-        let exact: Vec<_> = spec.hold.iter().map(|name| format!("^{}$", name.replace('+', "[+]").replace('.', "[.]"))).collect();
+        let exact: Vec<_> =
+            spec.hold.iter().map(|name| format!("^{}$", name.replace('+', "[+]").replace('.', "[.]"))).collect();
         text.push_str(&apt_conf::list("Unattended-Upgrade::Package-Blacklist", &exact)?);
     }
     text.push_str(&apt_conf::line("Unattended-Upgrade::Remove-Unused-Kernel-Packages", "true")?);
-    text.push_str(&apt_conf::line("Unattended-Upgrade::Automatic-Reboot", if spec.reboot.is_some() { "true" } else { "false" })?);
+    text.push_str(&apt_conf::line(
+        "Unattended-Upgrade::Automatic-Reboot",
+        if spec.reboot.is_some() { "true" } else { "false" },
+    )?);
     if let Some(time) = &spec.reboot {
         text.push_str(&apt_conf::line("Unattended-Upgrade::Automatic-Reboot-Time", time)?);
     }

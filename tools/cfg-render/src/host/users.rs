@@ -33,7 +33,11 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
                 group: user.group.clone(),
                 groups: user.groups.clone(),
                 home: user.home.clone(),
-                shell: user.shell.clone().or_else(|| user.system.then(|| "/usr/sbin/nologin".into())).or_else(|| Some("/bin/bash".into())),
+                shell: user
+                    .shell
+                    .clone()
+                    .or_else(|| user.system.then(|| "/usr/sbin/nologin".into()))
+                    .or_else(|| Some("/bin/bash".into())),
                 comment: user.comment.clone(),
                 linger: user.linger,
             },
@@ -47,12 +51,15 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         if !all.is_empty() {
             let entry = keys.entry(name.clone()).or_default();
             entry.0.extend(all);
-            entry.1.insert(at.join("keys"));
+            entry.1.insert(at.clone());
         }
     }
     let at = host.at("ssh");
     if ssh.user != "root" && !host.spec.users.contains_key(&ssh.user) {
-        builder.push(user_item(User { name: ssh.user.clone(), shell: Some("/bin/bash".into()), ..User::default() }, &at.join("user")));
+        builder.push(user_item(
+            User { name: ssh.user.clone(), shell: Some("/bin/bash".into()), ..User::default() },
+            &at.join("user"),
+        ));
     }
     if ssh.user != "root" && ssh.escalate == Some(Escalation::Sudo) {
         admins.entry(ssh.user.clone()).or_default().insert(at.join("become"));
@@ -62,7 +69,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if !all.is_empty() {
         let entry = keys.entry(ssh.user.clone()).or_default();
         entry.0.extend(all);
-        entry.1.insert(at.join("keys"));
+        entry.1.insert(at.clone());
         entry.2 = ssh.exclusive;
     }
     for (user, (keys, from, exclusive)) in keys {
@@ -73,7 +80,13 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 }
 
 fn user_item(user: User, at: &Pointer) -> HostItem {
-    HostItem { id: format!("user:{}", user.name), stage: Stage::Base, from: vec![at.clone()], user: Some(user), ..HostItem::default() }
+    HostItem {
+        id: format!("user:{}", user.name),
+        stage: Stage::Base,
+        from: vec![at.clone()],
+        user: Some(user),
+        ..HostItem::default()
+    }
 }
 
 /// Keys of people by name, and of those in groups.
@@ -110,7 +123,8 @@ fn authorized_keys(builder: &mut HostBuilder<'_, '_>, user: &str, keys: &[SshKey
     if !secrets.is_empty() {
         // sshd reads this file besides the user's own (AuthorizedKeysFile).
         secrets.dedup();
-        let template = builder.template(format!("authorized_keys.{user}"), secrets.join("\n") + "\n", TemplateEscape::None);
+        let template =
+            builder.template(format!("authorized_keys.{user}"), secrets.join("\n") + "\n", TemplateEscape::None);
         template.owner = user.into();
     }
 }
@@ -127,7 +141,11 @@ fn sudoers(builder: &mut HostBuilder<'_, '_>, admins: &BTreeMap<String, BTreeSet
         if name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c)) {
             text.push_str(&format!("{name} ALL=(ALL:ALL) NOPASSWD: ALL\n"));
         } else if let Some(at) = from.first() {
-            builder.findings.push(Finding::error("unrepresentable", at.clone(), "sudoers cannot hold such a login name"));
+            builder.findings.push(Finding::error(
+                "unrepresentable",
+                at.clone(),
+                "sudoers cannot hold such a login name",
+            ));
         }
     }
     builder

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cli::Style;
-use contract::document::{BackupSources, DnsDesired, HealthChecks, HostDesired, HostItem, HostsInventory, PgDesired, SecretsManifest, Stage};
+use contract::document::{
+    BackupSources, DnsDesired, HealthChecks, HostDesired, HostItem, HostsInventory, PgDesired, SecretsManifest, Stage,
+};
 use contract::{Findings, Level};
 
 pub(super) fn findings(findings: &Findings, style: Style) -> String {
@@ -14,7 +16,12 @@ pub(super) fn findings(findings: &Findings, style: Style) -> String {
             Level::Warning => style.yellow("warning"),
             Level::Note => style.dim("note"),
         };
-        text.push_str(&format!("{level}: {}: {} [{}]\n", place(finding.pointer.as_str()), finding.message, finding.code));
+        text.push_str(&format!(
+            "{level}: {}: {} [{}]\n",
+            place(finding.pointer.as_str()),
+            finding.message,
+            finding.code
+        ));
         for related in &finding.related {
             text.push_str(&format!("  see:  {}\n", place(related.as_str())));
         }
@@ -22,7 +29,8 @@ pub(super) fn findings(findings: &Findings, style: Style) -> String {
             text.push_str(&format!("  hint: {fix}\n"));
         }
     }
-    let (errors, warnings, notes) = (findings.count(Level::Error), findings.count(Level::Warning), findings.count(Level::Note));
+    let (errors, warnings, notes) =
+        (findings.count(Level::Error), findings.count(Level::Warning), findings.count(Level::Note));
     text.push_str(&format!("Check: {errors} errors, {warnings} warnings, {notes} notes.\n"));
     text
 }
@@ -34,7 +42,9 @@ fn place(pointer: &str) -> &str {
 /// Cells in aligned columns.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -54,7 +64,8 @@ pub(super) fn inventory(inventory: &HostsInventory, style: Style) -> String {
         .hosts
         .iter()
         .map(|host| {
-            let ways: Vec<_> = host.addresses.iter().map(|way| format!("{}@{}:{}", way.user, way.address, way.port)).collect();
+            let ways: Vec<_> =
+                host.addresses.iter().map(|way| format!("{}@{}:{}", way.user, way.address, way.port)).collect();
             vec![host.name.clone(), host.os.clone(), host.arch.as_str().to_owned(), ways.join(", then ")]
         })
         .collect();
@@ -64,7 +75,9 @@ pub(super) fn inventory(inventory: &HostsInventory, style: Style) -> String {
         let rows: Vec<_> = inventory
             .databases
             .iter()
-            .map(|(name, database)| vec![name.clone(), format!("managed from {}", database.run_on.as_deref().unwrap_or("the controller"))])
+            .map(|(name, database)| {
+                vec![name.clone(), format!("managed from {}", database.run_on.as_deref().unwrap_or("the controller"))]
+            })
             .collect();
         text.push_str(&table(&rows));
     }
@@ -77,7 +90,11 @@ pub(super) fn host(desired: &HostDesired, style: Style) -> String {
     if let Some(access) = &desired.access {
         let ports: Vec<_> = access.ssh_ports.iter().map(ToString::to_string).collect();
         let from = if access.networks.is_empty() { "anywhere".into() } else { access.networks.join(", ") };
-        text.push_str(&format!("  log in as {} on port {} from {from}\n", access.login_users.join(", "), ports.join(", ")));
+        text.push_str(&format!(
+            "  log in as {} on port {} from {from}\n",
+            access.login_users.join(", "),
+            ports.join(", ")
+        ));
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for (stage, name) in [(Stage::Base, "base"), (Stage::Data, "data"), (Stage::Services, "services")] {
@@ -132,7 +149,9 @@ fn describe(item: &HostItem) -> (&'static str, String, String) {
             (_, enabled, state) => {
                 let words = [
                     enabled.map(|on| if on { "enabled" } else { "disabled" }),
-                    state.map(|state| if state == contract::document::UnitState::Started { "started" } else { "stopped" }),
+                    state.map(
+                        |state| if state == contract::document::UnitState::Started { "started" } else { "stopped" },
+                    ),
                 ];
                 words.into_iter().flatten().collect::<Vec<_>>().join(", ")
             }
@@ -179,10 +198,15 @@ pub(super) fn dns(desired: &DnsDesired, style: Style) -> String {
         for record in &zone.records {
             count += 1;
             let value = serde_json::to_value(record).unwrap_or_default();
-            let data = value.as_object().into_iter().flatten().filter(|(key, _)| key.chars().all(|c| c.is_ascii_uppercase()));
+            let data =
+                value.as_object().into_iter().flatten().filter(|(key, _)| key.chars().all(|c| c.is_ascii_uppercase()));
             for (kind, value) in data {
                 let values = match value.as_array() {
-                    Some(values) => values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join(", "),
+                    Some(values) => values
+                        .iter()
+                        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                     None => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
                 };
                 rows.push(vec![record.name.clone(), kind.clone(), values]);
@@ -208,11 +232,20 @@ pub(super) fn postgres(desired: &PgDesired, style: Style) -> String {
             vec!["role".into(), role.name.clone(), login]
         })
         .chain(desired.databases.iter().map(|database| {
-            vec!["database".into(), database.name.clone(), database.owner.as_ref().map_or_else(String::new, |owner| format!("owned by {owner}"))]
+            vec![
+                "database".into(),
+                database.name.clone(),
+                database.owner.as_ref().map_or_else(String::new, |owner| format!("owned by {owner}")),
+            ]
         }))
         .collect();
     text.push_str(&table(&rows));
-    text.push_str(&format!("{}: {} roles, {} databases.\n", desired.cluster.name, desired.roles.len(), desired.databases.len()));
+    text.push_str(&format!(
+        "{}: {} roles, {} databases.\n",
+        desired.cluster.name,
+        desired.roles.len(),
+        desired.databases.len()
+    ));
     text
 }
 
@@ -223,22 +256,30 @@ pub(super) fn backup(sources: &BackupSources, style: Style) -> String {
         rows.extend(service.paths.iter().map(|path| vec![service.name.clone(), path.clone()]));
         rows.extend(service.dumps.iter().map(|dump| vec![service.name.clone(), format!("dump {}", dump.id)]));
     }
-    rows.extend(sources.omit.iter().map(|omission| vec!["left out".into(), format!("{} ({})", omission.path, omission.reason)]));
+    rows.extend(
+        sources.omit.iter().map(|omission| vec!["left out".into(), format!("{} ({})", omission.path, omission.reason)]),
+    );
     text.push_str(&table(&rows));
     for repository in &sources.repositories {
         text.push_str(&format!("  to {} ({}), {}\n", repository.uri, repository.id, sources.policy.schedule));
     }
-    text.push_str(&format!("Backup: {} sources, {} repositories.\n", sources.services.len(), sources.repositories.len()));
+    text.push_str(&format!(
+        "Backup: {} sources, {} repositories.\n",
+        sources.services.len(),
+        sources.repositories.len()
+    ));
     text
 }
 
 pub(super) fn health(checks: &HealthChecks, style: Style) -> String {
-    let mut text = format!("{}\n", style.bold(&format!("Seen from {}", checks.vantage.as_deref().unwrap_or("anywhere"))));
+    let mut text =
+        format!("{}\n", style.bold(&format!("Seen from {}", checks.vantage.as_deref().unwrap_or("anywhere"))));
     let rows: Vec<_> = checks
         .checks
         .iter()
         .map(|check| {
-            let needs = if check.needs.is_empty() { String::new() } else { format!("needs {}", check.needs.join(", ")) };
+            let needs =
+                if check.needs.is_empty() { String::new() } else { format!("needs {}", check.needs.join(", ")) };
             vec![check.id.clone(), what_is_checked(check), needs]
         })
         .collect();
@@ -283,7 +324,11 @@ pub(super) fn secrets(manifest: &SecretsManifest, style: Style) -> String {
             vec![secret.name.to_string(), format!("{}{}", secret.file, secret.pointer), more]
         })
         .chain(manifest.templates.iter().map(|template| {
-            vec![template.name.clone(), "template".into(), format!("{} {}:{}", template.mode, template.owner, template.group)]
+            vec![
+                template.name.clone(),
+                "template".into(),
+                format!("{} {}:{}", template.mode, template.owner, template.group),
+            ]
         }))
         .collect();
     text.push_str(&table(&rows));
