@@ -179,16 +179,7 @@ impl Server {
 
     /// Changes the zone behind the program's back.
     pub(crate) fn nsupdate(&self, commands: &str) {
-        let mut child = program("nsupdate")
-            .args(["-v", "-y", &format!("hmac-sha256:sync:{SECRET}")])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let text = format!("server 127.0.0.1 {}\nzone example.org\n{commands}\nsend\n", self.port);
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        nsupdate(self.port, commands);
     }
 
     /// Applies a document and looks whether the plan is empty afterwards.
@@ -199,6 +190,20 @@ impl Server {
         assert_eq!(plan["zones"][0]["changes"], json!([]));
         crate::program::counts(&result)
     }
+}
+
+/// Changes the zone of the server at a port.
+pub(crate) fn nsupdate(port: u16, commands: &str) {
+    let mut child = program("nsupdate")
+        .args(["-v", "-y", &format!("hmac-sha256:sync:{SECRET}")])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = format!("server 127.0.0.1 {port}\nzone example.org\n{commands}\nsend\n");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Takes the file from others, as secrets must be.

@@ -2,11 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::peer::{Kind, Server};
+use crate::peer::{Kind, Server, nsupdate};
 use crate::program::counts;
 
 /// What the proxy does with an update.
@@ -21,22 +20,21 @@ enum Deed {
 }
 
 /// Listens, and hands everything on to the server; the thread ends with the test.
-fn proxy(server: &Arc<Server>, deed: Deed) -> String {
+fn proxy(server: u16, deed: Deed) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let server = Arc::clone(server);
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            let (client, server) = (client.unwrap(), Arc::clone(&server));
-            std::thread::spawn(move || drop(hand_on(client, &server, deed)));
+            let client = client.unwrap();
+            std::thread::spawn(move || drop(hand_on(client, server, deed)));
         }
     });
     address
 }
 
-fn hand_on(mut client: TcpStream, server: &Server, deed: Deed) -> std::io::Result<()> {
-    let mut upstream = TcpStream::connect(("127.0.0.1", server.port))?;
-    let (mut from, mut to) = (upstream.try_clone()?, client.try_clone()?);
+fn hand_on(mut client: TcpStream, server: u16, deed: Deed) -> std::io::Result<()> {
+    let mut upstream = TcpStream::connect(("127.0.0.1", server))?;
+    let (mut from, to) = (upstream.try_clone()?, client.try_clone()?);
     loop {
         let mut length = [0; 2];
         client.read_exact(&mut length)?;
@@ -44,7 +42,7 @@ fn hand_on(mut client: TcpStream, server: &Server, deed: Deed) -> std::io::Resul
         client.read_exact(&mut message)?;
         let update = message[2] >> 3 & 15 == 5;
         if update && deed == Deed::Race {
-            server.nsupdate("update delete www.example.org A\nupdate add www.example.org 300 A 192.0.2.66");
+            nsupdate(server, "update delete www.example.org A\nupdate add www.example.org 300 A 192.0.2.66");
         }
         if update && deed == Deed::LoseRequest {
             return client.shutdown(std::net::Shutdown::Both);
@@ -61,11 +59,11 @@ fn hand_on(mut client: TcpStream, server: &Server, deed: Deed) -> std::io::Resul
     }
 }
 
-fn meet(kind: Kind, deed: Deed) -> Option<(Arc<Server>, crate::program::Run)> {
-    let server = Arc::new(Server::start(kind)?);
+fn meet(kind: Kind, deed: Deed) -> Option<(Server, crate::program::Run)> {
+    let server = Server::start(kind)?;
     let first = server.desired("owned", json!([{"name": "www", "ttl": 300, "A": ["192.0.2.1"]}]));
     server.converge(&first);
-    let address = proxy(&server, deed);
+    let address = proxy(server.port, deed);
     let second = server
         .desired("owned", json!([{"name": "www", "ttl": 300, "A": ["192.0.2.2"]}, {"name": "new", "A": ["192.0.2.3"]}]))
         .replace(&format!("127.0.0.1:{}", server.port), &address);
