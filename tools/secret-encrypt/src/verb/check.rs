@@ -85,8 +85,8 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
         find(Finding::warning("unreadable", Pointer::root(), "the file cannot be read or is larger than 64 MiB"));
         return;
     };
-    if let Ok(text) = std::str::from_utf8(&bytes) {
-        if is_private_key(text) {
+    if let Ok(text) = std::str::from_utf8(&bytes)
+        && is_private_key(text) {
             let finding = if ignored_by_git(path) {
                 Finding::note("private-key", Pointer::root(), "a private key lies here in clear; git ignores it")
             } else {
@@ -96,7 +96,6 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
             find(finding);
             return;
         }
-    }
     let named = rules.is_some_and(|rules| rules.names(path)) && path.file_name() != Some(".sops.yaml".as_ref());
     let Some(document) = sops_document(path) else {
         if named {
@@ -121,8 +120,8 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
         find(finding);
     }
     let metadata = &document.metadata;
-    if let Some(rule) = rule.filter(|rule| !rule.groups.iter().all(Vec::is_empty)) {
-        if !same_recipients(metadata, rule) {
+    if let Some(rule) = rule.filter(|rule| !rule.groups.iter().all(Vec::is_empty))
+        && !same_recipients(metadata, rule) {
             find(
                 Finding::error(
                     "recipients-drift",
@@ -132,7 +131,6 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
                 .fix(format!("secret-encrypt rekey {name}")),
             );
         }
-    }
 }
 
 fn of_document(document: &SopsDocument) -> Vec<Finding> {

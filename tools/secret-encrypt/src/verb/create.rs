@@ -82,7 +82,7 @@ impl Create {
                 }
                 let bytes = match document {
                     Some(document) => document.open(&self.identities.load(session)?)?.edited(&puts, &[])?,
-                    None => Some(self.new_file(&path, &puts)?),
+                    None => Some(new_file(&self.rules, &path, &puts)?),
                 };
                 if let (Some(bytes), false) = (bytes, self.dry_run) {
                     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -107,15 +107,20 @@ impl Create {
         session.print(&result, describe)?;
         Ok(Exit::Done)
     }
+}
 
-    fn new_file(&self, path: &std::path::Path, puts: &[(Pointer, Json)]) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+/// A new encrypted file with these values, by the rules of .sops.yaml.
+pub(super) fn new_file(
+    rules: &RuleFlags,
+    path: &std::path::Path,
+    puts: &[(Pointer, Json)],
+) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
         let format = format_of(&path.to_string_lossy());
-        let rule = self.rules.rule_for(path)?;
-        if let [(pointer, Json::String(text))] = puts {
-            if pointer.as_str().is_empty() {
+        let rule = rules.rule_for(path)?;
+        if let [(pointer, Json::String(text))] = puts
+            && pointer.as_str().is_empty() {
                 return encrypt_new(&crate::format::Binary, text.as_bytes(), &rule);
             }
-        }
         let mut root = Json::Object(serde_json::Map::new());
         for (pointer, value) in puts {
             let mut place = &mut root;
@@ -132,4 +137,3 @@ impl Create {
         }
         encrypt_new(format, &format.write_new(&root)?, &rule)
     }
-}

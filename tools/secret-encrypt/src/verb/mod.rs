@@ -10,6 +10,7 @@ mod materialize;
 mod recipient;
 mod rekey;
 mod set;
+mod set_many;
 mod unset;
 
 use std::path::{Path, PathBuf};

@@ -44,7 +44,7 @@ impl Recipients {
             }
         }
         session.print(&result, |result, style: Style| {
-            let lines: String = result.recipients.iter().map(|recipient| format!("{recipient}\n")).collect();
+            let lines = result.recipients.iter().fold(String::new(), |lines, recipient| lines + recipient + "\n");
             let warnings = result.warnings.iter().map(|warning| format!("{} {warning}\n", style.yellow("warning:")));
             lines + &warnings.collect::<String>()
         })?;

@@ -9,20 +9,24 @@ use contract::{Exit, Pointer};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::describe;
+use super::set_many::SetMany;
+use super::{RuleFlags, describe};
 use crate::generate::{generate, parse_generator};
 use crate::keys::IdentityFlags;
 use crate::{Error, files};
 
 /// Put values into an encrypted file. All others keep their ciphertext, so that the change is a few lines.
 ///
+/// With --many standard input is JSON Lines of {"file": "secrets/web1.yaml", "set": {"/pointer": "value"}}; files that are
+/// missing are made by the rules of .sops.yaml, and all files are written or none.
+///
 /// With a POINTER the value is standard input as it is (one newline at its end is left off), JSON with --json, or generated
 /// with --generate. Without a POINTER standard input is a JSON object from pointers to values.
 #[derive(Debug, Clone, Args)]
 pub struct Set {
     /// The encrypted file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "many", conflicts_with = "many")]
+    file: Option<PathBuf>,
     /// Where the value goes (RFC 6901), such as /database/password; what is missing on the way is made
     #[arg(value_name = "POINTER")]
     pointer: Option<String>,
@@ -32,6 +36,12 @@ pub struct Set {
     /// Make a new value: hex=BYTES, base64=BYTES, password=LENGTH, ed25519, secp256k1, ssh-key or uuid
     #[arg(long, value_name = "FORM", requires = "pointer", value_parser = parse_generator)]
     generate: Option<Generator>,
+    /// Several files in one go, from requests on standard input
+    #[arg(long)]
+    many: bool,
+    /// Directory that files of --many are relative to; else the working directory
+    #[arg(long, value_name = "DIR", requires = "many")]
+    base: Option<PathBuf>,
     /// Leave a value that is there as it is
     #[arg(long)]
     if_missing: bool,
@@ -39,14 +49,19 @@ pub struct Set {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    rules: RuleFlags,
+    #[command(flatten)]
     identities: IdentityFlags,
 }
 
 impl Set {
     pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let place = self.file.display().to_string();
-        let opened =
-            crate::host::open(&self.file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
+        let Some(file) = &self.file else {
+            let many = SetMany { base: self.base.as_deref(), if_missing: self.if_missing, dry_run: self.dry_run };
+            return many.run(session, &self.rules, &self.identities);
+        };
+        let place = file.display().to_string();
+        let opened = crate::host::open(file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
         let mut puts = self.values()?;
         let exists = |pointer: &Pointer| !matches!(opened.value(pointer), Err(Error::NoSuchValue { .. }));
         if self.if_missing {
@@ -60,7 +75,7 @@ impl Set {
                 names.push(pointer.to_string());
             }
             if !self.dry_run {
-                files::write(&self.file, &bytes, 0o644)?;
+                files::write(file, &bytes, 0o644)?;
             }
             result.files.push(place);
         }
