@@ -111,23 +111,24 @@ impl Fleet {
 
     /// The names of an entry that gives none.
     fn usual_names(&self, service: &str, edge: Edge<'_>) -> Vec<String> {
-        let (host, patterns, domain) = match edge {
-            Edge::Host(name) => {
-                let host = self.hosts.get(name);
-                let patterns = host.and_then(|host| host.proxy.as_ref()).map(|proxy| proxy.name_patterns.clone());
-                (name, patterns.unwrap_or_default(), host.and_then(|host| self.domain_of(host)))
-            }
-            Edge::Tunnel(_) => ("", Vec::new(), self.domain.as_deref()),
+        // A tunnel has the names of the host on which it ends, without those that mean nothing on the internet.
+        let (name, tunnel) = match edge {
+            Edge::Host(name) => (name, false),
+            Edge::Tunnel(name) => (self.tunnels.get(name).map_or("", |tunnel| &*tunnel.host), true),
         };
+        let host = self.hosts.get(name);
+        let patterns = host.and_then(|host| host.proxy.as_ref()).map(|proxy| proxy.name_patterns.clone());
+        let patterns = patterns.unwrap_or_default();
+        let domain = host.and_then(|host| self.domain_of(host)).or(self.domain.as_deref());
         let patterns = if patterns.is_empty() { vec!["{service}.{domain}".into()] } else { patterns };
         let filled = patterns.iter().filter_map(|pattern| {
             if pattern.contains("{domain}") && domain.is_none() {
                 return None;
             }
-            let pattern = pattern.replace("{service}", service).replace("{host}", host);
+            let pattern = pattern.replace("{service}", service).replace("{host}", name);
             Some(pattern.replace("{domain}", domain.unwrap_or_default()))
         });
-        filled.collect()
+        filled.filter(|name| !tunnel || !is_special_use(name)).collect()
     }
 
     /// The domain of a host.

@@ -180,8 +180,8 @@ fn walk(value: &Json, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, Secr
 
 /// Who uses the things that stand outside of hosts and services: a host with the service, or `None` for the controller.
 struct Users<'a> {
-    buckets: BTreeMap<&'a str, BTreeSet<(String, String)>>,
-    mailers: BTreeMap<&'a str, BTreeSet<(String, String)>>,
+    buckets: BTreeMap<&'a str, BTreeSet<User>>,
+    mailers: BTreeMap<&'a str, BTreeSet<User>>,
     people: BTreeMap<&'a str, BTreeSet<String>>,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Users<'a> {
     fn of(fleet: &'a Fleet) -> Self {
         let mut users = Self { buckets: BTreeMap::new(), mailers: BTreeMap::new(), people: BTreeMap::new() };
         for (name, service) in &fleet.services {
-            let pairs = || service.host.iter().map(|host| (host.clone(), name.clone()));
+            let pairs = || service.host.iter().map(|host| (Some(host.clone()), Some(name.clone())));
             for bucket in &service.buckets {
                 users.buckets.entry(bucket).or_default().extend(pairs());
             }
@@ -201,13 +201,25 @@ impl<'a> Users<'a> {
         }
         let alerts = fleet.monitoring.alertmanager.iter();
         for (mailer, service) in alerts.filter_map(|role| Some((role.mailer.as_ref()?, &role.service))) {
-            let pairs = fleet.hosts_of(service).map(|host| (host.to_owned(), service.clone()));
+            let pairs = fleet.hosts_of(service).map(|host| (Some(host.to_owned()), Some(service.clone())));
             users.mailers.entry(mailer).or_default().extend(pairs);
         }
         let loki = fleet.monitoring.loki.iter();
         for (bucket, service) in loki.filter_map(|role| Some((role.bucket.as_ref()?, &role.service))) {
-            let pairs = fleet.hosts_of(service).map(|host| (host.to_owned(), service.clone()));
+            let pairs = fleet.hosts_of(service).map(|host| (Some(host.to_owned()), Some(service.clone())));
             users.buckets.entry(bucket).or_default().extend(pairs);
+        }
+        for (name, host) in &fleet.hosts {
+            let acme = host.proxy.as_ref().and_then(|proxy| proxy.acme.as_ref());
+            if let Some(bucket) = acme.and_then(|acme| acme.bucket.as_ref()) {
+                users.buckets.entry(bucket).or_default().insert((Some(name.clone()), None));
+            }
+        }
+        for (name, repository) in &fleet.backups.repositories {
+            if let Some(bucket) = &repository.bucket {
+                let hosts = fleet.hosts_backed_up_to(name).into_iter().map(|host| (Some(host.to_owned()), None));
+                users.buckets.entry(bucket).or_default().extend(hosts);
+            }
         }
         users.add_people(fleet);
         users
@@ -229,9 +241,8 @@ impl<'a> Users<'a> {
     }
 
     fn of_place(&self, fleet: &Fleet, keys: &[&str]) -> Vec<User> {
-        let pairs = |map: &BTreeMap<&str, BTreeSet<(String, String)>>, name: &str| -> Vec<User> {
-            let pairs = map.get(name).into_iter().flatten();
-            pairs.map(|(host, service)| (Some(host.clone()), Some(service.clone()))).collect()
+        let pairs = |map: &BTreeMap<&str, BTreeSet<User>>, name: &str| -> Vec<User> {
+            map.get(name).into_iter().flatten().cloned().collect()
         };
         let of_service = |service: &str| -> Vec<User> {
             fleet.hosts_of(service).map(|host| (Some(host.to_owned()), Some(service.to_owned()))).collect()

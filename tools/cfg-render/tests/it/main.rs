@@ -3,3 +3,4 @@
 
 mod check;
 mod fleet;
+mod seeds;
