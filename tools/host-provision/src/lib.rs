@@ -1,6 +1,24 @@
 //! Bring hosts to a declared state over SSH, locally or into a sandbox, and never lock the owner out.
+//!
+//! The controller (`verb`, `target`) finds hosts, proves who they are and talks to them; the engine does the work on the
+//! host. Between them go the frames of `wire`. The second binary of this package, the helper, is the engine behind those
+//! frames; it is shipped to a host once for each of its versions.
+//!
+//! Invariants: nothing on a host is changed before the way back is durable; nothing that could cut the owner off stays
+//! without a proof over a new connection; no host is spoken to whose key is not known.
 
-mod verb;
+pub mod blobs;
+pub mod controller;
+pub mod engine;
+pub mod fault;
+pub mod helper;
+mod lint;
+pub mod rollout;
+pub mod target;
+pub mod text;
+pub mod verb;
+pub mod wire;
+pub mod work;
 
 use cli::Tool;
 use contract::SchemaId;
@@ -12,7 +30,13 @@ pub static TOOL: Tool = Tool {
     name: "host-provision",
     version: env!("CARGO_PKG_VERSION"),
     about: "Bring hosts to a declared state over SSH, locally or into a sandbox, and never lock the owner out",
-    examples: "",
+    examples: "\
+host-provision keyscan ssh://root@192.0.2.10             # the keys of a new host, to be compared and pinned
+cfg-render host --host web1 < fleet.json | host-provision plan --hosts inventory.json
+host-provision apply web1.plan.json --hosts inventory.json   # exactly what was planned
+cfg-render host --all < fleet.json | host-provision apply --hosts inventory.json --in-order --gate ./healthy
+host-provision plan desired.json --target sandbox:/tmp/web1  # files in a directory, nothing run
+host-provision run web1 --hosts inventory.json -- backup-plan run",
     documents: &[
         SchemaId::HOSTS_INVENTORY,
         SchemaId::HOST_DESIRED,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Document;
+use super::{Document, Handler};
 use crate::{FileMode, SchemaId};
 
 /// Everything that one owner placed.
@@ -25,6 +25,12 @@ pub struct OwnedThing {
     /// Hash of what was last written, in hexadecimal; another one on the host means that somebody else changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Holds data that cannot be made again: never removed without consent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data: bool,
+    /// What follows its removal, as its item said when it was placed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Handler>,
     /// What was there before us.
     pub original: Original,
 }
@@ -35,6 +41,12 @@ pub struct Original {
     /// Nothing was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<super::EmptyObject>,
+    /// A symbolic link was there, with this target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Something else was there (a directory, a user) and was taken over as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existed: Option<super::EmptyObject>,
     /// A file was there; its bytes are saved beside this document under their hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<SavedOriginal>,

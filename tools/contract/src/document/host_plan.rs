@@ -28,6 +28,9 @@ pub struct HostPlan {
     /// Things that were left alone, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<HostKept>,
+    /// What cannot be done at this target (a sandbox has no packages, users, units and commands), and is left out on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_run: Vec<HostKept>,
     /// The apply arms a rollback that fires unless a new connection proves that the owner can get in.
     #[serde(default)]
     pub guarded: bool,

@@ -64,6 +64,8 @@ pub enum Outcome {
     NotRestored,
     /// A signal ended it after the current change.
     Interrupted,
+    /// It failed before anything was changed (the host was not reached, the document or the plan is not good).
+    NotStarted,
 }
 
 impl Outcome {

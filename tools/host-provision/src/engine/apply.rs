@@ -1,0 +1,684 @@
+//! Making a host what a document says, with the way back noted before every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use contract::Exit;
+use contract::document::{
+    ChangeStatus, Handler, HostChange, HostChangeResult, HostItem, HostPlan, HostResult, Op, Original, Outcome as End,
+    OwnedThing, Stage, Summary,
+};
+
+use super::access::Transition;
+use super::batch::Batch;
+use super::entry::{Entry, Node};
+use super::guard;
+use super::handlers::{self, Handled};
+use super::host::Host;
+use super::item::{Kind, View, disable_unit, remove_key};
+use super::owned::{self, Owned};
+use super::plan::{Planned, ordered};
+use super::process::Process;
+use super::removal::Removal;
+use super::run::{Run, Stand, Undo};
+use super::tree::Live;
+use super::units::{UnitKey, last_log, show};
+use crate::blobs::Blobs;
+use crate::fault::{Fault, Outcome};
+use crate::wire::{ApplyOptions, Reply, Work};
+
+/// How long units are watched after they were started, restarted or reloaded.
+const SETTLE: Duration = Duration::from_millis(1000);
+
+/// An apply that is under way.
+pub struct Apply<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// The run, where every change is noted first.
+    pub run: &'a mut Run,
+    /// A source of packages was changed, so that the lists must be fetched.
+    pub lists_are_stale: bool,
+    work: &'a Work,
+    blobs: &'a Blobs,
+    owned: Owned,
+    batch: Batch,
+    manager_is_stale: bool,
+    started: BTreeSet<UnitKey>,
+    acted: BTreeMap<UnitKey, String>,
+    due: Vec<(Handler, String)>,
+    sets: BTreeMap<String, usize>,
+    changed_sets: BTreeSet<String>,
+    notify: Vec<Handler>,
+    transition: Transition,
+    results: Vec<HostChangeResult>,
+}
+
+/// What an apply needs to know beside the work.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// How it behaves.
+    pub options: &'a ApplyOptions,
+    /// Asked before each change: shall it stop here?
+    pub stop: &'a dyn Fn() -> bool,
+    /// The helper's own binary, by which the rollback is armed; none in a sandbox.
+    pub helper: Option<&'a std::path::Path>,
+}
+
+/// Makes a host what the work says. The result says how it ended; a guarded run still waits for the proof of access then.
+pub fn apply(
+    host: &Host,
+    work: &Work,
+    blobs: &Blobs,
+    terms: Terms<'_>,
+    planned: Planned,
+    owned: Owned,
+    run: &mut Run,
+) -> HostResult {
+    let begun = Instant::now();
+    let plan = planned.plan.clone();
+    let mut apply = Apply {
+        host,
+        run,
+        lists_are_stale: false,
+        work,
+        blobs,
+        owned,
+        batch: Batch::default(),
+        manager_is_stale: false,
+        started: BTreeSet::new(),
+        acted: BTreeMap::new(),
+        due: Vec::new(),
+        sets: BTreeMap::new(),
+        changed_sets: BTreeSet::new(),
+        notify: Vec::new(),
+        transition: Transition::default(),
+        results: Vec::new(),
+    };
+    let done = apply.go(&planned, terms);
+    apply.batch.discard();
+    let results = std::mem::take(&mut apply.results);
+    let transition = std::mem::take(&mut apply.transition);
+    let mut result = HostResult {
+        host: plan.host.clone(),
+        owner: plan.owner.clone(),
+        run: Some(run.record.id.clone()),
+        outcome: End::Done,
+        changed: false,
+        summary: Summary { unchanged: plan.summary.unchanged, ..Summary::default() },
+        changes: results,
+        orphaned: plan.orphaned.clone(),
+        kept: plan.kept.clone(),
+        access_proof: None,
+        error: None,
+        warnings: transition.warnings,
+        ms: 0,
+    };
+    add_untried(&mut result, &plan);
+    if let Err(fault) = done {
+        let interrupted = fault.code() == "interrupted" && !run.record.guarded;
+        result.error = Some(fault.into_object());
+        if interrupted {
+            result.outcome = End::Interrupted;
+        } else {
+            run.tell(&Reply::Progress("putting everything back".into()));
+            super::rollback::undo_into(host, run, work, &mut result);
+        }
+    }
+    count(&mut result);
+    result.ms = begun.elapsed().as_millis() as u64;
+    result
+}
+
+/// Changes of the plan that were not reached, and what a sandbox leaves out.
+fn add_untried(result: &mut HostResult, plan: &HostPlan) {
+    let known: BTreeSet<(String, String)> =
+        result.changes.iter().map(|change| (change.kind.clone(), change.name.clone())).collect();
+    let of = |change: &HostChange, status| HostChangeResult {
+        item: change.item.clone(),
+        kind: change.kind.clone(),
+        op: change.op,
+        name: change.name.clone(),
+        status,
+        message: None,
+    };
+    let untried = plan.changes.iter().filter(|change| !known.contains(&(change.kind.clone(), change.name.clone())));
+    result.changes.extend(untried.map(|change| of(change, ChangeStatus::Skipped)));
+    result.changes.extend(plan.not_run.iter().map(|left| HostChangeResult {
+        item: "-".into(),
+        kind: left.kind.clone(),
+        op: Op::Run,
+        name: left.name.clone(),
+        status: ChangeStatus::NotRun,
+        message: Some(left.reason.clone()),
+    }));
+}
+
+/// Counts what was done.
+pub(super) fn count(result: &mut HostResult) {
+    let unchanged = result.summary.unchanged;
+    result.summary = Summary { unchanged, ..Summary::default() };
+    for change in result.changes.iter().filter(|change| change.status == ChangeStatus::Done) {
+        result.summary.count(change.op);
+    }
+    result.changed = result.summary.has_changes() || matches!(result.outcome, End::NotRestored);
+}
+
+impl<'a> Apply<'a> {
+    /// What items are seen against.
+    pub fn view(&self) -> View<'a> {
+        View { host: self.host, work: self.work, blobs: self.blobs }
+    }
+
+    fn go(&mut self, planned: &Planned, terms: Terms<'_>) -> Outcome<()> {
+        let desired = &self.work.desired;
+        for path in self.host.state_documents(&desired.owner) {
+            self.run.back_up_state(self.host, &path)?;
+        }
+        if self.run.record.guarded {
+            self.transition = Transition::prepare(self.host, desired.access.as_ref(), terms.options.came_by);
+            self.run.record.ports = self.transition.prove_by.clone();
+            self.run.record.transition = self.transition.hold.clone();
+            guard::arm(self.host, self.run, terms.helper, terms.options.confirm_timeout)?;
+        }
+        let (first, later): (Vec<&Removal>, Vec<&Removal>) =
+            planned.removals.due.iter().partition(|removal| removal.thing.kind == "unit");
+        for (kind, name) in &planned.removals.gone {
+            self.owned.remove(kind, name);
+        }
+        for removal in first {
+            check(terms)?;
+            self.remove(removal)?;
+        }
+        let items = ordered(desired)?;
+        for (item, _) in &items {
+            if let Some(set) = item.file.as_ref().and_then(|file| file.set.as_ref()) {
+                *self.sets.entry(set.clone()).or_default() += 1;
+            }
+        }
+        let mut stage = Stage::Base;
+        for (item, kind) in &items {
+            if item.stage != stage {
+                stage = item.stage;
+                self.end_stage()?;
+            }
+            if self.host.sandbox && kind.needs_system() {
+                continue;
+            }
+            check(terms)?;
+            self.item(item, &**kind).map_err(|fault| fault.place(format!("item {}", item.id)))?;
+        }
+        for removal in later {
+            check(terms)?;
+            self.remove(removal)?;
+        }
+        self.end_stage()?;
+        self.settle()?;
+        self.transition.look_after(self.host);
+        if self.run.record.guarded && terms.options.can_prove {
+            guard::arm(self.host, self.run, terms.helper, terms.options.confirm_timeout)?;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, item: &HostItem, kind: &dyn Kind) -> Outcome<()> {
+        // Observed again: items before this one may have done it, or made it necessary.
+        let difference = kind.observe(self.view())?;
+        self.notify.clone_from(&item.notify);
+        if let Some(op) = difference.op {
+            self.run.tell(&Reply::Progress(format!("{} {}", kind.label(), kind.name())));
+            let mut result = HostChangeResult {
+                item: item.id.clone(),
+                kind: kind.label().into(),
+                op,
+                name: kind.name(),
+                status: ChangeStatus::Done,
+                message: None,
+            };
+            let done = kind.converge(self);
+            if let Err(fault) = &done {
+                result.status = ChangeStatus::Failed;
+                result.message = Some(fault.to_string());
+            }
+            self.results.push(result);
+            done?;
+            handlers::add(&mut self.due, &item.notify, &item.id);
+        } else {
+            kind.remember(self)?;
+        }
+        if let Some(set) = item.file.as_ref().and_then(|file| file.set.as_ref()) {
+            if difference.op.is_some() {
+                self.changed_sets.insert(set.clone());
+            }
+            if let Some(left) = self.sets.get_mut(set) {
+                *left -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers a thing as the owner's.
+    pub fn own(&mut self, kind: &str, name: &str, sha256: Option<String>, data: bool, original: Original) {
+        let thing =
+            OwnedThing { kind: kind.into(), name: name.into(), sha256, data, notify: self.notify.clone(), original };
+        self.owned.add(thing);
+    }
+
+    /// Writes down what is owned, before it is changed.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn save_owned(&mut self) -> Outcome<()> {
+        self.owned.save(self.host)
+    }
+
+    /// Remembers an entry as the owner's, with what is there now as its original.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn remember(&mut self, entry: &Entry) -> Outcome<()> {
+        let known = self.owned.get(entry.kind(), &entry.path).map(|thing| thing.original.clone());
+        let original = match known {
+            Some(original) => original,
+            None => owned::original(self.host, &entry.path)?,
+        };
+        let (sha256, data) = match &entry.node {
+            Node::File { content, keep_existing, .. } => {
+                let live = if *keep_existing { self.host.tree.read(&entry.path)? } else { None };
+                (Some(live.map_or_else(|| content.sha256.clone(), |bytes| super::sha256(&bytes))), false)
+            }
+            Node::Symlink(target) => (Some(format!("link {target}")), false),
+            Node::Directory { data, .. } => (None, *data),
+        };
+        self.own(entry.kind(), &entry.path, sha256, data, original);
+        Ok(())
+    }
+
+    /// Makes a path what it shall be, and the owner's. Files take their place at the next barrier.
+    ///
+    /// # Errors
+    /// 65 where a validator says no, and those of the system.
+    pub fn place(&mut self, entry: &Entry) -> Outcome<()> {
+        self.remember(entry)?;
+        self.place_unowned(entry)
+    }
+
+    /// The same for what stays when the owner leaves.
+    ///
+    /// # Errors
+    /// As [`Apply::place`].
+    pub fn place_unowned(&mut self, entry: &Entry) -> Outcome<()> {
+        let difference = entry.compare(self.host)?;
+        if difference.op.is_none() {
+            return Ok(());
+        }
+        self.make_parents(&entry.path)?;
+        let place = self.host.tree.place(&entry.path)?.ok_or_else(|| {
+            Fault::new(Exit::TryAgain, "moved", "the directory went away while it was worked on").place(&entry.path)
+        })?;
+        match &entry.node {
+            Node::Directory { access, .. } => {
+                let owner = entry.owner(self.host, access)?;
+                match place.look()? {
+                    Live::Directory(live) => {
+                        let (mode, uid, gid) = (live.mode, live.uid, live.gid);
+                        self.run.note(&Undo::Directory { path: entry.path.clone(), mode, uid, gid })?;
+                        place.set_attributes(access.mode, owner)?;
+                    }
+                    _ => {
+                        self.run.note(&Undo::DirectoryMade { path: entry.path.clone() })?;
+                        place.make_directory(access.mode, owner)?;
+                    }
+                }
+                self.record_owner(entry)?;
+            }
+            Node::File { content, access, validate, .. } => {
+                let owner = entry.owner(self.host, access)?;
+                let bytes = match &content.bytes {
+                    Some(bytes) => bytes.clone(),
+                    // Only mode or owner differ: the bytes are there already.
+                    None => {
+                        place.read()?.filter(|live| super::sha256(live) == content.sha256).unwrap_or_default().into()
+                    }
+                };
+                if super::sha256(&bytes) != content.sha256 {
+                    return Err(Fault::new(Exit::Bug, "bytes_missing", "the bytes of the file were not sent along")
+                        .place(&entry.path));
+                }
+                let temporary = self.temporary_name(&place.name);
+                let file = place.write_beside(&temporary, &bytes, access.mode, owner)?;
+                if !validate.is_empty() && !self.host.sandbox {
+                    if let Err(fault) = run_validator(self.host, entry, validate, &temporary) {
+                        place.unlink_beside(&temporary);
+                        return Err(fault);
+                    }
+                }
+                self.batch.add_file(place, temporary, file, &content.sha256);
+                self.record_owner(entry)?;
+                self.manager_is_stale |= is_unit_file(&entry.path);
+            }
+            Node::Symlink(target) => {
+                let temporary = self.temporary_name(&place.name);
+                place.link_beside(&temporary, target)?;
+                self.batch.add_link(place, temporary, target);
+                self.manager_is_stale |= is_unit_file(&entry.path);
+            }
+        }
+        Ok(())
+    }
+
+    /// A temporary name that ends as the real one, because some validators look at that.
+    fn temporary_name(&mut self, name: &str) -> String {
+        let temporary = self.batch.temporary_name(&self.run.record.id);
+        if name.len() + temporary.len() < 250 { format!("{temporary}-{name}") } else { temporary }
+    }
+
+    fn record_owner(&self, entry: &Entry) -> Outcome<()> {
+        let (Node::File { access, .. } | Node::Directory { access, .. }) = &entry.node else { return Ok(()) };
+        if !self.host.sandbox {
+            return Ok(());
+        }
+        self.host.record_owner(&entry.path, Some((access.owner.clone(), access.group.clone())))
+    }
+
+    /// Directories on the way that nobody declared are root's.
+    fn make_parents(&mut self, path: &str) -> Outcome<()> {
+        let Some((parent, _)) = path.rsplit_once('/') else { return Ok(()) };
+        if parent.is_empty() || self.host.tree.look(parent)? != Live::Absent {
+            return Ok(());
+        }
+        self.make_parents(parent)?;
+        if let Some(place) = self.host.tree.place(parent)? {
+            self.run.note(&Undo::DirectoryMade { path: parent.into() })?;
+            place.make_directory(0o755, None)?;
+        }
+        Ok(())
+    }
+
+    /// Puts all written files in place and checks the sets that are complete.
+    ///
+    /// # Errors
+    /// 65 where a check says no, and those of the system.
+    pub fn barrier(&mut self) -> Outcome<()> {
+        self.save_owned()?;
+        if !self.batch.is_empty() {
+            self.batch.commit(self.run)?;
+        }
+        let complete: Vec<String> =
+            self.changed_sets.iter().filter(|set| self.sets.get(*set).is_none_or(|left| *left == 0)).cloned().collect();
+        for name in complete {
+            self.changed_sets.remove(&name);
+            let Some(set) = self.work.desired.sets.get(&name).filter(|_| !self.host.sandbox) else { continue };
+            for argv in &set.check {
+                let ended = Process::new(argv).run()?;
+                if !ended.good() {
+                    let line = argv.join(" ");
+                    return Err(Fault::new(
+                        Exit::BadDocument,
+                        "check_failed",
+                        format!("`{line}` refuses the files of the set \"{name}\""),
+                    )
+                    .place(format!("set {name}"))
+                    .hint("the files before them are back in place; correct the new ones")
+                    .cause(ended.last_words()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets systemd read unit files again, if some were changed.
+    ///
+    /// # Errors
+    /// 69 where systemd refuses.
+    pub fn reload_manager(&mut self) -> Outcome<()> {
+        if self.manager_is_stale && self.host.has_systemd() {
+            super::units::systemctl(None, &["daemon-reload"]).succeed()?;
+            self.host.forget_units();
+        }
+        self.manager_is_stale = false;
+        Ok(())
+    }
+
+    /// Notes something that a rollback leaves.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn never_undone(&mut self, kind: &str, name: &str, reason: &str) -> Outcome<()> {
+        self.save_owned()?;
+        self.run.note(&Undo::Never { kind: kind.into(), name: name.into(), reason: reason.into() })?;
+        self.run.sync()
+    }
+
+    /// A unit was started, so that it has read all files.
+    pub fn started(&mut self, key: &UnitKey) {
+        self.started.insert(key.clone());
+        self.acted(key);
+    }
+
+    pub(super) fn was_started(&self, key: &UnitKey) -> bool {
+        self.started.contains(key)
+    }
+
+    pub(super) fn acted(&mut self, key: &UnitKey) {
+        let restarts =
+            show(std::slice::from_ref(key)).ok().and_then(|found| found.first().map(|status| status.restarts.clone()));
+        self.acted.insert(key.clone(), restarts.unwrap_or_default());
+    }
+
+    /// Opens the firewall for the old way in, after something changed the firewall.
+    ///
+    /// # Errors
+    /// 69 where nft refuses.
+    pub fn hold_firewall(&mut self, unit: &str) -> Outcome<()> {
+        if unit.starts_with("nftables") { self.transition.hold_firewall(self.host) } else { Ok(()) }
+    }
+
+    fn end_stage(&mut self) -> Outcome<()> {
+        self.barrier()?;
+        self.reload_manager()?;
+        if self.transition.hold_sshd(self.host, self.run)? {
+            // The transition is read with the files that make it necessary.
+            let reload = Handler::reload("ssh.service");
+            if !self
+                .due
+                .iter()
+                .any(|(handler, _)| handlers::unit_of(handler).is_some_and(|(_, key)| handlers::is_sshd(&key)))
+            {
+                handlers::add(&mut self.due, &[reload], "-");
+            }
+        }
+        for (handler, item) in std::mem::take(&mut self.due) {
+            if self.host.sandbox {
+                continue;
+            }
+            self.run.tell(&Reply::Progress(handler.0.clone()));
+            self.run.record.handlers.push(handler.0.clone());
+            self.run.save()?;
+            let done = handlers::run(self, &handler);
+            let (status, message) = match &done {
+                Ok(Handled::Done | Handled::Covered) => (ChangeStatus::Done, None),
+                Ok(Handled::Skipped(why)) => (ChangeStatus::Skipped, Some(why.clone())),
+                Err(fault) => (ChangeStatus::Failed, Some(fault.to_string())),
+            };
+            // The plan said nothing of it either.
+            if matches!(&done, Ok(Handled::Covered)) {
+                continue;
+            }
+            let kind = "handler".into();
+            self.results.push(HostChangeResult {
+                item: item.clone(),
+                kind,
+                op: Op::Run,
+                name: handler.0.clone(),
+                status,
+                message,
+            });
+            done.map_err(|fault| fault.place(format!("handler {}", handler.0)))?;
+        }
+        Ok(())
+    }
+
+    /// Units that were acted upon must still run a moment later.
+    fn settle(&self) -> Outcome<()> {
+        let keys: Vec<UnitKey> = self.acted.keys().cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let end = Instant::now() + SETTLE;
+        loop {
+            for (key, status) in keys.iter().zip(show(&keys)?) {
+                let before = self.acted.get(key).map(String::as_str).unwrap_or_default();
+                // A oneshot that is inactive has done its work; one that failed has not.
+                let ended = status.active == "failed"
+                    || (status.kind != "oneshot" && status.active == "inactive" && key.name.ends_with(".service"));
+                if ended || (!before.is_empty() && status.restarts != before) {
+                    let log = last_log(key);
+                    let fault = Fault::new(Exit::Unavailable, "unit_failed", format!("{} did not stay up", key.name))
+                        .place(&key.name);
+                    return Err(if log.is_empty() { fault } else { fault.cause(log) });
+                }
+            }
+            if Instant::now() >= end {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn remove(&mut self, removal: &Removal) -> Outcome<()> {
+        let thing = &removal.thing;
+        self.run.tell(&Reply::Progress(format!("remove {} {}", thing.kind, thing.name)));
+        let done = self.remove_thing(thing);
+        let (status, message) = match &done {
+            Ok(()) => (ChangeStatus::Done, None),
+            Err(fault) => (ChangeStatus::Failed, Some(fault.to_string())),
+        };
+        self.results.push(HostChangeResult {
+            item: "-".into(),
+            kind: thing.kind.clone(),
+            op: removal.op,
+            name: thing.name.clone(),
+            status,
+            message,
+        });
+        done?;
+        self.owned.remove(&thing.kind, &thing.name);
+        handlers::add(&mut self.due, &thing.notify, "-");
+        // A handler of a unit that goes away with it has nothing to do.
+        if thing.kind == "unit" {
+            let gone = UnitKey::system(&thing.name);
+            self.due.retain(|(handler, _)| handlers::unit_of(handler).is_none_or(|(_, key)| key != gone));
+        }
+        Ok(())
+    }
+
+    fn remove_thing(&mut self, thing: &OwnedThing) -> Outcome<()> {
+        match thing.kind.as_str() {
+            "unit" => disable_unit(self, &thing.name),
+            "file" | "symlink" => {
+                self.manager_is_stale |= is_unit_file(&thing.name);
+                self.give_back(thing)
+            }
+            "directory" => self.remove_directory(thing),
+            "authorized_key" => {
+                self.barrier()?;
+                if let Some(entry) = remove_key(self.host, &thing.name)? {
+                    self.place_unowned(&entry)?;
+                }
+                self.barrier()
+            }
+            "user" | "group" => {
+                self.barrier()?;
+                self.never_undone(&thing.kind, &thing.name, "accounts are not taken back")?;
+                let program = if thing.kind == "user" { "userdel" } else { "groupdel" };
+                Process::new([program, &thing.name]).succeed()?;
+                self.host.forget_accounts();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn give_back(&mut self, thing: &OwnedThing) -> Outcome<()> {
+        let Some(place) = self.host.tree.place(&thing.name)? else { return Ok(()) };
+        if let Some(saved) = &thing.original.saved {
+            let bytes = owned::original_bytes(self.host, &saved.sha256)?;
+            let owner = (!self.host.sandbox).then_some((saved.uid, saved.gid));
+            let temporary = self.temporary_name(&place.name);
+            let file = place.write_beside(&temporary, &bytes, saved.mode.bits(), owner)?;
+            self.batch.add_file(place, temporary, file, &saved.sha256);
+        } else if let Some(target) = &thing.original.link {
+            let temporary = self.temporary_name(&place.name);
+            place.link_beside(&temporary, target)?;
+            self.batch.add_link(place, temporary, target);
+        } else {
+            let live = place.look()?;
+            let before = self.run.back_up(&place, &live)?;
+            self.run.note(&Undo::Path { path: thing.name.clone(), before, after: None })?;
+            self.run.sync()?;
+            place.unlink()?;
+            place.sync()?;
+        }
+        if self.host.sandbox {
+            self.host.record_owner(&thing.name, None)?;
+        }
+        Ok(())
+    }
+
+    fn remove_directory(&mut self, thing: &OwnedThing) -> Outcome<()> {
+        self.barrier()?;
+        let Some(place) = self.host.tree.place(&thing.name)? else { return Ok(()) };
+        let Live::Directory(live) = place.look()? else { return Ok(()) };
+        if thing.data {
+            self.never_undone("directory", &thing.name, "data that was dropped by consent is gone")?;
+            let path = self.host.tree.real(&thing.name);
+            return std::fs::remove_dir_all(&path).map_err(|error| Fault::io("take away", &thing.name, &error));
+        }
+        self.run.note(&Undo::Directory { path: thing.name.clone(), mode: live.mode, uid: live.uid, gid: live.gid })?;
+        // Something may have come into it since it was looked at: then it stays.
+        place.remove_directory()?;
+        if self.host.sandbox {
+            self.host.record_owner(&thing.name, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn check(terms: Terms<'_>) -> Outcome<()> {
+    if (terms.stop)() {
+        return Err(Fault::new(Exit::Interrupted, "interrupted", "the run was asked to stop"));
+    }
+    Ok(())
+}
+
+fn run_validator(host: &Host, entry: &Entry, validate: &[String], temporary: &str) -> Outcome<()> {
+    let parent = entry.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let path = host.tree.real(&format!("{parent}/{temporary}"));
+    let argv: Vec<String> = validate.iter().map(|arg| arg.replace("%s", &path.to_string_lossy())).collect();
+    let ended = Process::new(&argv).run()?;
+    if ended.good() {
+        return Ok(());
+    }
+    let said = ended.last_words().replace(&*path.to_string_lossy(), &entry.path);
+    Err(Fault::new(
+        Exit::BadDocument,
+        "validator_failed",
+        format!("`{}` refuses the new file; the old one stays", validate.join(" ")),
+    )
+    .place(&entry.path)
+    .cause(said))
+}
+
+fn is_unit_file(path: &str) -> bool {
+    ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Where a run stands after its apply.
+pub fn stand_after(run: &Run, result: &HostResult, options: &ApplyOptions) -> Stand {
+    match result.outcome {
+        End::Done if run.record.guarded && options.can_prove => Stand::Waiting,
+        End::RolledBack => Stand::RolledBack,
+        End::NotRestored => Stand::NotRestored,
+        _ => Stand::Done,
+    }
+}

@@ -1,0 +1,148 @@
+//! The rollback that fires by itself, also after a reboot, unless the owner's access is proven.
+
+use std::path::Path;
+
+use contract::places;
+
+use super::host::Host;
+use super::process::Process;
+use super::run::Run;
+use crate::fault::{Fault, Outcome};
+
+/// The unit that puts back what was not confirmed when the host went down.
+const RECOVER: &str = "plumbline-recover.service";
+
+fn pending(run: &Run) -> String {
+    format!("{}/{}", places::PENDING, run.record.id)
+}
+
+/// Milliseconds since the host came up: a clock that nobody sets.
+pub fn uptime() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    (seconds * 1000.0) as u64
+}
+
+/// Arms the rollback, or arms it anew with the full time.
+///
+/// # Errors
+/// Those of the system: without a rollback nothing dangerous may begin.
+pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> Outcome<()> {
+    let Some(helper) = helper else { return Ok(()) };
+    let first = !run.record.armed;
+    if first {
+        let backup = super::access::save_firewall(host, run)?;
+        if let Some(backup) = backup {
+            run.note(&super::run::Undo::Firewall { backup })?;
+        }
+        run.sync()?;
+        install_recovery(host, helper)?;
+        host.tree.make_state_directory(places::PENDING, 0o700)?;
+        host.write_state(&pending(run), run.record.id.as_bytes())?;
+    }
+    run.record.armed = true;
+    run.record.window = seconds;
+    run.save()?;
+    host.write_state(
+        &format!("{}/{}/deadline", places::RUNS, run.record.id),
+        (uptime() + seconds * 1000).to_string().as_bytes(),
+    )?;
+    start_timer(host, run, helper, seconds)
+}
+
+fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<()> {
+    let id = &run.record.id;
+    let helper = helper.to_string_lossy().into_owned();
+    if host.has_systemd() {
+        stop_timer(run);
+        let unit = format!("{}rollback-{id}", places::UNIT_PREFIX);
+        return Process::new([
+            "systemd-run".to_owned(),
+            "--quiet".into(),
+            "--collect".into(),
+            format!("--unit={unit}"),
+            format!("--on-active={seconds}"),
+            "--timer-property=AccuracySec=100ms".into(),
+            helper,
+            "expire".into(),
+            id.clone(),
+        ])
+        .succeed()
+        .map(drop);
+    }
+    // Without systemd a process of its own waits.
+    std::process::Command::new("setsid")
+        .args([&helper, "expire", id, &seconds.to_string()])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .map(drop)
+        .map_err(|error| Fault::io("arm the rollback", "setsid", &error))
+}
+
+fn stop_timer(run: &Run) {
+    let unit = format!("{}rollback-{}", places::UNIT_PREFIX, run.record.id);
+    // It may have ended by itself. The service is not stopped: it may be us.
+    let _ = Process::new(["systemctl", "stop", &format!("{unit}.timer")]).run();
+    let _ = Process::new(["systemctl", "reset-failed", &format!("{unit}.timer"), &format!("{unit}.service")]).run();
+}
+
+/// Whether the time of an armed rollback is over.
+pub fn is_over(host: &Host, run: &Run) -> bool {
+    let deadline = host.text(&format!("{}/{}/deadline", places::RUNS, run.record.id));
+    // Half a second early is on time: the timer is not exact either.
+    deadline.parse::<u64>().is_ok_and(|deadline| uptime() + 500 >= deadline)
+}
+
+/// The owner has access, or everything is back: no rollback is due any more.
+pub fn disarm(host: &Host, run: &Run) {
+    if host.sandbox {
+        return;
+    }
+    // Not there is as good.
+    let _ = std::fs::remove_file(host.tree.real(&pending(run)));
+    if run.record.armed && host.has_systemd() {
+        stop_timer(run);
+    }
+}
+
+/// Runs that wait for a proof, or that were cut off.
+pub fn pending_runs(host: &Host) -> Vec<String> {
+    let entries = std::fs::read_dir(host.tree.real(places::PENDING));
+    let mut ids: Vec<String> =
+        entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    ids.retain(|id| super::run::is_id(id));
+    ids.sort();
+    ids
+}
+
+/// Makes sure that a reboot inside the window ends in the state from before.
+fn install_recovery(host: &Host, helper: &Path) -> Outcome<()> {
+    if !host.has_systemd() {
+        return Ok(());
+    }
+    let unit = format!(
+        "[Unit]\nDescription=Put back what was not confirmed before the host went down\nDefaultDependencies=no\n\
+         RequiresMountsFor={state}\nAfter=local-fs.target systemd-remount-fs.service\n\
+         Before=network-pre.target nftables.service ssh.service ssh.socket sshd.service sysinit.target shutdown.target\n\
+         Conflicts=shutdown.target\nConditionDirectoryNotEmpty={pending}\n\n\
+         [Service]\nType=oneshot\nExecStart={helper} recover\n\n[Install]\nWantedBy=sysinit.target\n",
+        state = places::STATE,
+        pending = places::PENDING,
+        helper = helper.display()
+    );
+    let path = format!("/etc/systemd/system/{RECOVER}");
+    if host.text(&path) == unit {
+        return Ok(());
+    }
+    let real = host.tree.real(&path);
+    super::host::write_durably(&real, unit.as_bytes()).map_err(|error| Fault::io("write", &path, &error))?;
+    let wants = host.tree.real("/etc/systemd/system/sysinit.target.wants");
+    std::fs::create_dir_all(&wants).map_err(|error| Fault::io("make the directory", wants.display(), &error))?;
+    // The boot reads it; systemd that runs now need not know.
+    match std::os::unix::fs::symlink(&path, wants.join(RECOVER)) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Fault::io("enable", RECOVER, &error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,155 @@
+//! What follows changes: reloads, restarts, commands, secrets. Each once, in the order of first mention.
+
+use contract::document::{Handler, HostItem, SecretsResult};
+use contract::{Exit, places};
+
+use super::apply::Apply;
+use super::host::Host;
+use super::item::run_command;
+use super::process::Process;
+use super::units::{UnitKey, failed, last_log, show};
+use crate::fault::{Fault, Outcome};
+
+/// Adds handlers that are not in the list yet.
+pub(super) fn add(due: &mut Vec<(Handler, String)>, handlers: &[Handler], item: &str) {
+    for handler in handlers {
+        if !due.iter().any(|(known, _)| known == handler) {
+            due.push((handler.clone(), item.to_owned()));
+        }
+    }
+}
+
+/// The unit that a handler reloads or restarts, and which of both.
+pub(super) fn unit_of(handler: &Handler) -> Option<(&str, UnitKey)> {
+    let (verb, unit) = handler.0.split_once(':')?;
+    matches!(verb, "reload" | "restart").then(|| (verb, UnitKey::system(unit)))
+}
+
+/// What became of a handler.
+pub(super) enum Handled {
+    Done,
+    /// The unit was started in this run and has read all files.
+    Covered,
+    /// It had nothing to do, for this reason.
+    Skipped(String),
+}
+
+/// Runs one handler.
+pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler) -> Outcome<Handled> {
+    if let Some((verb, key)) = unit_of(handler) {
+        if apply.was_started(&key) {
+            return Ok(Handled::Covered);
+        }
+        let handled = act(verb, &key)?;
+        if matches!(handled, Handled::Done) {
+            apply.acted(&key);
+        }
+        apply.hold_firewall(&key.name)?;
+        return Ok(handled);
+    }
+    if let Some(id) = handler.0.strip_prefix("run:") {
+        let items = &apply.view().work.desired.items;
+        let command = items.iter().find(|item| item.id == id).and_then(|item| item.command.as_ref());
+        let Some(command) = command else {
+            return Err(Fault::new(Exit::BadDocument, "unknown_handler", format!("there is no command item \"{id}\"")));
+        };
+        run_command(command)?;
+        apply.host.forget_packages();
+        return Ok(Handled::Done);
+    }
+    if handler.0 == "secrets" {
+        for key in secrets(apply.host)? {
+            apply.acted(&key);
+        }
+        return Ok(Handled::Done);
+    }
+    Err(Fault::new(Exit::BadDocument, "unknown_handler", format!("\"{}\" is no handler", handler.0)))
+}
+
+/// Reloads or restarts a unit.
+fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
+    let status = show(std::slice::from_ref(key))?.pop().unwrap_or_default();
+    if !status.is_known() {
+        return Err(Fault::new(Exit::Unavailable, "unknown_unit", format!("the host has no unit {}", key.name))
+            .hint("correct the \"notify\" of the item, or add the package that brings the unit"));
+    }
+    if verb == "reload" && !status.is_active() {
+        return Ok(Handled::Skipped("it does not run".into()));
+    }
+    let ended = if verb == "reload" && is_sshd(key) && socket_listens() {
+        // The socket holds the ports: systemd refuses to restart it while the service runs, and leaves it stopped.
+        Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"]).run()?
+    } else {
+        key.systemctl(&[verb, "--", &key.name]).run()?
+    };
+    if ended.good() {
+        return Ok(Handled::Done);
+    }
+    let fault = failed(&format!("{verb} {}", key.name), &ended);
+    let log = last_log(key);
+    Err(if log.is_empty() { fault } else { fault.cause(log) })
+}
+
+pub(super) fn is_sshd(key: &UnitKey) -> bool {
+    matches!(key.name.as_str(), "ssh.service" | "sshd.service")
+}
+
+fn socket_listens() -> bool {
+    show(&[UnitKey::system("ssh.socket")])
+        .is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
+}
+
+/// Materialises secrets, and lets their consumers know.
+fn secrets(host: &Host) -> Outcome<Vec<UnitKey>> {
+    let unit = UnitKey::system(places::SECRETS_UNIT);
+    super::units::systemctl(None, &["daemon-reload"]).succeed()?;
+    let ended = unit.systemctl(&["restart", "--", &unit.name]).run()?;
+    if !ended.good() {
+        return Err(failed("materialise the secrets of the host", &ended)
+            .place(places::SECRETS_UNIT)
+            .cause(last_log(&unit)));
+    }
+    let text = host.text(places::SECRETS_RESULT);
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let result: SecretsResult = serde_json::from_str(&text).map_err(|error| {
+        Fault::new(Exit::Io, "bad_secrets_result", "the result of the secrets unit cannot be read")
+            .place(places::SECRETS_RESULT)
+            .cause(error)
+    })?;
+    let mut acted = Vec::new();
+    for (verb, units) in [("restart", &result.units), ("reload", &result.reload_units)] {
+        for name in units {
+            let key = UnitKey::system(name);
+            // A consumer that is not there or not running yet reads the new secrets when it starts.
+            let active = show(std::slice::from_ref(&key))?.first().is_some_and(super::units::UnitStatus::is_active);
+            if active && matches!(act(verb, &key)?, Handled::Done) {
+                acted.push(key);
+            }
+        }
+    }
+    Ok(acted)
+}
+
+/// Runs handlers again after files went back, as far as they can be.
+pub(super) fn run_again(host: &Host, handlers: &[String], items: &[HostItem]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for handler in handlers {
+        let handler = Handler(handler.clone());
+        let done = if let Some((verb, key)) = unit_of(&handler) {
+            match show(std::slice::from_ref(&key)) {
+                Ok(found) if found.first().is_some_and(|status| !status.is_known()) => Ok(()),
+                _ => act(verb, &key).map(drop),
+            }
+        } else if handler.0 == "secrets" {
+            if host.exists(places::SECRETS_MANIFEST) { secrets(host).map(drop) } else { Ok(()) }
+        } else {
+            let id = handler.0.strip_prefix("run:").unwrap_or_default();
+            let command = items.iter().find(|item| item.id == id).and_then(|item| item.command.as_ref());
+            command.map_or(Ok(()), run_command)
+        };
+        faults.extend(done.err());
+    }
+    faults
+}

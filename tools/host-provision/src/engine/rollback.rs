@@ -1,0 +1,208 @@
+//! Putting everything back, newest change first.
+
+use contract::Exit;
+use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
+
+use super::access::restore_firewall;
+use super::batch::state_of;
+use super::guard;
+use super::handlers::run_again;
+use super::host::Host;
+use super::item::restore_unit;
+use super::run::{Before, Run, Stand, Undo};
+use super::tree::Live;
+use super::units::{UnitKey, systemctl};
+use crate::fault::{Fault, Outcome};
+use crate::wire::Work;
+
+/// Undoes a run whose result is being written: what it did becomes `rolled_back`.
+pub fn undo_into(host: &Host, run: &mut Run, work: &Work, result: &mut HostResult) {
+    let faults = undo(host, run, work, Manner::Force, &mut result.kept);
+    result.outcome = if faults.is_empty() { End::RolledBack } else { End::NotRestored };
+    for change in result.changes.iter_mut().filter(|change| change.status == ChangeStatus::Done) {
+        let stays = result.kept.iter().any(|kept| kept.kind == change.kind && kept.name == change.name);
+        if !stays {
+            change.status = ChangeStatus::RolledBack;
+        }
+    }
+    result.warnings.extend(faults.iter().map(|fault| {
+        let place = fault.object().place.clone().unwrap_or_default();
+        format!("not put back: {place}: {fault}")
+    }));
+}
+
+/// Whether what others changed meanwhile is put back too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// It is: the run is not over, nobody had a reason to touch it.
+    Force,
+    /// It is kept and reported.
+    Careful,
+    /// As `Force`, before services are started: no unit is touched.
+    AtBoot,
+}
+
+/// Undoes a run.
+pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut Vec<HostKept>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let notes = run.notes();
+    let mut units: Vec<(UnitKey, super::units::UnitStatus)> = Vec::new();
+    let mut firewall = None;
+    for note in notes.into_iter().rev() {
+        match note {
+            Undo::Unit { key, before } => units.push((key, before)),
+            Undo::Firewall { backup } => firewall = Some(backup),
+            Undo::Never { kind, name, reason } => {
+                if !kept.iter().any(|known| known.kind == kind && known.name == name) {
+                    kept.push(HostKept { kind, name, reason });
+                }
+            }
+            note => faults.extend(undo_one(host, run, note, manner, kept).err()),
+        }
+    }
+    host.forget_accounts();
+    host.forget_owners();
+    if manner != Manner::AtBoot && !host.sandbox {
+        // The firewall first: it may be what keeps the owner out.
+        faults.extend(firewall.and_then(|backup| restore_firewall(run, &backup).err()));
+        if host.has_systemd() {
+            faults.extend(systemctl(None, &["daemon-reload"]).succeed().err());
+            // Noted newest first, so that the last one for a unit is its state before the run.
+            for index in 0..units.len() {
+                let (key, before) = &units[index];
+                if !units[index + 1..].iter().any(|(later, _)| later == key) {
+                    faults.extend(restore_unit(key, before).err());
+                }
+            }
+            faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
+        }
+    }
+    host.forget_units();
+    faults
+}
+
+fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<HostKept>) -> Outcome<()> {
+    match note {
+        Undo::Path { path, before, after } => undo_path(host, run, &path, before, after.as_ref(), manner, kept),
+        Undo::DirectoryMade { path } => {
+            let Some(place) = host.tree.place(&path)? else { return Ok(()) };
+            if matches!(place.look()?, Live::Directory(_)) && !place.remove_directory()? {
+                kept.push(HostKept { kind: "directory".into(), name: path, reason: "it is not empty".into() });
+            }
+            Ok(())
+        }
+        Undo::Directory { path, mode, uid, gid } => {
+            let Some(place) = host.tree.place(&path)? else { return Ok(()) };
+            let owner = (!host.sandbox).then_some((uid, gid));
+            match place.look()? {
+                Live::Absent => place.make_directory(mode, owner),
+                Live::Directory(_) => place.set_attributes(mode, owner),
+                _ => Ok(()),
+            }
+        }
+        Undo::State { path, backup } => match backup {
+            Some(name) => host.write_state(&path, &run.backup(&name)?),
+            None => match std::fs::remove_file(host.tree.real(&path)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::io("take away", path, &error)),
+                _ => Ok(()),
+            },
+        },
+        Undo::Hostname { name } => super::item::set_kernel_name(&name),
+        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Never { .. } => Ok(()),
+    }
+}
+
+fn undo_path(
+    host: &Host,
+    run: &Run,
+    path: &str,
+    before: Before,
+    after: Option<&String>,
+    manner: Manner,
+    kept: &mut Vec<HostKept>,
+) -> Outcome<()> {
+    let Some(place) = host.tree.place(path)? else { return Ok(()) };
+    let live = state_of(Some(&place))?;
+    if manner == Manner::Careful && live.as_ref() != after {
+        let reason = "it was changed by others after the run".into();
+        kept.push(HostKept { kind: "file".into(), name: path.into(), reason });
+        return Ok(());
+    }
+    let temporary = format!(".plumbline-{}.back", run.record.id);
+    match before {
+        Before::Absent => {
+            place.unlink()?;
+        }
+        Before::File { backup, mode, uid, gid } => {
+            place.unlink_beside(&temporary);
+            let owner = (!host.sandbox).then_some((uid, gid));
+            let file = place.write_beside(&temporary, &run.backup(&backup)?, mode, owner)?;
+            rustix::fs::fsync(&file).map_err(|error| Fault::errno("make durable", path, error))?;
+            place.rename_from(&temporary)?;
+        }
+        Before::Link(target) => {
+            place.unlink_beside(&temporary);
+            place.link_beside(&temporary, &target)?;
+            place.rename_from(&temporary)?;
+        }
+    }
+    place.sync()
+}
+
+/// Puts a finished or waiting run back, and says so in its result.
+///
+/// # Errors
+/// 76 for a run that is not the latest one or was put back before.
+pub fn roll_back(host: &Host, run: &mut Run, work: &Work, reason: Option<&str>, manner: Manner) -> Outcome<HostResult> {
+    let id = run.record.id.clone();
+    if matches!(run.record.stand, Stand::RolledBack) {
+        return Err(Fault::new(Exit::Refused, "rolled_back_before", format!("the run {id} was put back already")));
+    }
+    if Run::all(host).last() != Some(&id) {
+        return Err(Fault::new(
+            Exit::Refused,
+            "not_the_latest",
+            format!("the run {id} is not the latest one of the host"),
+        )
+        .hint("a run can be put back until the next apply; apply an older document instead"));
+    }
+    let begun = std::time::Instant::now();
+    let mut result = run.record.result.clone().unwrap_or_else(|| HostResult {
+        host: run.record.host.clone(),
+        owner: run.record.owner.clone(),
+        run: Some(id.clone()),
+        outcome: End::Interrupted,
+        changed: true,
+        summary: contract::Summary::default(),
+        changes: Vec::new(),
+        orphaned: Vec::new(),
+        kept: Vec::new(),
+        access_proof: None,
+        error: None,
+        warnings: Vec::new(),
+        ms: 0,
+    });
+    let faults = undo(host, run, work, manner, &mut result.kept);
+    for change in result.changes.iter_mut().filter(|change| change.status == ChangeStatus::Done) {
+        let stays = result.kept.iter().any(|kept| kept.kind == change.kind && kept.name == change.name);
+        if !stays || change.op == Op::Run {
+            change.status = ChangeStatus::RolledBack;
+        }
+    }
+    result.outcome = if faults.is_empty() { End::RolledBack } else { End::NotRestored };
+    super::apply::count(&mut result);
+    result.changed = true;
+    result.access_proof = None;
+    result.warnings.extend(faults.iter().map(|fault| {
+        let place = fault.object().place.clone().unwrap_or_default();
+        format!("not put back: {place}: {fault}")
+    }));
+    if let Some(reason) = reason {
+        result.error = Some(Fault::new(Exit::Partial, "rolled_back", reason).into_object());
+    }
+    result.ms = begun.elapsed().as_millis() as u64;
+    let stand = if faults.is_empty() { Stand::RolledBack } else { Stand::NotRestored };
+    guard::disarm(host, run);
+    run.finish(stand, result.clone())?;
+    Ok(result)
+}

@@ -1,0 +1,139 @@
+//! The units of systemd.
+
+use crate::fault::{Fault, Outcome};
+use contract::Exit;
+
+use super::process::{Ended, Process};
+
+/// A unit and whose manager it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct UnitKey {
+    /// Full name.
+    pub name: String,
+    /// The user whose manager it is; none for the system's.
+    pub user: Option<String>,
+}
+
+/// What systemd says of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct UnitStatus {
+    /// `loaded`, `not-found`, `masked`, ...
+    pub load: String,
+    /// `active`, `inactive`, `failed`, ...
+    pub active: String,
+    /// `enabled`, `disabled`, `static`, `masked`, ...
+    pub file: String,
+    /// How often it was restarted by itself.
+    pub restarts: String,
+    /// `oneshot`, `simple`, ...
+    pub kind: String,
+}
+
+impl UnitKey {
+    /// A unit of the system.
+    pub fn system(name: &str) -> Self {
+        let name = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+        Self { name, user: None }
+    }
+
+    /// A unit of a scope as documents write it: `system`, or `user:NAME`.
+    pub fn scoped(name: &str, scope: Option<&str>) -> Self {
+        let user = scope.and_then(|scope| scope.strip_prefix("user:")).map(str::to_owned);
+        Self { user, ..Self::system(name) }
+    }
+
+    /// A command to the manager of this unit.
+    pub fn systemctl(&self, args: &[&str]) -> Process {
+        systemctl(self.user.as_deref(), args)
+    }
+}
+
+impl UnitStatus {
+    /// It runs, or is about to.
+    pub fn is_active(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "activating" | "reloading")
+    }
+
+    /// It is started at boot, or its file leaves no choice.
+    pub fn is_enabled(&self) -> bool {
+        matches!(
+            self.file.as_str(),
+            "enabled" | "enabled-runtime" | "static" | "alias" | "generated" | "linked" | "indirect"
+        )
+    }
+
+    /// It cannot be started.
+    pub fn is_masked(&self) -> bool {
+        self.file.starts_with("masked") || self.load == "masked"
+    }
+
+    /// systemd knows it.
+    pub fn is_known(&self) -> bool {
+        self.load != "not-found" && !self.load.is_empty()
+    }
+}
+
+/// A command to a manager.
+pub fn systemctl(user: Option<&str>, args: &[&str]) -> Process {
+    let mut argv = vec!["systemctl".to_owned(), "--no-ask-password".into()];
+    if let Some(user) = user {
+        argv.extend(["--user".into(), format!("--machine={user}@.host")]);
+    }
+    argv.extend(args.iter().map(|arg| (*arg).to_owned()));
+    Process::new(argv)
+}
+
+/// The state of units, in the order asked for.
+///
+/// # Errors
+/// 69 where systemd does not answer.
+pub fn show(keys: &[UnitKey]) -> Outcome<Vec<UnitStatus>> {
+    let mut found = vec![UnitStatus::default(); keys.len()];
+    let mut users: Vec<Option<&str>> = keys.iter().map(|key| key.user.as_deref()).collect();
+    users.sort_unstable();
+    users.dedup();
+    for user in users {
+        let mine: Vec<usize> = (0..keys.len()).filter(|index| keys[*index].user.as_deref() == user).collect();
+        let mut args = vec!["show", "--property=LoadState,ActiveState,UnitFileState,NRestarts,Type", "--"];
+        args.extend(mine.iter().map(|index| keys[*index].name.as_str()));
+        let ended = systemctl(user, &args).run()?;
+        if !ended.good() && ended.stdout.is_empty() {
+            if user.is_some() {
+                // The manager of a user that does not exist or does not linger yet: nothing is known there.
+                continue;
+            }
+            return Err(failed("ask systemd for its units", &ended));
+        }
+        for (index, paragraph) in mine.iter().zip(ended.stdout.split("\n\n")) {
+            for line in paragraph.lines() {
+                let status = &mut found[*index];
+                match line.split_once('=') {
+                    Some(("LoadState", value)) => value.clone_into(&mut status.load),
+                    Some(("ActiveState", value)) => value.clone_into(&mut status.active),
+                    Some(("UnitFileState", value)) => value.clone_into(&mut status.file),
+                    Some(("NRestarts", value)) => value.clone_into(&mut status.restarts),
+                    Some(("Type", value)) => value.clone_into(&mut status.kind),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The fault of a systemd command that did not work.
+pub fn failed(doing: &str, ended: &Ended) -> Fault {
+    Fault::new(Exit::Unavailable, "unit_failed", format!("cannot {doing}")).cause(ended.last_words())
+}
+
+/// The last lines of a unit's log, for an error.
+pub fn last_log(key: &UnitKey) -> String {
+    if key.user.is_some() {
+        return String::new();
+    }
+    Process::new(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=8", "--unit", &key.name])
+        .timeout(std::time::Duration::from_secs(5))
+        .run()
+        .map(|ended| ended.stdout.trim().replace('\n', "; "))
+        .unwrap_or_default()
+}

@@ -1,0 +1,345 @@
+//! Requests of a controller, one after another, until it goes away.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
+
+use contract::document::{HostResult, Outcome as End};
+use contract::{Exit, places};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::tool_run;
+use crate::blobs::Blobs;
+use crate::engine::access::close_transition;
+use crate::engine::batch::state_of;
+use crate::engine::guard;
+use crate::engine::lock::Lock;
+use crate::engine::owned::Owned;
+use crate::engine::plan::{Planned, plan};
+use crate::engine::rollback::{Manner, roll_back};
+use crate::engine::run::{Record, Run, Stand, new_id};
+use crate::engine::{Host, View, facts};
+use crate::fault::{Fault, Outcome};
+use crate::wire::{self, ApplyOptions, Frame, Reply, Request, Work, read_frame, write_json};
+
+use super::worker::Order;
+
+/// How often a controller hears that we are still there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Two ways in one: requests come in, replies go out.
+pub(super) struct Wire<'a> {
+    pub(super) input: &'a mut dyn Read,
+    pub(super) output: &'a mut dyn Write,
+}
+
+/// Serves until the controller goes away. The exit is 0 then, also where requests failed: they have their own replies.
+pub(super) fn serve(input: &mut dyn Read, output: &mut dyn Write) -> u8 {
+    let mut wire = Wire { input, output };
+    let host = Host::machine();
+    loop {
+        let request = match read_frame(wire.input) {
+            Ok(Frame::Good(wire::JSON, payload)) => payload,
+            Ok(Frame::End) => return 0,
+            Ok(_) | Err(_) => return Exit::Io.code(),
+        };
+        let answered = match wire::parse::<Request>(&request) {
+            Ok(request) => answer(&host, &mut wire, request),
+            Err(error) => Err(Fault::new(Exit::Bug, "bad_request", "the request cannot be read").cause(error)),
+        };
+        if let Err(fault) = answered {
+            if write_json(wire.output, &Reply::Error(Box::new(fault.into_object()))).is_err() {
+                return Exit::Io.code();
+            }
+        }
+        // Another request may come much later, after somebody else changed the host.
+        host.forget_packages();
+    }
+}
+
+impl Wire<'_> {
+    pub(super) fn say(&mut self, reply: &Reply) -> Outcome<()> {
+        write_json(self.output, reply).map_err(lost)
+    }
+
+    /// Asks for blobs and takes them.
+    pub(super) fn fetch(
+        &mut self,
+        wanted: Vec<String>,
+        mut take: impl FnMut(&str, Vec<u8>) -> Outcome<()>,
+    ) -> Outcome<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.say(&Reply::Need(wanted.clone()))?;
+        for hash in wanted {
+            match read_frame(self.input).map_err(lost)? {
+                Frame::Good(wire::BLOB, bytes) if crate::engine::sha256(&bytes) == hash => take(&hash, bytes)?,
+                _ => {
+                    return Err(Fault::new(
+                        Exit::Io,
+                        "bad_blob",
+                        "the bytes that came are not those that were asked for",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the controller says something, or is gone.
+    fn is_heard(&self) -> bool {
+        let stdin = io::stdin();
+        let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
+        poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+    }
+}
+
+fn lost(error: io::Error) -> Fault {
+    Fault::io("talk to", "the controller", &error)
+}
+
+fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
+    match request {
+        Request::Facts => {
+            let facts = facts::facts(host)?;
+            wire.say(&Reply::Facts(facts))
+        }
+        Request::Plan(work) => {
+            let blobs = fetch_sources(host, wire, &work)?;
+            let (planned, _) = look(host, &work, &blobs)?;
+            wire.say(&Reply::Plan(Box::new(planned.plan)))
+        }
+        Request::Apply(work, options) => apply(host, wire, *work, options),
+        Request::Attach { run } => match run.as_deref().filter(|run| tool_run::is_known(run)) {
+            Some(run) => tool_run::follow(wire, run),
+            None => follow(host, wire, &mut Run::open(host, run.as_deref())?, 0),
+        },
+        Request::Stop { run } => {
+            let run = Run::open(host, Some(&run))?;
+            std::fs::write(run.directory().join("stop"), "").map_err(|error| Fault::io("stop", &run.record.id, &error))
+        }
+        Request::Prove { run } => prove(host, wire, run.as_deref()),
+        Request::Rollback { run, reason } => {
+            let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
+            let mut run = Run::open(host, run.as_deref())?;
+            let order = Order::read(&run)?;
+            let manner = if run.record.stand == Stand::Done { Manner::Careful } else { Manner::Force };
+            let result = roll_back(host, &mut run, &order.work, reason.as_deref(), manner)?;
+            wire.say(&Reply::Result(Box::new(result)))
+        }
+        Request::Tool(tool) => tool_run::start(host, wire, &tool),
+    }
+}
+
+fn look(host: &Host, work: &Work, blobs: &Blobs) -> Outcome<(Planned, Owned)> {
+    let owned = Owned::load(host, &work.desired.owner)?;
+    let planned = plan(View { host, work, blobs }, &owned)?;
+    Ok((planned, owned))
+}
+
+/// The bytes of files that the host does not have yet.
+fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs> {
+    let mut wanted = BTreeSet::new();
+    for file in work.desired.items.iter().filter_map(|item| item.file.as_ref()) {
+        let Some(hash) = file.sha256.as_ref().filter(|_| file.content.is_none() && file.content_base64.is_none())
+        else {
+            continue;
+        };
+        if state_of(host.tree.place(&file.path)?.as_ref())?.as_ref() != Some(hash) {
+            wanted.insert(hash.clone());
+        }
+    }
+    let mut blobs = Blobs::default();
+    wire.fetch(wanted.into_iter().collect(), |_, bytes| {
+        blobs.add(bytes);
+        Ok(())
+    })?;
+    Ok(blobs)
+}
+
+/// Puts a program where units and runs find it: in a directory named by its hash, so that it never changes.
+pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Outcome<()> {
+    use std::os::unix::fs::PermissionsExt;
+    host.tree.make_state_directory(places::STATE, 0o711)?;
+    host.tree.make_state_directory(places::BIN, 0o755)?;
+    let directory = host.tree.make_state_directory(&format!("{}/{hash}", places::BIN), 0o755)?;
+    let path = directory.join(name);
+    let temporary = directory.join(format!(".{name}.{}", std::process::id()));
+    (|| {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)
+    })()
+    .map_err(|error| Fault::io("keep the tool", path.display(), &error))
+}
+
+fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
+    let missing: Vec<(&String, &String)> =
+        work.tools.iter().filter(|(name, hash)| !host.exists(&format!("{}/{hash}/{name}", places::BIN))).collect();
+    let mut names = missing.iter().map(|(name, _)| (*name).clone());
+    wire.fetch(missing.iter().map(|(_, hash)| (*hash).clone()).collect(), |hash, bytes| {
+        let name = names.next().unwrap_or_default();
+        keep_tool(host, &name, hash, &bytes)
+    })
+}
+
+fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) -> Outcome<()> {
+    let begun = Instant::now();
+    fetch_tools(host, wire, &work)?;
+    let blobs = fetch_sources(host, wire, &work)?;
+    let (planned, _) = look(host, &work, &blobs)?;
+    if let Some(expected) = &options.expected {
+        planned.expect(expected)?;
+    }
+    planned.limit_removals(&work.allow)?;
+    if planned.is_empty() {
+        let mut result = nothing_to_do(&planned);
+        result.ms = begun.elapsed().as_millis() as u64;
+        return wire.say(&Reply::Result(Box::new(result)));
+    }
+    if let Some(waiting) = guard::pending_runs(host).first() {
+        return Err(Fault::new(
+            Exit::TryAgain,
+            "run_waits",
+            format!("the run {waiting} still waits for the proof of access"),
+        )
+        .hint("confirm it, roll it back, or wait until it goes back by itself"));
+    }
+    // Told early and in words; the worker takes the lock for itself.
+    drop(Lock::take(host, "a controller", Duration::from_secs(options.lock_wait))?);
+    let record = Record {
+        id: new_id(),
+        host: work.desired.host.clone(),
+        owner: work.desired.owner.clone(),
+        stand: Stand::Applying,
+        guarded: planned.plan.guarded,
+        armed: false,
+        window: options.confirm_timeout,
+        ports: Vec::new(),
+        transition: Vec::new(),
+        handlers: Vec::new(),
+        result: None,
+    };
+    let mut run = Run::begin(host, record)?;
+    let id = run.record.id.clone();
+    Order { work, options }.write(&run, &blobs)?;
+    let unit = format!("{}run-{id}", places::UNIT_PREFIX);
+    super::detach(host, &unit, &["work", &id])?;
+    wire.say(&Reply::Started { run: id })?;
+    follow(host, wire, &mut run, 0)
+}
+
+/// The result of an apply that found everything as it shall be.
+pub(crate) fn nothing_to_do(planned: &Planned) -> HostResult {
+    let plan = &planned.plan;
+    HostResult {
+        host: plan.host.clone(),
+        owner: plan.owner.clone(),
+        run: None,
+        outcome: End::Done,
+        changed: false,
+        summary: plan.summary,
+        changes: Vec::new(),
+        orphaned: plan.orphaned.clone(),
+        kept: plan.kept.clone(),
+        access_proof: None,
+        error: None,
+        warnings: plan.warnings.clone(),
+        ms: 0,
+    }
+}
+
+/// Tells how a run goes until it ends or waits for a proof. Returns as soon as the controller says something.
+fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> Outcome<()> {
+    let path = run.directory().join("events");
+    let mut told = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let mut news = String::new();
+        let read = std::fs::File::open(&path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_to_string(&mut news)
+        });
+        read.map_err(|error| Fault::io("read", path.display(), &error))?;
+        let whole = news.rfind('\n').map_or(0, |end| end + 1);
+        offset += whole as u64;
+        let mut last = None;
+        for line in news[..whole].lines() {
+            if let Ok(reply) = serde_json::from_str::<Reply>(line) {
+                wire.say(&reply)?;
+                last = Some(reply);
+            }
+        }
+        match last {
+            Some(Reply::Result(_) | Reply::Error(_)) => return Ok(()),
+            // Old news when a run is attached to later: the record says whether it still waits.
+            Some(Reply::ProveAccess { .. }) if whole == news.len() => return Ok(()),
+            Some(_) => pause = Duration::from_millis(1),
+            None => {}
+        }
+        if told.elapsed() > HEARTBEAT {
+            told = Instant::now();
+            wire.say(&Reply::Alive)?;
+            if let Some(result) = bury(host, run)? {
+                return wire.say(&Reply::Result(Box::new(result)));
+            }
+        }
+        if wire.is_heard() {
+            // A request that stops or rolls back, or the end of the connection.
+            match read_frame(wire.input).map_err(lost)? {
+                Frame::Good(wire::JSON, payload) => {
+                    if let Ok(request) = wire::parse::<Request>(&payload) {
+                        answer(host, wire, request)?;
+                    }
+                }
+                _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
+            }
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// A run whose worker died is put back. `None` while it lives or where it ended well.
+fn bury(host: &Host, run: &Run) -> Outcome<Option<HostResult>> {
+    let Ok(_lock) = Lock::take(host, "looking after a run", Duration::ZERO) else { return Ok(None) };
+    let mut run = Run::open(host, Some(&run.record.id))?;
+    if run.record.stand != Stand::Applying || !run.directory().join("begun").exists() {
+        return Ok(None);
+    }
+    let order = Order::read(&run)?;
+    roll_back(host, &mut run, &order.work, Some("the work on the host was killed"), Manner::Force).map(Some)
+}
+
+fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
+    let waiting = guard::pending_runs(host);
+    let id = id.or_else(|| waiting.first().map(String::as_str));
+    let Some(id) = id else {
+        return Err(Fault::new(Exit::Unreadable, "no_such_run", "no run of the host waits for a proof of access"));
+    };
+    let lock = Lock::take(host, "a proof of access", Duration::from_secs(10))?;
+    let mut run = Run::open(host, Some(id))?;
+    if run.record.stand != Stand::Waiting {
+        let message = format!("the run {id} does not wait for a proof of access");
+        return Err(Fault::new(Exit::TryAgain, "not_waiting", message).hint("see how it ended with attach"));
+    }
+    if run.record.transition.is_empty() {
+        guard::disarm(host, &run);
+        let result =
+            run.record.result.clone().ok_or_else(|| Fault::new(Exit::Bug, "no_result", "the run has no result"))?;
+        run.finish(Stand::Done, result.clone())?;
+        return wire.say(&Reply::Result(Box::new(result)));
+    }
+    // The new way in works. Now without the old one, and the same proof once more.
+    let helper = super::own_path()?;
+    let window = run.record.window;
+    guard::arm(host, &mut run, Some(&helper), window)?;
+    close_transition(host, &run.record.transition.clone())?;
+    run.record.transition.clear();
+    run.save()?;
+    drop(lock);
+    wire.say(&Reply::ProveAccess { run: run.record.id.clone(), ports: run.record.ports.clone(), window })
+}

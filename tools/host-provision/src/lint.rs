@@ -1,0 +1,279 @@
+//! What is wrong with a document by itself, all of it in one run, before any host is spoken to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::document::{HostDesired, HostItem};
+use contract::{Finding, PLACEHOLDER_START, Pointer};
+
+/// Trees of the kernel, of devices and of Nix, where no file can be placed.
+const FORBIDDEN: [&str; 5] = ["/proc/", "/sys/", "/dev/", "/nix/store/", "/var/lib/plumbline/owned/"];
+
+/// Everything that is wrong with a document.
+pub(crate) fn lint(desired: &HostDesired) -> Vec<Finding> {
+    let mut lint = Lint { desired, findings: Vec::new(), paths: BTreeMap::new() };
+    lint.names();
+    let mut ids: BTreeMap<&str, Pointer> = BTreeMap::new();
+    for (index, item) in desired.items.iter().enumerate() {
+        let at = Pointer::root().join("items").join(index);
+        if let Some(first) = ids.get(item.id.as_str()) {
+            let finding =
+                Finding::error("duplicate-id", at.join("id"), format!("two items are called \"{}\"", item.id));
+            lint.findings.push(finding.related(first.clone()).fix("give each item a name of its own"));
+        } else {
+            ids.insert(&item.id, at.join("id"));
+        }
+        lint.item(item, &at);
+    }
+    lint.findings
+}
+
+struct Lint<'a> {
+    desired: &'a HostDesired,
+    findings: Vec<Finding>,
+    paths: BTreeMap<String, Pointer>,
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && !text.starts_with(['.', '-'])
+}
+
+impl Lint<'_> {
+    fn error(&mut self, code: &str, at: Pointer, message: impl Into<String>, fix: &str) {
+        self.findings.push(Finding::error(code, at, message).fix(fix));
+    }
+
+    fn names(&mut self) {
+        for (key, value) in [("host", &self.desired.host), ("owner", &self.desired.owner)] {
+            if !is_word(value) {
+                let at = Pointer::root().join(key);
+                self.error("bad-name", at, format!("\"{value}\" is no name"), "use letters, digits, dots and dashes");
+            }
+        }
+        if let Some(access) = &self.desired.access {
+            let at = Pointer::root().join("access");
+            if access.ssh_ports.is_empty() {
+                self.error(
+                    "no-ssh-port",
+                    at.join("ssh_ports"),
+                    "no port is left to log in by",
+                    "list the ports of sshd",
+                );
+            }
+            if access.login_users.is_empty() {
+                self.error(
+                    "no-login-user",
+                    at.join("login_users"),
+                    "no user is left to log in as",
+                    "list the users who log in",
+                );
+            }
+        }
+    }
+
+    fn item(&mut self, item: &HostItem, at: &Pointer) {
+        let kinds = kinds_of(item);
+        if kinds.len() != 1 {
+            let message = if kinds.is_empty() {
+                "the item does not say what it is".to_owned()
+            } else {
+                format!("the item is several things at once: {}", kinds.join(", "))
+            };
+            self.error("item-kind", at.clone(), message, "give it exactly one of the keys that name a kind");
+        }
+        for (index, handler) in item.notify.iter().enumerate() {
+            self.handler(&handler.0, &at.join("notify").join(index));
+        }
+        if let Some(file) = &item.file {
+            let at = at.join("file");
+            self.path(&file.path, &at.join("path"));
+            let sources = [file.content.is_some(), file.content_base64.is_some(), file.source.is_some()];
+            if sources.iter().filter(|given| **given).count() != 1 {
+                let fix = "give exactly one of content, content_base64 and source";
+                self.error("file-content", at.clone(), "where the bytes of the file come from is not clear", fix);
+            }
+            if file.content.as_ref().is_some_and(|text| text.contains(PLACEHOLDER_START)) {
+                let fix = "make it a template of the secrets manifest, and a symlink to /run/secrets/rendered";
+                self.error("placeholder", at.join("content"), "a placeholder of a secret is in a plain file", fix);
+            }
+            if let Some(set) = file.set.as_ref().filter(|set| !self.desired.sets.contains_key(*set)) {
+                self.error(
+                    "unknown-set",
+                    at.join("set"),
+                    format!("there is no set \"{set}\""),
+                    "declare it under sets",
+                );
+            }
+            if !file.validate.is_empty() && !file.validate.iter().any(|arg| arg.contains("%s")) {
+                self.error(
+                    "validate-path",
+                    at.join("validate"),
+                    "the validator does not get the file",
+                    "write %s where its path goes",
+                );
+            }
+        }
+        if let Some(directory) = &item.directory {
+            self.path(&directory.path, &at.join("directory").join("path"));
+        }
+        if let Some(link) = &item.symlink {
+            self.path(&link.path, &at.join("symlink").join("path"));
+            if link.target.is_empty() || link.target.contains('\0') {
+                self.error(
+                    "bad-target",
+                    at.join("symlink").join("target"),
+                    "the link points nowhere",
+                    "name its target",
+                );
+            }
+        }
+        if let Some(tool) = &item.tool {
+            self.path(&tool.path, &at.join("tool").join("path"));
+        }
+        if let Some(command) = &item.command {
+            let at = at.join("command");
+            if command.argv.is_empty() {
+                self.error(
+                    "empty-command",
+                    at.join("argv"),
+                    "the command has no program",
+                    "name the program and its arguments",
+                );
+            }
+            let knows = command.creates.is_some()
+                || command.removes.is_some()
+                || !command.unless.is_empty()
+                || !command.onlyif.is_empty();
+            if !knows && !command.notified_only {
+                let fix = "add creates, removes, unless or onlyif, or notified_only";
+                self.error("unconditional-command", at, "the command would run at every apply", fix);
+            }
+        }
+        for (name, key) in names_of(item) {
+            if !is_word(name) && !name.contains(['@', ':']) || name.starts_with('-') {
+                let message = format!("\"{name}\" is no name");
+                self.error("bad-name", at.join(key).join("name"), message, "use letters, digits, dots and dashes");
+            }
+        }
+        if let Some(packages) = &item.packages {
+            for (key, names) in [("present", &packages.present), ("absent", &packages.absent)] {
+                for (index, name) in names.iter().enumerate() {
+                    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:=~_".contains(&byte);
+                    if name.is_empty() || name.starts_with('-') || name.ends_with('-') || !name.bytes().all(good) {
+                        let at = at.join("packages").join(key).join(index);
+                        self.error(
+                            "bad-package",
+                            at,
+                            format!("\"{name}\" is no package"),
+                            "write NAME or NAME=VERSION",
+                        );
+                    }
+                }
+            }
+        }
+        if let Some(keys) = &item.authorized_keys {
+            if keys.exclusive && keys.keys.is_empty() {
+                let fix = "list at least one key, or take the item out";
+                self.error("no-key", at.join("authorized_keys").join("keys"), "nobody could log in any more", fix);
+            }
+        }
+    }
+
+    fn handler(&mut self, handler: &str, at: &Pointer) {
+        let known = match handler.split_once(':') {
+            None => handler == "secrets",
+            Some(("reload" | "restart", unit)) => !unit.is_empty() && !unit.starts_with('-'),
+            Some(("run", id)) => {
+                let is_it = |item: &&HostItem| item.id == id;
+                match self.desired.items.iter().find(is_it) {
+                    Some(item) if item.command.is_some() => true,
+                    Some(_) => {
+                        self.error(
+                            "unknown-handler",
+                            at.clone(),
+                            format!("the item \"{id}\" is no command"),
+                            "name a command item",
+                        );
+                        return;
+                    }
+                    None => {
+                        let ids = self.desired.items.iter().map(|item| item.id.as_str());
+                        let fix = cli::did_you_mean(id, ids)
+                            .map_or_else(|| "add it".to_owned(), |near| format!("did you mean \"{near}\"?"));
+                        self.error("unknown-handler", at.clone(), format!("there is no item \"{id}\""), &fix);
+                        return;
+                    }
+                }
+            }
+            Some(_) => false,
+        };
+        if !known {
+            let fix = "write reload:UNIT, restart:UNIT, run:ITEM or secrets";
+            self.error("unknown-handler", at.clone(), format!("\"{handler}\" is no handler"), fix);
+        }
+    }
+
+    fn path(&mut self, path: &str, at: &Pointer) {
+        let plain = path.trim_end_matches('/').to_owned();
+        let names: Vec<&str> = plain.split('/').skip(1).collect();
+        if !path.starts_with('/')
+            || plain.is_empty()
+            || path.contains('\0')
+            || names.iter().any(|name| matches!(*name, "" | "." | ".."))
+        {
+            self.error(
+                "bad-path",
+                at.clone(),
+                format!("\"{path}\" is no absolute, plain path"),
+                "write it as /a/b, without . and ..",
+            );
+            return;
+        }
+        if FORBIDDEN.iter().any(|tree| format!("{plain}/").starts_with(tree)) {
+            self.error("forbidden-path", at.clone(), format!("nothing can be placed at {path}"), "choose another path");
+        }
+        if let Some(first) = self.paths.insert(plain, at.clone()) {
+            let finding = Finding::error("duplicate-path", at.clone(), format!("two items place {path}"));
+            self.findings.push(finding.related(first).fix("let one of them do it"));
+        }
+    }
+}
+
+/// The keys of an item that name a kind.
+pub(crate) fn kinds_of(item: &HostItem) -> Vec<&'static str> {
+    let kinds = [
+        ("hostname", item.hostname.is_some()),
+        ("timezone", item.timezone.is_some()),
+        ("locale", item.locale.is_some()),
+        ("apt_repository", item.apt_repository.is_some()),
+        ("packages", item.packages.is_some()),
+        ("group", item.group.is_some()),
+        ("user", item.user.is_some()),
+        ("authorized_keys", item.authorized_keys.is_some()),
+        ("directory", item.directory.is_some()),
+        ("file", item.file.is_some()),
+        ("symlink", item.symlink.is_some()),
+        ("mount", item.mount.is_some()),
+        ("tool", item.tool.is_some()),
+        ("image", item.image.is_some()),
+        ("command", item.command.is_some()),
+        ("unit", item.unit.is_some()),
+        ("nixos", item.nixos.is_some()),
+    ];
+    kinds.into_iter().filter(|(_, there)| *there).map(|(kind, _)| kind).collect()
+}
+
+/// Names that become arguments of programs or parts of paths.
+fn names_of(item: &HostItem) -> BTreeSet<(&str, &'static str)> {
+    let names = [
+        item.hostname.as_ref().map(|it| (it.name.as_str(), "hostname")),
+        item.apt_repository.as_ref().map(|it| (it.name.as_str(), "apt_repository")),
+        item.group.as_ref().map(|it| (it.name.as_str(), "group")),
+        item.user.as_ref().map(|it| (it.name.as_str(), "user")),
+        item.unit.as_ref().map(|it| (it.name.as_str(), "unit")),
+        item.tool.as_ref().map(|it| (it.name.as_str(), "tool")),
+    ];
+    names.into_iter().flatten().collect()
+}

@@ -1,0 +1,250 @@
+//! SSH by libssh2.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cli::{Failure, Session};
+use contract::Exit;
+use contract::document::InventoryAddress;
+use ssh2::MethodType;
+
+use super::host_key::{KnownHosts, PublicKey, Verdict};
+use super::transport::{Channel, Transport};
+use super::{SshHost, describe};
+
+/// How long a host has for each step until a command runs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Types of host keys, best first.
+const KEY_TYPES: [&str; 6] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+struct Libssh {
+    session: ssh2::Session,
+}
+
+fn open(way: &InventoryAddress) -> Result<TcpStream, Failure> {
+    let unreachable = |error: &io::Error| {
+        let text = error.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        Failure::new(Exit::TryAgain, "unreachable", format!("the host does not answer: {text}"))
+            .hint("check that it is up, its address and port, and that a firewall lets you through")
+    };
+    let addresses = (way.address.as_str(), way.port).to_socket_addrs().map_err(|error| unreachable(&error))?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                // Small messages both ways: waiting to fill packets would double every round trip.
+                let _ = stream.set_nodelay(true);
+                watch(&stream);
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(unreachable(&last))
+}
+
+/// Lets the kernel find out that the other side is gone, also while nothing is said.
+fn watch(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    // Without these a dead peer is noticed later.
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(10));
+        let _ = sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5));
+        let _ = sockopt::set_tcp_keepcnt(stream, 3);
+        let _ = sockopt::set_tcp_user_timeout(stream, 25_000);
+    }
+}
+
+fn handshake(way: &InventoryAddress, key_types: &[String]) -> Result<ssh2::Session, Failure> {
+    let stream = open(way)?;
+    let failed = |error: ssh2::Error| {
+        Failure::new(Exit::TryAgain, "handshake", format!("no SSH connection came about: {}", error.message()))
+    };
+    let mut session = ssh2::Session::new().map_err(failed)?;
+    session.set_timeout(PATIENCE.as_millis() as u32);
+    session.set_tcp_stream(stream);
+    if !key_types.is_empty() {
+        session.method_pref(MethodType::HostKey, &key_types.join(",")).map_err(failed)?;
+    }
+    session.handshake().map_err(failed)?;
+    Ok(session)
+}
+
+fn key_of(session: &ssh2::Session) -> Option<PublicKey> {
+    session.host_key().map(|(bytes, _)| PublicKey::from_wire(bytes))
+}
+
+/// Connects and logs in.
+pub(super) fn connect(
+    session: &Session,
+    host: &SshHost,
+    way: &InventoryAddress,
+    known_hosts: &KnownHosts,
+) -> Result<Box<dyn Transport>, Failure> {
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in host.keys.kinds(known_hosts, &way.address, way.port) {
+        // An RSA key signs in two ways that have names of their own.
+        if kind == "ssh-rsa" {
+            kinds.extend(["rsa-sha2-512".to_owned(), "rsa-sha2-256".into()]);
+        } else {
+            kinds.push(kind);
+        }
+    }
+    let known = kinds.clone();
+    // The known types first; the others too, so that an exchanged key is seen and named.
+    kinds.extend(KEY_TYPES.iter().map(|kind| (*kind).to_owned()).filter(|kind| !known.contains(kind)));
+    let connection = handshake(way, &kinds)?;
+    let key = key_of(&connection)
+        .ok_or_else(|| Failure::new(Exit::Permission, "host_key_unknown", "the host shows no key"))?;
+    if host.keys.judge(&key, known_hosts, &way.address, way.port)? == Verdict::New {
+        session.warn(&format!(
+            "{}: the key {} was taken as new; commit it to the fleet: \"host_keys\": [\"{}\"]",
+            host.name,
+            key.fingerprint(),
+            key.line()
+        ));
+    }
+    log_in(&connection, host, way)?;
+    // From here on commands may take their time; the kernel watches the connection.
+    connection.set_timeout(0);
+    Ok(Box::new(Libssh { session: connection }))
+}
+
+fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) -> Result<(), Failure> {
+    let mut tried = Vec::new();
+    for path in &host.identities {
+        tried.push(path.display().to_string());
+        if let Err(error) = connection.userauth_pubkey_file(&way.user, None, path, None) {
+            if !path.exists() {
+                return Err(Failure::new(Exit::Unreadable, "no_identity", "the private key is not there")
+                    .place(path.display().to_string()));
+            }
+            tried.push(error.message().to_owned());
+        }
+        if connection.authenticated() {
+            return Ok(());
+        }
+    }
+    if host.identities.is_empty() {
+        if try_agent(connection, &way.user, &mut tried) {
+            return Ok(());
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        for name in ["id_ed25519", "id_ecdsa", "id_rsa"] {
+            let path = home.join(".ssh").join(name);
+            if path.exists() {
+                tried.push(path.display().to_string());
+                // A key with a passphrase belongs into the agent.
+                let _ = connection.userauth_pubkey_file(&way.user, None, &path, None);
+                if connection.authenticated() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    let tried = if tried.is_empty() { "no key was found".into() } else { format!("tried: {}", tried.join(", ")) };
+    Err(Failure::new(Exit::Permission, "login_refused", format!("{} refuses the login ({tried})", describe(way)))
+        .hint("give the right key with -i; a key with a passphrase is used through the agent (ssh-add)"))
+}
+
+/// The agent's keys one after another: the library's own way tries only the first.
+fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> bool {
+    let Ok(mut agent) = connection.agent() else { return false };
+    if agent.connect().is_err() || agent.list_identities().is_err() {
+        return false;
+    }
+    for identity in agent.identities().unwrap_or_default() {
+        tried.push(format!("agent:{}", identity.comment()));
+        if agent.userauth(user, &identity).is_ok() && connection.authenticated() {
+            return true;
+        }
+    }
+    false
+}
+
+/// The keys of a host, one of each type.
+pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
+    let mut keys: Vec<PublicKey> = Vec::new();
+    let mut last = None;
+    for kinds in [&KEY_TYPES[..1], &KEY_TYPES[1..4], &KEY_TYPES[4..]] {
+        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        match handshake(way, &kinds) {
+            Ok(connection) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
+            // A host need not have a key of every type; but without a connection at all there is nothing to scan.
+            Err(failure) if failure.errors().iter().any(|error| error.code == "unreachable") => return Err(failure),
+            Err(failure) => last = Some(failure),
+        }
+    }
+    match last {
+        Some(failure) if keys.is_empty() => Err(failure),
+        _ => Ok(keys),
+    }
+}
+
+impl Transport for Libssh {
+    fn host_key(&self) -> Option<PublicKey> {
+        key_of(&self.session)
+    }
+
+    fn exec(&mut self, command: &str) -> Result<Box<dyn Channel>, Failure> {
+        let failed = |error: ssh2::Error| {
+            Failure::new(
+                Exit::TryAgain,
+                "connection_lost",
+                format!("the connection does not hold: {}", error.message()),
+            )
+        };
+        let mut channel = self.session.channel_session().map_err(failed)?;
+        channel.exec(command).map_err(failed)?;
+        Ok(Box::new(LibsshChannel { channel }))
+    }
+}
+
+struct LibsshChannel {
+    channel: ssh2::Channel,
+}
+
+impl Read for LibsshChannel {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.channel.read(buffer)
+    }
+}
+
+impl Write for LibsshChannel {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.channel.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // The library writes through; its own flush throws away what waits to be read.
+        Ok(())
+    }
+}
+
+impl Channel for LibsshChannel {
+    fn close_input(&mut self) {
+        // A channel that is closed already is as good.
+        let _ = self.channel.send_eof();
+    }
+
+    fn finish(mut self: Box<Self>) -> (i32, String) {
+        let mut said = String::new();
+        // What cannot be read is not there to be shown.
+        let _ = self.channel.stderr().take(64 * 1024).read_to_string(&mut said);
+        let _ = self.channel.close().and_then(|()| self.channel.wait_close());
+        (self.channel.exit_status().unwrap_or(-1), said)
+    }
+}

@@ -1,0 +1,288 @@
+//! A conversation with the helper on a host, which is sent there first if it is not there yet.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use cli::{Failure, Session};
+use contract::document::{Arch, Escalation, InventoryAddress};
+use contract::{Exit, places};
+
+use super::host_key::PublicKey;
+use super::local::Local;
+use super::shelf::{Program, own_arch};
+use super::transport::{Channel, Transport, connect};
+use super::{Place, Shelf, SshHost, describe};
+use crate::fault::Fault;
+use crate::wire::{self, BLOB, Frame, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
+
+/// The name of the helper's binary.
+const HELPER: &str = "host-provision-helper";
+
+/// What a host may ask for: bytes by their hash.
+pub trait Supplies {
+    /// The bytes of a hash.
+    fn bytes(&self, sha256: &str) -> Option<std::sync::Arc<[u8]>>;
+}
+
+/// Nothing to supply.
+impl Supplies for () {
+    fn bytes(&self, _sha256: &str) -> Option<std::sync::Arc<[u8]>> {
+        None
+    }
+}
+
+impl Supplies for crate::blobs::Blobs {
+    fn bytes(&self, sha256: &str) -> Option<std::sync::Arc<[u8]>> {
+        self.get(sha256)
+    }
+}
+
+/// What came from the host.
+#[derive(Debug)]
+pub enum Said {
+    /// A reply.
+    Reply(Reply),
+    /// Standard output of a tool.
+    Stdout(Vec<u8>),
+    /// Standard error of a tool.
+    Stderr(Vec<u8>),
+}
+
+/// The first question, which may depend on the way that answered.
+pub type Ask<'a> = &'a dyn Fn(Option<&InventoryAddress>) -> Request;
+
+/// A conversation.
+pub struct Link {
+    channel: Box<dyn Channel>,
+    /// Kept open as long as its channel.
+    transport: Box<dyn Transport>,
+    /// The way that answered; none for this machine.
+    pub way: Option<InventoryAddress>,
+    /// The host's processor.
+    pub arch: Arch,
+    waiting: VecDeque<Said>,
+}
+
+impl Link {
+    /// Connects, starts the helper and asks the first question, all in one go where the helper is there already.
+    ///
+    /// # Errors
+    /// Those of [`connect`], and 69 where the helper does not start.
+    pub fn open(
+        session: &Session,
+        shelf: &Shelf,
+        place: &Place,
+        ways: Option<&[InventoryAddress]>,
+        request: Ask<'_>,
+    ) -> Result<Self, Failure> {
+        match place {
+            Place::Local => {
+                let arch = own_arch().ok_or_else(|| {
+                    Failure::new(Exit::Unavailable, "unknown_arch", "this machine's processor is not known")
+                })?;
+                let helper = shelf.find(HELPER, arch)?.path;
+                let mut transport: Box<dyn Transport> = Box::new(Local { helper });
+                let channel = transport.exec("")?;
+                let mut link = Self { channel, transport, way: None, arch, waiting: VecDeque::new() };
+                link.ask(&request(None))?;
+                Ok(link)
+            }
+            Place::Sandbox(_) => Err(Failure::new(Exit::Usage, "usage", "a sandbox is only for plan and apply")),
+            Place::Ssh(host) => Self::open_ssh(session, shelf, host, ways, request),
+        }
+    }
+
+    fn open_ssh(
+        session: &Session,
+        shelf: &Shelf,
+        host: &SshHost,
+        ways: Option<&[InventoryAddress]>,
+        request: Ask<'_>,
+    ) -> Result<Self, Failure> {
+        let (mut transport, way) = connect(session, host, ways.unwrap_or(&host.addresses))?;
+        let place = format!("{} ({})", host.name, describe(&way));
+        // As long as nobody says otherwise a host is what we are; it tells if it is not.
+        let mut arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
+        let escalate = if way.user == "root" { None } else { host.escalate };
+        let mut helper = shelf.find(HELPER, arch);
+        for attempt in 0..2 {
+            let hash = helper.as_ref().map_or("none", |program| &program.sha256);
+            let mut channel = transport.exec(&start_command(hash, escalate))?;
+            // Not an error yet: a shell that has no helper to start does not read.
+            let _ = write_json(&mut *channel, &request(Some(&way)));
+            match read_frame(&mut *channel) {
+                Ok(Frame::Good(kind, payload)) => {
+                    let mut link = Self { channel, transport, way: Some(way), arch, waiting: VecDeque::new() };
+                    link.waiting.extend(said(kind, &payload)?);
+                    return Ok(link);
+                }
+                Ok(Frame::Noise(noise)) if attempt == 0 => {
+                    let (code, words) = channel.finish();
+                    let noise = String::from_utf8_lossy(&noise).into_owned();
+                    if code != NOT_SHIPPED {
+                        return Err(did_not_start(code, &format!("{noise}{words}")).place(place));
+                    }
+                    let machine = noise.lines().last().unwrap_or_default().trim().to_owned();
+                    arch = Arch::from_uname(&machine).ok_or_else(|| {
+                        Failure::new(
+                            Exit::Unavailable,
+                            "unknown_arch",
+                            format!("the tools do not run on {machine} processors"),
+                        )
+                        .place(&place)
+                    })?;
+                    let program = shelf.find(HELPER, arch)?;
+                    session.note(&format!("{}: sending the helper ({} bytes)", host.name, program.bytes.len()));
+                    ship(&mut *transport, &program, escalate).map_err(|failure| failure.place(&place))?;
+                    helper = Ok(program);
+                }
+                Ok(Frame::Noise(_) | Frame::End) => {
+                    let (code, words) = channel.finish();
+                    return Err(did_not_start(code, &words).place(place));
+                }
+                Err(error) => return Err(lost(&error).place(place)),
+            }
+        }
+        Err(Failure::new(Exit::Unavailable, "helper", "the helper does not start on the host").place(place))
+    }
+
+    /// Asks something.
+    ///
+    /// # Errors
+    /// 75 where the connection broke.
+    pub fn ask(&mut self, request: &Request) -> Result<(), Failure> {
+        write_json(&mut *self.channel, request).map_err(|error| lost(&error))
+    }
+
+    /// Sends bytes that the host waits for.
+    ///
+    /// # Errors
+    /// 75 where the connection broke.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        write_frame(&mut *self.channel, BLOB, bytes).map_err(|error| lost(&error))
+    }
+
+    /// What comes next. Blobs that the host asks for are sent on the way; its errors become ours.
+    ///
+    /// # Errors
+    /// The host's own, and 75 where the connection broke.
+    pub fn next(&mut self, supplies: &dyn Supplies) -> Result<Said, Failure> {
+        loop {
+            let next = match self.waiting.pop_front() {
+                Some(next) => next,
+                None => match read_frame(&mut *self.channel) {
+                    Ok(Frame::Good(kind, payload)) => match said(kind, &payload)? {
+                        Some(next) => next,
+                        None => continue,
+                    },
+                    Ok(Frame::End | Frame::Noise(_)) => return Err(lost(&io::ErrorKind::UnexpectedEof.into())),
+                    Err(error) => return Err(lost(&error)),
+                },
+            };
+            match next {
+                Said::Reply(Reply::Need(hashes)) => {
+                    for hash in hashes {
+                        let bytes = supplies.bytes(&hash).ok_or_else(|| {
+                            Failure::new(Exit::Bug, "no_supply", "the host asks for bytes that nobody named")
+                        })?;
+                        self.send(&bytes)?;
+                    }
+                }
+                Said::Reply(Reply::Error(error)) => return Err(Fault::from(*error).into()),
+                next => return Ok(next),
+            }
+        }
+    }
+
+    /// The next reply that is more than a sign of life.
+    ///
+    /// # Errors
+    /// As [`Link::next`].
+    pub fn reply(&mut self, supplies: &dyn Supplies) -> Result<Reply, Failure> {
+        loop {
+            match self.next(supplies)? {
+                Said::Reply(Reply::Alive | Reply::Progress(_)) | Said::Stdout(_) | Said::Stderr(_) => {}
+                Said::Reply(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// The key that the host showed.
+    pub fn host_key(&self) -> Option<PublicKey> {
+        self.transport.host_key()
+    }
+
+    /// What documents say for this way.
+    pub fn describe(&self) -> String {
+        self.way.as_ref().map_or_else(|| "local".into(), describe)
+    }
+}
+
+fn said(kind: u8, payload: &[u8]) -> Result<Option<Said>, Failure> {
+    Ok(Some(match kind {
+        wire::STDOUT => Said::Stdout(payload.to_vec()),
+        wire::STDERR => Said::Stderr(payload.to_vec()),
+        wire::JSON => Said::Reply(wire::parse(payload).map_err(|error| lost(&error))?),
+        _ => return Ok(None),
+    }))
+}
+
+fn lost(error: &io::Error) -> Failure {
+    Failure::new(Exit::TryAgain, "connection_lost", "the connection to the host broke").cause(error)
+}
+
+/// Whether a failure means that the connection broke, so that another one may go on.
+pub fn is_lost(failure: &Failure) -> bool {
+    failure.errors().iter().any(|error| error.code == "connection_lost")
+}
+
+fn as_root(escalate: Option<Escalation>, script: &str) -> String {
+    match escalate {
+        None => format!("exec sh -c '{script}'"),
+        Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),
+        Some(Escalation::Doas) => format!("exec doas -n -- sh -c '{script}'"),
+    }
+}
+
+/// Starts the helper, or tells the processor and ends with 97.
+fn start_command(hash: &str, escalate: Option<Escalation>) -> String {
+    let path = format!("{}/{hash}/{HELPER}", places::BIN);
+    as_root(escalate, &format!("if [ -x {path} ]; then exec {path} serve; fi; uname -m; exit {NOT_SHIPPED}"))
+}
+
+/// Sends the helper to where it stays.
+fn ship(transport: &mut dyn Transport, program: &Program, escalate: Option<Escalation>) -> Result<(), Failure> {
+    let (state, hash) = (places::STATE, &program.sha256);
+    let script = format!(
+        "set -e; umask 022; mkdir -p -m 711 {state}; d={bin}/{hash}; mkdir -p $d; t=$d/.{HELPER}.$$; \
+         trap \"rm -f $t\" EXIT; cat >$t; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; mv $t $d/{HELPER}",
+        bin = places::BIN
+    );
+    let mut channel = transport.exec(&as_root(escalate, &script))?;
+    let sent = io::copy(&mut &*program.bytes, &mut *channel);
+    channel.close_input();
+    let mut rest = Vec::new();
+    let _ = channel.read_to_end(&mut rest);
+    match (sent, channel.finish()) {
+        (Ok(_), (0, _)) => Ok(()),
+        (_, (code, words)) => Err(did_not_start(code, &words).cause("while the helper was sent to the host")),
+    }
+}
+
+fn did_not_start(code: i32, words: &str) -> Failure {
+    let words = words.trim().replace('\n', "; ");
+    let failure = if words.contains("a password is required") || words.contains("sudo:") || words.contains("doas:") {
+        Failure::new(Exit::Permission, "become_refused", "the login user may not become root without a password")
+            .hint("allow it in sudoers (NOPASSWD), or log in as root")
+    } else if words.contains("No space left") {
+        Failure::new(Exit::Io, "disk_full", "the disk of the host is full").hint("free some space on the host")
+    } else if words.contains("Permission denied") || words.contains("Operation not permitted") {
+        Failure::new(Exit::Permission, "not_root", "the login user may not write to the host's state directory")
+            .hint("log in as root, or give the host \"become\" (--become sudo)")
+    } else {
+        Failure::new(Exit::Unavailable, "helper", format!("the helper does not start on the host (exit {code})")).hint(
+            "the login shell must be a POSIX shell that prints nothing by itself, and /var/lib must allow programs",
+        )
+    };
+    if words.is_empty() { failure } else { failure.cause(words.chars().take(400).collect::<String>()) }
+}
