@@ -186,7 +186,7 @@ fn check_database(database: &PgDatabase, at: &Pointer, findings: &mut Vec<Findin
                 at.join("exact_grants"),
                 "taking away grants of others is not supported yet",
             )
-            .fix("take exact_grants out; grants that this document made itself are taken back once they go from it"),
+            .fix("take exact_grants out, and revoke by hand what should not be there"),
         );
     }
 }

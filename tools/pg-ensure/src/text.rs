@@ -16,7 +16,7 @@ fn mark(op: Op, style: Style) -> String {
 /// A plan.
 pub(crate) fn plan(plan: &PgPlan, style: Style) -> String {
     let mut text = String::new();
-    let width = plan.changes.iter().map(|change| change.id.chars().count()).max().unwrap_or_default().min(48);
+    let width = plan.changes.iter().map(|change| change.id.chars().count()).max().unwrap_or_default().min(60);
     for change in &plan.changes {
         text.push_str(&format!("{} {:width$}  {}\n", mark(change.op, style), change.id, change.why));
         for line in change.sql.lines() {

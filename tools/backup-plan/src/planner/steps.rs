@@ -83,7 +83,14 @@ fn backup(sources: &BackupSources, repository: &BackupRepository, state: &str) -
     if sources.policy.one_file_system {
         command.push("--one-file-system");
     }
-    on(repository, "backup", &command)
+    let mut step = on(repository, "backup", &command);
+    // While it runs, services are down: for no longer than the one that may be down the shortest.
+    let services = sources.services.iter().filter_map(|service| service.quiesce.as_ref());
+    if let Some(longest) = services.filter(|quiesce| !quiesce.stop.is_empty()).map(|quiesce| quiesce.max).min() {
+        let share = longest.as_millis() / sources.repositories.len().max(1) as u64;
+        step.timeout = step.timeout.min(Duration::from_millis(share.max(1000)));
+    }
+    step
 }
 
 /// Grouped by host and tags: by paths, as is restic's way, every service that joins would freeze all older snapshots.

@@ -31,6 +31,25 @@ fn a_plan_is_the_same_twice_and_counts_as_restic_does() {
 }
 
 #[test]
+fn the_readme_is_true() {
+    let Some(house) = House::build() else { return };
+    let readme = include_str!("../../README.md");
+    let document = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    // The document is good; its paths are not there.
+    let refused = house.run(&["plan", "--log-format", "json"], document).ends(76);
+    assert!(codes(&refused.stderr).iter().all(|code| code == "root_missing"), "{refused:?}");
+    let mut args = vec!["plan"];
+    args.extend(["--allow", "root-missing:/var/lib/app", "--allow", "root-missing:/var/lib/knot"]);
+    let plan = house.run(&args, document).ends(0).json();
+    // What is stopped for the backup is not stopped for longer than was said.
+    let backup = plan["steps"].as_array().unwrap().iter().find(|step| step["kind"] == "backup").unwrap();
+    assert_eq!(backup["timeout"], "2m");
+    for code in ["root-symlink", "root-excluded", "root-in-cache", "live-database", "repository-inside-root"] {
+        assert!(readme.contains(&format!("| `{code}` |")), "{code}");
+    }
+}
+
+#[test]
 fn what_would_be_backed_up_in_name_only_is_refused() {
     let Some(house) = House::build() else { return };
     std::os::unix::fs::symlink(house.at("data/app"), house.at("data/link")).unwrap();

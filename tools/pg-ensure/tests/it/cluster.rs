@@ -160,6 +160,10 @@ impl Cluster {
         applied
     }
 
+    pub(crate) fn has_tls(&self) -> bool {
+        self.sql("postgres", "SELECT setting FROM pg_config() WHERE name = 'CONFIGURE'").contains("openssl")
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

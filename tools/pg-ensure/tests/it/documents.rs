@@ -15,6 +15,17 @@ fn a_good_document_has_no_findings() {
 }
 
 #[test]
+fn the_readme_is_true() {
+    let readme = include_str!("../../README.md");
+    let document = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(run(&["check"], document).ends(0).json()["findings"], serde_json::json!([]));
+    let help = run(&["--help"], "").ends(0).stdout;
+    for verb in ["check", "plan", "apply", "dump", "hba"] {
+        assert!(readme.contains(&format!("pg-ensure {verb}")) && help.contains(&format!("\n  {verb} ")), "{verb}");
+    }
+}
+
+#[test]
 fn all_problems_are_found_in_one_run() {
     let bad = r#"{"schema":"pg.desired/v1","owner":"fleet","cluster":{"name":"main","tcp":{"host":"db.example.org","user":"x","tls":"disable"}},
  "roles":[{"name":"pg_app"},{"name":"a","member_of":[{"role":"b"}]},{"name":"b","member_of":[{"role":"a"}]},{"name":"a"},

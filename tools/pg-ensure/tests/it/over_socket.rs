@@ -190,6 +190,75 @@ fn hostile_names_are_names() {
 }
 
 #[test]
+fn any_names_are_names() {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let mut runner = TestRunner::deterministic();
+    // Everything but NUL, heavy on what SQL gives a meaning to.
+    let strategy = proptest::string::string_regex("(['\"\\\\$;%{}/ \t\n.-]|[a-zA-Z0-9]|[^\\x00]){1,12}").unwrap();
+    let mut names = std::collections::BTreeSet::new();
+    while names.len() < 150 {
+        let name = strategy.new_tree(&mut runner).unwrap().current();
+        if !name.starts_with("pg_") && name.len() <= 63 {
+            names.insert(name);
+        }
+    }
+    let members = |name: &String| if name.len() % 2 == 0 { json!([{"role": "keep"}]) } else { json!([]) };
+    let roles: Vec<_> = names
+        .iter()
+        .map(|name| json!({"name": name, "login": true, "settings": {"application_name": name, "my.own": name}, "member_of": members(name)}))
+        .chain([json!({"name": "keep"})])
+        .collect();
+    let names: Vec<_> = names.iter().collect();
+    let databases: Vec<_> = names
+        .chunks(50)
+        .map(|chunk| {
+            let schemas: Vec<_> = chunk.iter().map(|name| json!({"name": name, "owner": name})).collect();
+            let grants: Vec<_> =
+                chunk.iter().map(|name| json!({"to": name, "on": {"schema": name}, "privileges": ["USAGE"]})).collect();
+            json!({"name": chunk[0], "owner": chunk[1], "schemas": schemas, "grants": grants, "settings": {"my.own": chunk[2]}})
+        })
+        .collect();
+    cluster.converge(&cluster.desired(&format!(r#""roles":{},"databases":{}"#, json!(roles), json!(databases))));
+    let found = cluster.sql("postgres", "SELECT json_agg(rolname) FROM pg_roles WHERE rolname !~ '^pg_'");
+    let found: Vec<String> = serde_json::from_str(&found).unwrap();
+    assert_eq!(found.len(), names.len() + 2);
+    assert!(names.iter().all(|name| found.contains(name)));
+}
+
+#[test]
+fn an_interrupted_apply_says_how_far_it_came() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let databases: Vec<_> = (0..30).map(|n| json!({"name": format!("d{n:02}")})).collect();
+    let desired = cluster.desired(&format!(r#""databases":{}"#, json!(databases)));
+    let path = cluster.path().join("desired.json");
+    std::fs::write(&path, &desired).unwrap();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_pg-ensure"))
+        .args(["apply", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while cluster.sql("postgres", "SELECT count(*) FROM pg_database").parse::<u32>().unwrap() < 5 {
+        assert!(std::time::Instant::now() < until);
+    }
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["outcome"], "interrupted");
+    let statuses: Vec<_> =
+        result["changes"].as_array().unwrap().iter().map(|c| c["status"].as_str().unwrap()).collect();
+    let made = statuses.iter().filter(|status| **status == "done").count();
+    assert!(made > 0 && statuses.iter().all(|status| ["done", "skipped"].contains(status)), "{statuses:?}");
+    assert_eq!(cluster.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname ~ '^d'"), made.to_string());
+    cluster.converge(&desired);
+}
+
+#[test]
 fn a_second_run_waits_and_then_says_try_again() {
     let Some(cluster) = Cluster::start(&[]) else { return };
     let holder = std::thread::scope(|scope| {
