@@ -86,16 +86,17 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
         return;
     };
     if let Ok(text) = std::str::from_utf8(&bytes)
-        && is_private_key(text) {
-            let finding = if ignored_by_git(path) {
-                Finding::note("private-key", Pointer::root(), "a private key lies here in clear; git ignores it")
-            } else {
-                Finding::error("private-key", Pointer::root(), "a private key lies in the tree in clear")
-                    .fix("take it out, make a new one, and list the place in .gitignore")
-            };
-            find(finding);
-            return;
-        }
+        && is_private_key(text)
+    {
+        let finding = if ignored_by_git(path) {
+            Finding::note("private-key", Pointer::root(), "a private key lies here in clear; git ignores it")
+        } else {
+            Finding::error("private-key", Pointer::root(), "a private key lies in the tree in clear")
+                .fix("take it out, make a new one, and list the place in .gitignore")
+        };
+        find(finding);
+        return;
+    }
     let named = rules.is_some_and(|rules| rules.names(path)) && path.file_name() != Some(".sops.yaml".as_ref());
     let Some(document) = sops_document(path) else {
         if named {
@@ -121,16 +122,17 @@ fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>)
     }
     let metadata = &document.metadata;
     if let Some(rule) = rule.filter(|rule| !rule.groups.iter().all(Vec::is_empty))
-        && !same_recipients(metadata, rule) {
-            find(
-                Finding::error(
-                    "recipients-drift",
-                    Pointer::root(),
-                    "the file is for other recipients than its creation rule names",
-                )
-                .fix(format!("secret-encrypt rekey {name}")),
-            );
-        }
+        && !same_recipients(metadata, rule)
+    {
+        find(
+            Finding::error(
+                "recipients-drift",
+                Pointer::root(),
+                "the file is for other recipients than its creation rule names",
+            )
+            .fix(format!("secret-encrypt rekey {name}")),
+        );
+    }
 }
 
 fn of_document(document: &SopsDocument) -> Vec<Finding> {

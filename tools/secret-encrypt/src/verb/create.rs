@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use cli::{Failure, Input, Session};
 use contract::document::{SecretsManifest, SecretsResult};
-use contract::{Exit, Pointer};
+use contract::{Document, Exit, Pointer};
 use serde_json::Value as Json;
 
 use super::{RuleFlags, describe};
@@ -40,8 +40,7 @@ pub struct Create {
 
 impl Create {
     pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let sourced = session.read::<SecretsManifest>(&self.input)?;
-        let manifest = Manifest::check(sourced, &base_of(self.base.as_deref(), &self.input))?;
+        let manifest = self.manifest(session)?;
         let mut result = SecretsResult::default();
         let mut staged = Vec::new();
         let mut failures = Vec::new();
@@ -109,31 +108,53 @@ impl Create {
     }
 }
 
+impl Create {
+    /// The manifests of the input as one: a secret that several hosts use is made once.
+    fn manifest(&self, session: &Session) -> Result<Manifest, Failure> {
+        let base = base_of(self.base.as_deref(), &self.input);
+        let mut merged: Option<Manifest> = None;
+        for raw in session.read_all_raw(&self.input, &[SecretsManifest::ID])? {
+            let manifest = Manifest::check(raw.read()?, &base)?;
+            match &mut merged {
+                None => merged = Some(manifest),
+                Some(merged) => {
+                    for secret in manifest.document.secrets {
+                        if !merged.document.secrets.iter().any(|known| known.name == secret.name) {
+                            merged.document.secrets.push(secret);
+                        }
+                    }
+                }
+            }
+        }
+        merged.ok_or_else(|| Failure::new(Exit::BadDocument, "empty_input", "a manifest was expected"))
+    }
+}
+
 /// A new encrypted file with these values, by the rules of .sops.yaml.
 pub(super) fn new_file(
     rules: &RuleFlags,
     path: &std::path::Path,
     puts: &[(Pointer, Json)],
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
-        let format = format_of(&path.to_string_lossy());
-        let rule = rules.rule_for(path)?;
-        if let [(pointer, Json::String(text))] = puts
-            && pointer.as_str().is_empty() {
-                return encrypt_new(&crate::format::Binary, text.as_bytes(), &rule);
-            }
-        let mut root = Json::Object(serde_json::Map::new());
-        for (pointer, value) in puts {
-            let mut place = &mut root;
-            for key in pointer.keys() {
-                if place.is_null() {
-                    *place = Json::Object(serde_json::Map::new());
-                }
-                let map = place.as_object_mut();
-                let map =
-                    map.ok_or_else(|| Error::NotAValue { pointer: pointer.clone(), what: "a value on the way" })?;
-                place = map.entry(key).or_insert(Json::Null);
-            }
-            *place = value.clone();
-        }
-        encrypt_new(format, &format.write_new(&root)?, &rule)
+    let format = format_of(&path.to_string_lossy());
+    let rule = rules.rule_for(path)?;
+    if let [(pointer, Json::String(text))] = puts
+        && pointer.as_str().is_empty()
+    {
+        return encrypt_new(&crate::format::Binary, text.as_bytes(), &rule);
     }
+    let mut root = Json::Object(serde_json::Map::new());
+    for (pointer, value) in puts {
+        let mut place = &mut root;
+        for key in pointer.keys() {
+            if place.is_null() {
+                *place = Json::Object(serde_json::Map::new());
+            }
+            let map = place.as_object_mut();
+            let map = map.ok_or_else(|| Error::NotAValue { pointer: pointer.clone(), what: "a value on the way" })?;
+            place = map.entry(key).or_insert(Json::Null);
+        }
+        *place = value.clone();
+    }
+    encrypt_new(format, &format.write_new(&root)?, &rule)
+}

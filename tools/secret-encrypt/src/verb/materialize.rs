@@ -40,6 +40,9 @@ pub struct Materialize {
     identities: IdentityFlags,
 }
 
+/// Usual paths and what they point to.
+type Links = Vec<(String, String)>;
+
 impl Materialize {
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         let Sourced { document, source } = session.read::<SecretsManifest>(&self.input)?;
@@ -57,11 +60,11 @@ impl Materialize {
         let generations = below(&self.root, places::SECRETS_GENERATIONS);
         refuse_disk(&generations, &self.consents)?;
         let identities = self.identities.load(session)?;
-        let early = self.entries_for_users(&manifest, &identities)?;
+        let early = Self::entries_for_users(&manifest, &identities)?;
         let (rest, links) = if self.for_users {
             (Vec::new(), Vec::new())
         } else {
-            self.entries(&manifest, &identities, &accounts, &source)?
+            Self::entries(&manifest, &identities, &accounts, &source)?
         };
         let mut result = SecretsResult::default();
         // From here on things change; a closed pipe does not stop it.
@@ -112,7 +115,7 @@ impl Materialize {
         Ok(())
     }
 
-    fn entries_for_users(&self, manifest: &Manifest, identities: &Identities) -> Result<Vec<Entry>, Failure> {
+    fn entries_for_users(manifest: &Manifest, identities: &Identities) -> Result<Vec<Entry>, Failure> {
         let values = manifest.values(identities, |secret| secret.needed_for_users)?;
         let secrets = manifest.document.secrets.iter().filter(|secret| secret.needed_for_users);
         let entry = |secret: &contract::document::ManifestSecret| {
@@ -123,12 +126,11 @@ impl Materialize {
     }
 
     fn entries(
-        &self,
         manifest: &Manifest,
         identities: &Identities,
         accounts: &Accounts,
         source: &cli::Source,
-    ) -> Result<(Vec<Entry>, Vec<(String, String)>), Failure> {
+    ) -> Result<(Vec<Entry>, Links), Failure> {
         let used: BTreeSet<SecretName> = manifest
             .document
             .templates

@@ -30,7 +30,12 @@ struct Request {
 }
 
 impl SetMany<'_> {
-    pub(super) fn run(&self, session: &Session, rules: &RuleFlags, identities: &IdentityFlags) -> Result<Exit, Failure> {
+    pub(super) fn run(
+        &self,
+        session: &Session,
+        rules: &RuleFlags,
+        identities: &IdentityFlags,
+    ) -> Result<Exit, Failure> {
         let mut result = SecretsResult::default();
         let mut staged = Vec::new();
         let mut failures = Vec::new();
