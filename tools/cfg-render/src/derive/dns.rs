@@ -219,7 +219,7 @@ fn add_sshfp(records: &mut Derived, host: &HostView, zone: &str, full: &str) {
                 _ => return None,
             };
             let key = base64::engine::general_purpose::STANDARD.decode(words.next()?).ok()?;
-            let fingerprint = Sha256::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+            let fingerprint = crate::model::hex(&Sha256::digest(&key));
             Some(Sshfp { algorithm, hash: 2, fingerprint })
         })
         .collect();

@@ -30,11 +30,17 @@ pub fn section_name(text: &str) -> Written<&str> {
 
 /// The text of the file.
 pub fn write(sections: &[Section]) -> String {
-    let texts = sections.iter().map(|(name, settings)| {
-        let lines: String = settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-        format!("[{name}]\n{lines}")
-    });
-    texts.collect::<Vec<_>>().join("\n")
+    let mut out = String::new();
+    for (index, (name, settings)) in sections.iter().enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        out.push_str(&format!("[{name}]\n"));
+        for (key, value) in settings {
+            out.push_str(&format!("{key} = {value}\n"));
+        }
+    }
+    out
 }
 
 #[cfg(test)]

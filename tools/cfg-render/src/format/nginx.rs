@@ -173,17 +173,17 @@ impl Tokens<'_> {
             }
         }
         match self.chars.peek().copied() {
-            Some(';') => self.take(Token::End),
-            Some('{') => self.take(Token::Open),
-            Some('}') => self.take(Token::Close),
+            Some(';') => Ok(self.take(Token::End)),
+            Some('{') => Ok(self.take(Token::Open)),
+            Some('}') => Ok(self.take(Token::Close)),
             Some(mark @ ('"' | '\'')) => self.quoted(mark),
             _ => Ok(self.bare()),
         }
     }
 
-    fn take(&mut self, token: Token) -> Result<Token, &'static str> {
+    fn take(&mut self, token: Token) -> Token {
         self.chars.next();
-        Ok(token)
+        token
     }
 
     fn quoted(&mut self, mark: char) -> Result<Token, &'static str> {

@@ -27,7 +27,11 @@ pub fn line(text: &str) -> Written<&str> {
 
 /// Lines of keyword and arguments.
 pub fn write(lines: &[(String, String)]) -> String {
-    lines.iter().map(|(keyword, argument)| format!("{keyword} {argument}\n")).collect()
+    let mut out = String::new();
+    for (keyword, argument) in lines {
+        out.push_str(&format!("{keyword} {argument}\n"));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
     }
 
     /// A file for all to read. Further keys are set on what is returned.
-    pub(crate) fn file(&mut self, stage: Stage, path: &str, content: String, from: &[Pointer]) -> FileItem {
+    #[allow(clippy::unused_self, reason = "reads like its siblings, which add to the host")]
+    pub(crate) fn file(&self, stage: Stage, path: &str, content: String, from: &[Pointer]) -> FileItem {
         FileItem {
             item: HostItem {
                 id: format!("file:{path}"),

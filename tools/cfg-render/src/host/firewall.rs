@@ -103,10 +103,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             if via == Some(&host.name) || (via.is_none() && own) {
                 let outer = if via.is_some() || own { expose.on_port.unwrap_or(port.port) } else { port.port };
                 open(&expose.from, port.proto, PortRange::one(outer), name, &at);
-            } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own) {
-                if let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network)) {
-                    from_hosts.push((address, port.port, format!("{name} from {}", via.name), at));
-                }
+            } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own)
+                && let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network))
+            {
+                from_hosts.push((address, port.port, format!("{name} from {}", via.name), at));
             }
         }
     }
@@ -238,9 +238,12 @@ fn ssh_sources(from: &[String]) -> Vec<Source> {
     }
 }
 
+/// Ports, and what they are for.
+type Group<'h> = (BTreeSet<PortRange>, BTreeSet<&'h str>);
+
 /// One rule for all ports of the same origin and protocol, and a comment that names what they are for.
 fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
-    let mut grouped: BTreeMap<(&Source, &str), (BTreeSet<PortRange>, BTreeSet<&str>)> = BTreeMap::new();
+    let mut grouped: BTreeMap<(&Source, &str), Group<'_>> = BTreeMap::new();
     for hole in holes {
         if let Err(error) = nftables::comment(&hole.why) {
             builder.findings.push(

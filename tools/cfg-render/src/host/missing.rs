@@ -121,9 +121,8 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
             builder.missing(Pointer::root().join("monitoring").join(key), what);
         }
     }
-    if let Some(portal) = &model.fleet.portal {
-        if model.service(&portal.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name)) {
+    if let Some(portal) = &model.fleet.portal
+        && model.service(&portal.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name)) {
             builder.missing(Pointer::root().join("portal"), "the start page");
         }
-    }
 }

@@ -62,9 +62,9 @@ pub(super) fn add_certificate(builder: &mut HostBuilder<'_, '_>, certificate: &C
         .source(&certificate.store.source)
         .notify(Handler::reload(unit));
     if certificate.store.stand_in {
-        file.keep_existing().add(builder)
+        file.keep_existing().add(builder);
     } else {
-        file.add(builder)
+        file.add(builder);
     }
     builder.wait_for_secrets(Stage::Services, unit, from);
 }
@@ -120,11 +120,10 @@ fn main_file(
         vec![Directive::new("default", ["upgrade"]), Directive::new("", [""])],
     ));
     http.push(Directive::new("limit_req_status", ["429"]));
-    if let Some(size) = &proxy.max_body {
-        if let Some(size) = builder.fit(literal(size).map(str::to_owned), &host.at("proxy")) {
+    if let Some(size) = &proxy.max_body
+        && let Some(size) = builder.fit(literal(size).map(str::to_owned), &host.at("proxy")) {
             http.push(Directive::new("client_max_body_size", [&size]));
         }
-    }
     if proxy.ktls {
         http.push(Directive::new("ssl_conf_command", ["Options", "KTLS"]));
     }
@@ -504,7 +503,7 @@ fn merge_extra(builder: &mut HostBuilder<'_, '_>, block: &mut Vec<Directive>, li
                 }
             }
             Err(problem) => {
-                builder.findings.push(Finding::error("bad-snippet", at.join(index), format!("not nginx: {problem}")))
+                builder.findings.push(Finding::error("bad-snippet", at.join(index), format!("not nginx: {problem}")));
             }
         }
     }

@@ -129,7 +129,7 @@ fn rules(
         let method = ["scram-sha-256", "peer", "reject", "md5", "cert", "trust"]
             .into_iter()
             .find(|method| *method == extra.method);
-        let address = extra.address.as_deref().map(|address| address.parse::<IpNet>());
+        let address = extra.address.as_deref().map(str::parse::<IpNet>);
         match (kind, method, address.transpose()) {
             (Some(kind), Some(method), Ok(address)) => {
                 let who = |text: &str| if text == "all" { Who::All } else { name(text) };

@@ -158,7 +158,7 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// Prometheus knows the same units, but not all of ours in one text (`model.ParseDuration`).
 fn prometheus_duration(duration: Duration) -> String {
-    if duration.as_millis() % 1000 == 0 {
+    if duration.as_millis().is_multiple_of(1000) {
         format!("{}s", duration.as_secs())
     } else {
         format!("{}ms", duration.as_millis())

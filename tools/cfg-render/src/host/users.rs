@@ -165,8 +165,8 @@ fn service_users(builder: &mut HostBuilder<'_, '_>) {
             continue;
         }
         let at = crate::model::Model::service_at(name);
-        if let Some(group) = &service.group {
-            if !host.spec.groups.contains_key(group) && *group != user {
+        if let Some(group) = &service.group
+            && !host.spec.groups.contains_key(group) && *group != user {
                 builder.push(HostItem {
                     id: format!("group:{group}"),
                     stage: Stage::Base,
@@ -175,7 +175,6 @@ fn service_users(builder: &mut HostBuilder<'_, '_>) {
                     ..HostItem::default()
                 });
             }
-        }
         builder.push(user_item(
             User {
                 name: user.clone(),

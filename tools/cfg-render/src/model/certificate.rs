@@ -127,10 +127,16 @@ fn leaf_secret(host: &str, name: &str) -> SecretName {
     } else {
         // Too long for a name: the end is replaced by something that is still particular to it.
         use sha2::{Digest, Sha256};
-        let hash: String = Sha256::digest(text.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{hash}", &text[..54])
+        let hash = hex(&Sha256::digest(text.as_bytes()));
+        format!("{}-{}", &text[..54], &hash[..8])
     };
     text.parse().unwrap_or_else(|_| fallback())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<_> = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).collect();
+    digits.into_iter().filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()
 }
 
 fn fallback() -> SecretName {

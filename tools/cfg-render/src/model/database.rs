@@ -14,7 +14,7 @@ pub struct ClusterView<'f> {
     pub spec: &'f Cluster,
 }
 
-impl<'f> ClusterView<'f> {
+impl ClusterView<'_> {
     /// Where it stands in the fleet.
     pub fn pointer(&self) -> Pointer {
         Pointer::root().join("databases").join(self.name)

@@ -23,7 +23,7 @@ use self::secret_use::SecretTable;
 use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, Service};
 
 pub use agent::AgentView;
-pub(crate) use certificate::file_name;
+pub(crate) use certificate::{file_name, hex};
 pub use certificate::{Certificate, CertificateStore};
 pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;

@@ -155,7 +155,7 @@ impl Model<'_> {
         let keys = host.ssh().keys.into_iter().chain(host.spec.users.values().flat_map(|user| user.keys.clone()));
         for key in keys {
             if let SshKey::Secret(secret) = key {
-                table.on(user.clone(), &secret.secret, &host.at("ssh")).needed_for_users = true;
+                table.on(user.clone(), &secret.secret, &host.at("ssh"));
             }
         }
         for site in self.sites(host) {
@@ -177,11 +177,11 @@ impl Model<'_> {
                 }
             }
         }
-        if let Some(exporter) = host.spec.agents.as_ref().and_then(|agents| agents.postgres_exporter.as_ref()) {
-            if let Some(password) = &exporter.password {
-                let found = table.on(user.clone(), &password.secret, &host.at("agents").join("postgres_exporter"));
-                found.units.insert("prometheus-postgres-exporter.service".into());
-            }
+        if let Some(exporter) = host.spec.agents.as_ref().and_then(|agents| agents.postgres_exporter.as_ref())
+            && let Some(password) = &exporter.password
+        {
+            let found = table.on(user.clone(), &password.secret, &host.at("agents").join("postgres_exporter"));
+            found.units.insert("prometheus-postgres-exporter.service".into());
         }
         for (name, timer) in &host.spec.timers {
             self.env_secrets(table, &host.name, name, &timer.env, &host.at("timers").join(name).join("env"));
@@ -298,10 +298,10 @@ impl Model<'_> {
                 table.on(None, &secret.secret, &at);
             }
         }
-        if !self.internal_certificates().is_empty() {
-            if let Ok(name) = super::CA_KEY.parse() {
-                table.on(None, &name, &Pointer::root().join("certificates"));
-            }
+        if !self.internal_certificates().is_empty()
+            && let Ok(name) = super::CA_KEY.parse()
+        {
+            table.on(None, &name, &Pointer::root().join("certificates"));
         }
     }
 }

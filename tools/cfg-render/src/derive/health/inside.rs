@@ -1,245 +1,21 @@
-//! `health.checks`: what can be seen of the fleet from somewhere, and what depends on what.
+//! What a host sees of itself: units, ports on loopback, databases, metrics, space.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use contract::Pointer;
 use contract::document::{
-    DiskCheck, HealthCheck, HealthChecks, HttpCheck, MailCheck, PostgresCheck, RedisCheck, SshCheck, TcpCheck,
-    TlsCheck, TlsExpectation, UnitCheck, WebSocketCheck,
+    DiskCheck, HealthCheck, HttpCheck, MailCheck, PostgresCheck, RedisCheck, TcpCheck, TlsCheck, TlsExpectation, UnitCheck,
+    WebSocketCheck,
 };
-use contract::places;
+use contract::{Pointer, places};
 
-use crate::fleet::{Auth, CheckSpec, PUBLIC, Run, Service, TlsMode};
-use crate::host::holes;
-use crate::model::{HostView, Model, tls_of};
+use super::{Checks, socket};
+use crate::fleet::{CheckSpec, Run, Service};
+use crate::model::{HostView, Model};
 
-/// From where one looks.
-#[derive(Debug, Clone, Copy)]
-pub enum Vantage<'m> {
-    /// From where the pipelines run.
-    Controller,
-    /// From a host of the fleet.
-    Host(&'m HostView),
-}
-
-/// What can be seen from there. `ca` is the certificate of the internal CA. `along` are hosts whose own reports are read
-/// along with this one, so that edges may lead to what they see.
-pub fn health(model: &Model<'_>, vantage: Vantage<'_>, ca: Option<&str>, along: &[&HostView]) -> HealthChecks {
-    let mut elsewhere = BTreeSet::new();
-    for host in along {
-        elsewhere.extend(health(model, Vantage::Host(host), None, &[]).checks.into_iter().map(|check| check.id));
-    }
-    let mut checks = Checks { model, ca, elsewhere, all: BTreeMap::new() };
-    match vantage {
-        Vantage::Controller => checks.from_outside(),
-        Vantage::Host(host) => checks.from_host(host),
-    }
-    let name = match vantage {
-        Vantage::Controller => "controller".to_owned(),
-        Vantage::Host(host) => host.name.clone(),
-    };
-    let mut all: Vec<_> = checks.all.into_values().collect();
-    if matches!(vantage, Vantage::Controller) {
-        all.extend(model.fleet.health.checks.iter().cloned());
-    }
-    all.sort_by(|a, b| a.id.cmp(&b.id));
-    HealthChecks { vantage: Some(name), defaults: model.fleet.health.defaults.clone(), checks: all }
-}
-
-struct Checks<'m, 'f> {
-    model: &'m Model<'f>,
-    ca: Option<&'m str>,
-    elsewhere: BTreeSet<String>,
-    all: BTreeMap<String, HealthCheck>,
-}
-
-impl<'m, 'f> Checks<'m, 'f> {
-    fn add(&mut self, check: HealthCheck) {
-        self.all.entry(check.id.clone()).or_insert(check);
-    }
-
-    fn from_outside(&mut self) {
-        for host in self.model.hosts() {
-            self.outside_of(host);
-        }
-        for (name, service) in self.model.services() {
-            self.names_of(name, service);
-            if service.is_external() {
-                self.external(name, service);
-            }
-        }
-        self.keep_known_edges();
-    }
-
-    /// What the outside sees of a host itself: sshd where it belongs, and nothing where it does not.
-    fn outside_of(&mut self, host: &HostView) {
-        let Some(address) = reachable(host) else { return };
-        let ssh = host.ssh();
-        if ssh.via.is_none() {
-            self.add(HealthCheck {
-                id: format!("{}.ssh", host.name),
-                group: Some(host.name.clone()),
-                tags: vec!["host".into()],
-                critical: true,
-                from: vec![host.at("ssh")],
-                ssh: Some(SshCheck { address: socket(address, ssh.port) }),
-                ..HealthCheck::default()
-            });
-        }
-        self.sinkhole_of(host, address);
-        let firewall = host.spec.firewall.clone().unwrap_or_default();
-        if !firewall.enable {
-            return;
-        }
-        let open: BTreeSet<u16> = holes(self.model, host)
-            .iter()
-            .filter(|hole| hole.ports.first == hole.ports.last)
-            .map(|hole| hole.ports.first)
-            .collect();
-        let mut shut: Vec<(u16, String, Pointer)> = Vec::new();
-        if ssh.port != 22 {
-            shut.push((22, "ssh-22".into(), host.at("ssh")));
-        }
-        for agent in self.model.agents(host) {
-            shut.push((agent.port, agent.name.to_owned(), agent.pointer));
-        }
-        for cluster in self.model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
-            shut.push((cluster.spec.port, cluster.name.to_owned(), cluster.pointer()));
-        }
-        for (name, service) in self.model.services_on(&host.name) {
-            for (port_name, port) in service.ports.iter().filter(|(_, port)| port.publish) {
-                let at = Model::service_at(name).join("ports").join(port_name);
-                shut.push((port.port, format!("{name}-{port_name}"), at));
-            }
-        }
-        for (port, what, at) in shut {
-            let inside = host.spec.allow.iter().any(|allow| allow.port.contains(port));
-            if open.contains(&port) || inside || port == ssh.port {
-                continue;
-            }
-            self.add(HealthCheck {
-                id: format!("{}.closed.{what}", host.name),
-                group: Some(host.name.clone()),
-                tags: vec!["closed".into()],
-                needs: vec![format!("{}.ssh", host.name)],
-                critical: true,
-                from: vec![at],
-                tcp: Some(TcpCheck { address: socket(address, port), closed: true, ..TcpCheck::default() }),
-                ..HealthCheck::default()
-            });
-        }
-    }
-
-    /// A name that nobody serves gets no answer.
-    fn sinkhole_of(&mut self, host: &HostView, address: IpAddr) {
-        let proxy = host.proxy();
-        let public = self.model.sites(host).iter().any(|site| site.entries.iter().any(crate::model::Entry::is_public));
-        if !public || !proxy.sinkhole || !host.is_debian_like() || proxy.kind == crate::fleet::ProxyKind::Traefik {
-            return;
-        }
-        self.add(HealthCheck {
-            id: format!("{}.sinkhole", host.name),
-            group: Some(host.name.clone()),
-            tags: vec!["closed".into()],
-            needs: vec![format!("{}.ssh", host.name), format!("{}.proxy", host.name)],
-            critical: false,
-            from: vec![host.at("proxy")],
-            http: Some(HttpCheck {
-                url: "http://unknown.invalid/".into(),
-                connect: Some(socket(address, proxy.http_port)),
-                closes: true,
-                ..HttpCheck::default()
-            }),
-            ..HealthCheck::default()
-        });
-    }
-
-    /// The names of a service, asked of the edge itself, so that its DNS need not lead there yet.
-    fn names_of(&mut self, name: &str, service: &Service) {
-        for (index, route) in service.proxy.iter().enumerate() {
-            let at = Model::service_at(name).join("proxy").join(index);
-            // Who comes from elsewhere is not let in: that is no fault.
-            let Some(edge) = self.model.edges_of(service, route).into_iter().next() else { continue };
-            let Some(address) = edge_address(edge, &route.from) else { continue };
-            let guarded = !matches!(route.auth, Auth::None);
-            let names = self.model.names_of(name, route, edge);
-            let tls = tls_of(route, &names);
-            for (position, full) in names.iter().filter(|full| !full.starts_with("*.")).enumerate() {
-                let path = route.path.as_deref().unwrap_or("").trim_end_matches('/');
-                let path = format!("{path}{}", route.health_path.as_deref().unwrap_or("/"));
-                let secure = tls != TlsMode::None;
-                let port = if secure { edge.proxy().https_port } else { edge.proxy().http_port };
-                let (scheme, usual) = if secure { ("https", 443) } else { ("http", 80) };
-                let authority = if port == usual { full.clone() } else { format!("{full}:{port}") };
-                let mut status = Vec::new();
-                if guarded {
-                    status = vec![200, 302, 303, 307, 401, 403];
-                } else if route.redirect.is_some() {
-                    status = vec![301, 302, 307, 308];
-                }
-                let mut needs = vec![format!("{}.ssh", edge.name), format!("{}.proxy", edge.name)];
-                needs.extend(self.services_behind(name, service));
-                self.add(HealthCheck {
-                    id: format!(
-                        "{name}.{}",
-                        if position == 0 && index == 0 { scheme.to_owned() } else { format!("{scheme}.{full}") }
-                    ),
-                    group: Some(name.to_owned()),
-                    tags: vec!["public".into()],
-                    needs,
-                    critical: service.critical,
-                    from: vec![at.clone()],
-                    http: Some(HttpCheck {
-                        url: format!("{scheme}://{authority}{path}"),
-                        connect: Some(socket(address, port)),
-                        status,
-                        tls: self.expectation(&tls),
-                        ..HttpCheck::default()
-                    }),
-                    ..HealthCheck::default()
-                });
-            }
-        }
-    }
-
-    /// What a host's own report says about a service, which is read along with this one.
-    fn services_behind(&self, name: &str, service: &Service) -> Vec<String> {
-        let hosts = self.model.hosts_of(service);
-        hosts
-            .filter(|_| self.model.unit_of(name, service).is_some())
-            .map(|host| format!("{}.{name}.unit", host.name))
-            .collect()
-    }
-
-    fn external(&mut self, name: &str, service: &Service) {
-        let Run::External(external) = &service.run else { return };
-        let at = Model::service_at(name).join("run").join("external");
-        let Some(url) = &external.url else { return };
-        let mut check = HealthCheck {
-            id: format!("{name}.https"),
-            group: Some(name.to_owned()),
-            tags: vec!["external".into()],
-            critical: false,
-            from: vec![at],
-            ..HealthCheck::default()
-        };
-        if url.starts_with("ws") {
-            check.websocket = Some(WebSocketCheck { url: url.clone(), ..WebSocketCheck::default() });
-        } else {
-            check.http = Some(HttpCheck { url: url.clone(), redirects: 3, ..HttpCheck::default() });
-        }
-        self.add(check);
-    }
-
-    fn expectation(&self, tls: &TlsMode) -> TlsExpectation {
-        let internal = matches!(tls, TlsMode::Internal | TlsMode::Acme | TlsMode::AcmeDns);
-        // A leaf of the internal CA may stand in for one of ACME.
-        TlsExpectation { ca: self.ca.filter(|_| internal).map(str::to_owned), ..TlsExpectation::default() }
-    }
-
+impl Checks<'_, '_> {
     /// What a host sees of itself.
-    fn from_host(&mut self, host: &HostView) {
+    pub(super) fn see_from_host(&mut self, host: &HostView) {
         let unit = |id: String, name: &str, group: &str, from: Pointer, critical: bool| HealthCheck {
             id,
             group: Some(group.to_owned()),
@@ -541,46 +317,8 @@ impl<'m, 'f> Checks<'m, 'f> {
             ..HealthCheck::default()
         });
     }
-
-    /// Edges lead only to checks that exist, seen from here or told by a host.
-    fn keep_known_edges(&mut self) {
-        let known: BTreeSet<String> = self.all.keys().chain(&self.elsewhere).cloned().collect();
-        for check in self.all.values_mut() {
-            let prefix = |name: &String| {
-                known
-                    .contains(name)
-                    .then(|| vec![name.clone()])
-                    .unwrap_or_else(|| known.iter().filter(|id| id.starts_with(&format!("{name}."))).cloned().collect())
-            };
-            let expand = |edges: &[String], own: &str| -> Vec<String> {
-                let all: BTreeSet<String> = edges.iter().flat_map(prefix).filter(|id| id != own).collect();
-                all.into_iter().collect()
-            };
-            check.needs = expand(&check.needs, &check.id);
-            check.wants = expand(&check.wants, &check.id);
-        }
-    }
 }
 
 fn is_timed(service: &Service) -> bool {
     matches!(&service.run, Run::Systemd(run) if run.calendar.is_some() || run.start == crate::fleet::StartKind::Oneshot)
-}
-
-/// The address at which the controller is expected to reach a host.
-fn reachable(host: &HostView) -> Option<IpAddr> {
-    let ssh = host.ssh();
-    let first = ssh.networks.iter().find_map(|network| host.address(network));
-    first.or_else(|| host.address(PUBLIC)).or_else(|| host.any_address())
-}
-
-/// The address of an edge on the first network from which an entry may be reached.
-fn edge_address(edge: &HostView, from: &[String]) -> Option<IpAddr> {
-    if from.iter().any(|network| network == PUBLIC) {
-        return edge.any_address();
-    }
-    from.iter().find_map(|network| edge.address(network)).or_else(|| edge.any_address())
-}
-
-fn socket(address: IpAddr, port: u16) -> String {
-    SocketAddr::new(address, port).to_string()
 }
