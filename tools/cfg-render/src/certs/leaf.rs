@@ -2,7 +2,10 @@
 
 use cli::Secret;
 use contract::Duration;
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, SanType,
+};
 
 use super::authority::{EARLIER, LONGEST_NAME, covers, set_validity};
 use super::{Authority, CertsError, Instant, Wanted};
@@ -53,7 +56,8 @@ fn is_dns_name(name: &str) -> bool {
     !rest.is_empty()
         && name.len() <= 253
         && rest.split('.').all(|label| {
-            (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
 }
 

@@ -38,7 +38,9 @@ impl PublicFiles {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == ErrorKind::InvalidData => Err(CertsError::BadCertificate { file: file.into() }.into()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                Err(CertsError::BadCertificate { file: file.into() }.into())
+            }
             Err(error) => Err(Failure::io(Exit::Unreadable, "read the certificate", path.display(), &error)),
         }
     }
@@ -68,7 +70,9 @@ impl PublicFiles {
     fn path(&self, file: &str) -> Result<PathBuf, Failure> {
         let outside = || Failure::from(CertsError::Outside { file: file.to_owned() });
         let relative = Path::new(file);
-        if file.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        if file.is_empty()
+            || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
             return Err(outside());
         }
         let path = self.base.join(relative);

@@ -56,7 +56,9 @@ impl Seen {
 
     /// Whether another's key has signed it.
     pub fn is_signed_by(&self, issuer: &Seen) -> bool {
-        let (Ok((_, own)), Ok((_, other))) = (X509Certificate::from_der(&self.der), X509Certificate::from_der(&issuer.der)) else {
+        let (Ok((_, own)), Ok((_, other))) =
+            (X509Certificate::from_der(&self.der), X509Certificate::from_der(&issuer.der))
+        else {
             return false;
         };
         own.issuer() == other.subject() && own.verify_signature(Some(other.public_key())).is_ok()

@@ -69,10 +69,13 @@ impl WantedAuthority {
         let secret = CA_KEY.parse().map(|name| model.secret_file(&name));
         let (key_file, key_pointer) = match secret {
             // A secret that nothing uses yet would be looked for in the fleet's file, which hosts can read.
-            Ok(secret) if fleet.secrets.iter().any(|(name, _)| name.as_str() == CA_KEY) => (secret.file, secret.pointer),
+            Ok(secret) if fleet.secrets.iter().any(|(name, _)| name.as_str() == CA_KEY) => {
+                (secret.file, secret.pointer)
+            }
             _ => (fleet.certificates.key_file.clone(), Pointer::root().join(CA_KEY)),
         };
-        let mut domains: Vec<String> = model.ca_domains().iter().map(|domain| a_labels(domain.trim_start_matches('.'))).collect();
+        let mut domains: Vec<String> =
+            model.ca_domains().iter().map(|domain| a_labels(domain.trim_start_matches('.'))).collect();
         domains.sort();
         domains.dedup();
         Self {

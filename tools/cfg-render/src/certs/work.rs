@@ -6,7 +6,8 @@ use cli::{Failure, Secret};
 use contract::{Duration, Finding};
 
 use super::{
-    Authority, CertsError, Instant, Judgement, KeyRequest, PublicFiles, Seen, Wanted, WantedAuthority, judge_authority, judge_leaf,
+    Authority, CertsError, Instant, Judgement, KeyRequest, PublicFiles, Seen, Wanted, WantedAuthority, judge_authority,
+    judge_leaf,
 };
 use crate::fleet::Certificates;
 use crate::model::Model;
@@ -144,7 +145,11 @@ impl<'a> Certs<'a> {
             match authority.issue(wanted, self.settings.leaf, self.now) {
                 Ok((pem, key)) => {
                     let why = if judgement.is_due() { judgement.to_string() } else { "was asked for".into() };
-                    work.remarks.push(format!("{}: made for {}, because it {why}", wanted.chain, wanted.names.join(", ")));
+                    work.remarks.push(format!(
+                        "{}: made for {}, because it {why}",
+                        wanted.chain,
+                        wanted.names.join(", ")
+                    ));
                     KeyRequest::add(&mut work.keys, &wanted.key_file, &wanted.key_pointer, key);
                     work.files.push((wanted.chain.clone(), pem));
                 }
@@ -173,7 +178,10 @@ impl<'a> Certs<'a> {
         let ca = self.files.see(&self.authority.certificate)?;
         let judgement = judge_authority(&self.authority, ca.as_ref(), AUTHORITY_WARN, self.now);
         let what = format!("the CA's certificate {judgement}");
-        findings.extend(finding("ca", &judgement, place, what, "run `cfg-render certs ca`").map(|f| f.in_file(&self.authority.certificate)));
+        findings.extend(
+            finding("ca", &judgement, place, what, "run `cfg-render certs ca`")
+                .map(|f| f.in_file(&self.authority.certificate)),
+        );
         let mut seen_files = BTreeSet::new();
         for wanted in &self.leaves {
             let seen = self.see_leaf(wanted);
@@ -182,8 +190,12 @@ impl<'a> Certs<'a> {
             let found = finding("certificate", &judgement, wanted.place.clone(), what, "run `cfg-render certs renew`");
             findings.extend(found.map(|f| f.in_file(&wanted.chain)));
             if !seen_files.insert(&wanted.chain) {
-                let message = format!("two sites of host \"{}\" would have their certificate in {}", wanted.host, wanted.chain);
-                findings.push(Finding::error("certificate-clash", wanted.place.clone(), message).fix("give one of them another first name"));
+                let message =
+                    format!("two sites of host \"{}\" would have their certificate in {}", wanted.host, wanted.chain);
+                findings.push(
+                    Finding::error("certificate-clash", wanted.place.clone(), message)
+                        .fix("give one of them another first name"),
+                );
             }
         }
         Ok(findings)

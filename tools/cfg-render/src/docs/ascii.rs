@@ -8,7 +8,8 @@ use super::{Diagram, Line, Node};
 /// Draws a diagram in boxes that fit a terminal of 100 columns wherever they can.
 pub(super) fn draw(diagram: &Diagram) -> String {
     let boxes: Vec<Vec<String>> = diagram.nodes.iter().map(draw_box).collect();
-    let widths: Vec<f64> = boxes.iter().map(|lines| lines.iter().map(|line| columns(line)).max().unwrap_or(0) as f64).collect();
+    let widths: Vec<f64> =
+        boxes.iter().map(|lines| lines.iter().map(|line| columns(line)).max().unwrap_or(0) as f64).collect();
     let arrows: Vec<Arrow> =
         diagram.edges.iter().map(|edge| Arrow { from: edge.from, to: edge.to, group: 0 }).collect();
     let mut layout = place(&widths, &arrows, Measure { gap: 3.0, bend: 1.0, max_width: 98.0 });
@@ -47,7 +48,8 @@ pub(super) fn draw(diagram: &Diagram) -> String {
 
 /// What did not fit beside the arrows, and the remarks.
 fn legend(text: &mut String, diagram: &Diagram) {
-    let labelled: Vec<_> = diagram.edges.iter().filter(|edge| !edge.label.is_empty() || edge.line == Line::Dashed).collect();
+    let labelled: Vec<_> =
+        diagram.edges.iter().filter(|edge| !edge.label.is_empty() || edge.line == Line::Dashed).collect();
     if !labelled.is_empty() {
         text.push('\n');
     }
@@ -68,9 +70,13 @@ fn legend(text: &mut String, diagram: &Diagram) {
 fn draw_box(node: &Node) -> Vec<String> {
     let mut lines = vec![one_line(&node.title)];
     lines.extend(node.lines.iter().map(|line| one_line(line)));
-    let parts: Vec<(String, String)> = node.parts.iter().map(|part| (one_line(&part.title), one_line(&part.line))).collect();
+    let parts: Vec<(String, String)> =
+        node.parts.iter().map(|part| (one_line(&part.title), one_line(&part.line))).collect();
     let first = parts.iter().map(|(title, _)| columns(title)).max().unwrap_or(0);
-    let parts: Vec<String> = parts.into_iter().map(|(title, line)| format!("{}  {line}", pad(&title, first)).trim_end().to_owned()).collect();
+    let parts: Vec<String> = parts
+        .into_iter()
+        .map(|(title, line)| format!("{}  {line}", pad(&title, first)).trim_end().to_owned())
+        .collect();
     let inner = lines.iter().chain(&parts).map(|line| columns(line)).max().unwrap_or(0);
     let rule = "─".repeat(inner + 2);
     let mut drawn = vec![format!("┌{rule}┐")];
@@ -132,6 +138,9 @@ fn draw_gap(canvas: &mut Canvas, layout: &Layout, upper: usize, top: usize, node
             }
         }
     }
+    if pieces.is_empty() {
+        return top;
+    }
     let nets = nets(&pieces);
     // A single arrow goes straight down where the lower box is wide enough.
     let column_below = |net: &Net, to: usize| {
@@ -150,7 +159,8 @@ fn draw_gap(canvas: &mut Canvas, layout: &Layout, upper: usize, top: usize, node
     for (number, net) in nets.iter().enumerate() {
         let ups: Vec<usize> = net.above.iter().map(|from| middle(layout, *from)).collect();
         let downs: Vec<usize> = net.below.iter().map(|to| column_below(net, *to)).collect();
-        let (low, high) = ups.iter().chain(&downs).fold((usize::MAX, 0), |(low, high), column| (low.min(*column), high.max(*column)));
+        let (low, high) =
+            ups.iter().chain(&downs).fold((usize::MAX, 0), |(low, high), column| (low.min(*column), high.max(*column)));
         let free = |row: &Vec<(usize, usize)>| row.iter().all(|(a, b)| high + 1 < *a || b + 1 < low);
         let row = if low == high { 0 } else { rows.iter().position(free).unwrap_or(rows.len()) };
         if row == rows.len() {
@@ -192,7 +202,8 @@ fn draw_gap(canvas: &mut Canvas, layout: &Layout, upper: usize, top: usize, node
 fn nets(pieces: &[Piece]) -> Vec<Net> {
     let mut groups: Vec<Net> = Vec::new();
     for &(from, to) in pieces {
-        let (touching, mut rest): (Vec<Net>, Vec<Net>) = groups.into_iter().partition(|net| net.above.contains(&from) || net.below.contains(&to));
+        let (touching, mut rest): (Vec<Net>, Vec<Net>) =
+            groups.into_iter().partition(|net| net.above.contains(&from) || net.below.contains(&to));
         let mut net = Net { above: vec![from], below: vec![to] };
         for other in touching {
             net.above.extend(other.above);
@@ -254,7 +265,9 @@ impl Canvas {
             let passes = |mask: u8| mask == UP | DOWN;
             let lies = |mask: u8| mask & (UP | DOWN) == 0;
             // A line that only passes another's track is no junction.
-            let crossing = pieces.iter().any(|(_, mask)| passes(*mask)) && pieces.iter().any(|(_, mask)| lies(*mask)) && pieces.iter().all(|(_, mask)| passes(*mask) || lies(*mask));
+            let crossing = pieces.iter().any(|(_, mask)| passes(*mask))
+                && pieces.iter().any(|(_, mask)| lies(*mask))
+                && pieces.iter().all(|(_, mask)| passes(*mask) || lies(*mask));
             let c = if crossing { '│' } else { box_char(all) };
             self.cells.entry(place).or_insert(c);
         }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Characters in a line below a name.
+const LONGEST_LINE: usize = 42;
+
 /// What a node stands for; decides its shape and colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -130,7 +133,8 @@ impl Diagram {
         if from == to {
             return;
         }
-        if let Some(known) = self.edges.iter_mut().find(|edge| edge.from == from && edge.to == to && edge.line == line) {
+        if let Some(known) = self.edges.iter_mut().find(|edge| edge.from == from && edge.to == to && edge.line == line)
+        {
             if !label.is_empty() && !known.label.split(", ").any(|part| part == label) {
                 if !known.label.is_empty() {
                     known.label.push_str(", ");
@@ -148,10 +152,19 @@ impl Node {
         Self { kind, title: title.into(), lines: Vec::new(), parts: Vec::new() }
     }
 
-    /// The same with a line, unless it is empty.
+    /// The same with a text below, in lines that are not too long; nothing if it is empty.
     #[must_use]
-    pub(super) fn line(mut self, line: impl Into<String>) -> Self {
-        let line = line.into();
+    pub(super) fn line(mut self, text: impl Into<String>) -> Self {
+        let mut line = String::new();
+        for word in text.into().split_whitespace() {
+            if !line.is_empty() && line.chars().count() + word.chars().count() > LONGEST_LINE {
+                self.lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
         if !line.is_empty() {
             self.lines.push(line);
         }

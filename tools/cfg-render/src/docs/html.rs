@@ -1,8 +1,8 @@
 //! One page with every view, without scripts and without anything from elsewhere.
 
+use super::Diagram;
 use super::svg::{self, escape};
 use super::view::{View, draw_view};
-use super::Diagram;
 use crate::fleet::Fleet;
 
 const STYLE: &str = "\
@@ -35,7 +35,10 @@ pub(super) fn draw(fleet: &Fleet, first: &View, diagram: Diagram) -> String {
     }
     page.push_str("</nav>\n");
     for (index, diagram) in diagrams.iter().enumerate() {
-        page.push_str(&format!("<figure id=\"v{index}\">\n{}</figure>\n", svg::draw_with(diagram, &format!("v{index}d"), "")));
+        page.push_str(&format!(
+            "<figure id=\"v{index}\">\n{}</figure>\n",
+            svg::draw_with(diagram, &format!("v{index}d"), "")
+        ));
     }
     page.push_str("</body>\n</html>\n");
     page

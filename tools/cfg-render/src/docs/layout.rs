@@ -44,12 +44,12 @@ pub(super) struct Layout {
 
 impl Layout {
     /// The middle of a thing.
-    pub fn center(&self, index: usize) -> f64 {
+    pub(super) fn center(&self, index: usize) -> f64 {
         self.left[index] + self.width[index] / 2.0
     }
 
     /// The whole width.
-    pub fn total_width(&self) -> f64 {
+    pub(super) fn total_width(&self) -> f64 {
         (0..self.left.len()).map(|index| self.left[index] + self.width[index]).fold(0.0, f64::max)
     }
 }
@@ -215,12 +215,18 @@ fn order(layout: &mut Layout, above: &Neighbours, below: &Neighbours) {
         let downwards = round % 2 == 0;
         let count = layout.layers.len();
         for step in 1..count {
-            let (index, fixed, towards) = if downwards { (step, step - 1, above) } else { (count - 1 - step, count - step, below) };
+            let (index, fixed, towards) =
+                if downwards { (step, step - 1, above) } else { (count - 1 - step, count - step, below) };
             let place = positions(&layout.layers[fixed]);
             let own = positions(&layout.layers[index]);
             let weight = |node: &usize| {
-                let near: Vec<f64> = towards[*node].iter().filter_map(|other| place.get(other)).map(|at| *at as f64).collect();
-                if near.is_empty() { own.get(node).map_or(0.0, |at| *at as f64) } else { near.iter().sum::<f64>() / near.len() as f64 }
+                let near: Vec<f64> =
+                    towards[*node].iter().filter_map(|other| place.get(other)).map(|at| *at as f64).collect();
+                if near.is_empty() {
+                    own.get(node).map_or(0.0, |at| *at as f64)
+                } else {
+                    near.iter().sum::<f64>() / near.len() as f64
+                }
             };
             let mut keyed: Vec<(f64, usize)> = layout.layers[index].iter().map(|node| (weight(node), *node)).collect();
             keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -251,7 +257,8 @@ fn crossings(layers: &[Vec<usize>], below: &Neighbours) -> usize {
             segments.extend(below[*node].iter().filter_map(|to| Some((at, *place.get(to)?))));
         }
         for (index, a) in segments.iter().enumerate() {
-            count += segments[index + 1..].iter().filter(|b| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1)).count();
+            count +=
+                segments[index + 1..].iter().filter(|b| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1)).count();
         }
     }
     count
@@ -269,7 +276,14 @@ fn spread(layout: &mut Layout, above: &Neighbours, below: &Neighbours, measure: 
             x += layout.width[*node] + measure.gap;
         }
     }
-    let nodes = layout.paths.iter().flat_map(|path| [path.first(), path.last()]).flatten().copied().max().map_or(0, |max| max + 1);
+    let nodes = layout
+        .paths
+        .iter()
+        .flat_map(|path| [path.first(), path.last()])
+        .flatten()
+        .copied()
+        .max()
+        .map_or(0, |max| max + 1);
     for round in 0..10 {
         let count = layout.layers.len();
         for step in 0..count {
@@ -297,6 +311,26 @@ fn spread(layout: &mut Layout, above: &Neighbours, below: &Neighbours, measure: 
             for (node, center) in members.iter().zip(separate(&wanted, &half, measure.gap)) {
                 layout.left[*node] = center - layout.width[*node] / 2.0;
             }
+        }
+    }
+    // What is connected with nothing stands in the middle.
+    let ends = |layout: &Layout, members: &[usize]| {
+        let left = members.iter().map(|node| layout.left[*node]).fold(f64::INFINITY, f64::min);
+        let right =
+            members.iter().map(|node| layout.left[*node] + layout.width[*node]).fold(f64::NEG_INFINITY, f64::max);
+        (left, right)
+    };
+    let (alone, connected): (Vec<_>, Vec<_>) = layout
+        .layers
+        .clone()
+        .into_iter()
+        .partition(|layer| layer.iter().all(|node| above[*node].is_empty() && below[*node].is_empty()));
+    let (left, right) = ends(layout, &connected.concat());
+    let middle = if left.is_finite() { (left + right) / 2.0 } else { 0.0 };
+    for layer in alone {
+        let (left, right) = ends(layout, &layer);
+        for node in layer {
+            layout.left[node] += middle - (left + right) / 2.0;
         }
     }
     let least = layout.left.iter().copied().fold(f64::INFINITY, f64::min);

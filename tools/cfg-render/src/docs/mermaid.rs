@@ -48,8 +48,13 @@ fn draw_node(text: &mut String, index: usize, node: &Node) {
     }
     text.push_str(&format!("  subgraph n_{index}[\"{}\"]\n", label(&lines)));
     for (number, part) in node.parts.iter().enumerate() {
-        let lines: Vec<&str> = [part.title.as_str(), part.line.as_str()].into_iter().filter(|line| !line.is_empty()).collect();
-        text.push_str(&format!("    n_{index}_{number}{}:::{}\n", shape(part.kind, &label(&lines)), part.kind.as_str()));
+        let lines: Vec<&str> =
+            [part.title.as_str(), part.line.as_str()].into_iter().filter(|line| !line.is_empty()).collect();
+        text.push_str(&format!(
+            "    n_{index}_{number}{}:::{}\n",
+            shape(part.kind, &label(&lines)),
+            part.kind.as_str()
+        ));
     }
     text.push_str(&format!("  end\n  class n_{index} {}\n", node.kind.as_str()));
 }
@@ -88,7 +93,11 @@ fn escape(text: &str) -> String {
 
 /// A text for a line of its own, where nothing can be escaped.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || "{}#;<>%".contains(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() || "{}#;<>%".contains(c) { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// The front matter is YAML, which reads JSON's strings.

@@ -95,13 +95,18 @@ impl Common {
             Some(text) => text.parse().map_err(Failure::from)?,
             None => Instant::now(),
         };
-        let beside = || self.input.file.parent().filter(|parent| !self.input.is_stdin() && !parent.as_os_str().is_empty());
+        let beside =
+            || self.input.file.parent().filter(|parent| !self.input.is_stdin() && !parent.as_os_str().is_empty());
         let base = self.base.as_deref().or_else(beside).unwrap_or(Path::new("."));
         Ok((session.read(&self.input)?, PublicFiles::new(base), now))
     }
 }
 
-fn make(common: &Common, session: &Session, work: impl FnOnce(&Certs<'_>) -> Result<Work, Failure>) -> Result<Exit, Failure> {
+fn make(
+    common: &Common,
+    session: &Session,
+    work: impl FnOnce(&Certs<'_>) -> Result<Work, Failure>,
+) -> Result<Exit, Failure> {
     let (fleet, files, now) = common.read(session)?;
     let model = Model::new(&fleet.document);
     let certs = Certs::new(&model, &files, now);
@@ -147,12 +152,16 @@ fn text(findings: &Findings, style: Style) -> String {
         }
     }
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
-    text.push_str(&format!("Certificates: {errors} errors, {warnings} warnings, {} due.\n", findings.count(Level::Note)));
+    text.push_str(&format!(
+        "Certificates: {errors} errors, {warnings} warnings, {} due.\n",
+        findings.count(Level::Note)
+    ));
     text
 }
 
 fn ca_key(secrets: &SecretStore) -> Result<cli::Secret, Failure> {
-    let name = CA_KEY.parse().map_err(|_| Failure::new(Exit::Bug, "internal", "the name of the CA's secret is none"))?;
+    let name =
+        CA_KEY.parse().map_err(|_| Failure::new(Exit::Bug, "internal", "the name of the CA's secret is none"))?;
     secrets.get(&SecretRef::new(name))
 }
 
@@ -161,6 +170,7 @@ fn ca_key(secrets: &SecretStore) -> Result<cli::Secret, Failure> {
 fn stdout_is_pipe() -> bool {
     use std::os::unix::fs::FileTypeExt;
     let stdout = std::io::stdout();
-    let kind = stdout.as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata()).map(|data| data.file_type());
+    let kind =
+        stdout.as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata()).map(|data| data.file_type());
     !stdout.is_terminal() && kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
 }

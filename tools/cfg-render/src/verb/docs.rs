@@ -28,7 +28,8 @@ pub(crate) fn run(args: &DocsArgs, session: &mut Session) -> Result<Exit, Failur
             Some(near) => format!("did you mean request:{near}?"),
             None => format!("the fleet has {}", unknown.known.join(", ")),
         };
-        Failure::new(Exit::Usage, "unknown_service", format!("the fleet has no service \"{}\"", unknown.name)).hint(hint)
+        Failure::new(Exit::Usage, "unknown_service", format!("the fleet has no service \"{}\"", unknown.name))
+            .hint(hint)
     })?;
     session.print_bytes(picture.as_bytes())?;
     Ok(Exit::Done)

@@ -26,13 +26,20 @@ pub(super) fn draw(diagram: &Diagram, id: &str) -> String {
 pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
     let shapes: Vec<Shape> = diagram.nodes.iter().map(Shape::of).collect();
     let widths: Vec<f64> = shapes.iter().map(|shape| shape.width).collect();
-    let arrows: Vec<Arrow> =
-        diagram.edges.iter().map(|edge| Arrow { from: edge.from, to: edge.to, group: u8::from(edge.line == Line::Dashed) }).collect();
-    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1180.0 });
+    let arrows: Vec<Arrow> = diagram
+        .edges
+        .iter()
+        .map(|edge| Arrow { from: edge.from, to: edge.to, group: u8::from(edge.line == Line::Dashed) })
+        .collect();
+    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1320.0 });
     let (tops, heights, bottom) = rows(&layout, &shapes);
     let head = 44.0;
     let notes_top = bottom + if diagram.notes.is_empty() { 0.0 } else { 30.0 };
-    let longest = diagram.notes.iter().map(|note| text::width(note, SMALL, false)).fold(text::width(&diagram.title, 18.0, true), f64::max);
+    let longest = diagram
+        .notes
+        .iter()
+        .map(|note| text::width(note, SMALL, false))
+        .fold(text::width(&diagram.title, 18.0, true), f64::max);
     let width = (layout.total_width().max(longest) + 2.0 * MARGIN).ceil();
     let height = (MARGIN + head + notes_top + diagram.notes.len() as f64 * 18.0 + MARGIN).ceil();
     let shift = ((width - 2.0 * MARGIN - layout.total_width()) / 2.0).max(0.0);
@@ -50,7 +57,11 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         "<defs><marker id=\"{id}-arrow\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" \
          orient=\"auto-start-reverse\"><path class=\"a\" d=\"M0 1 L10 5 L0 9 z\"/></marker></defs>\n<rect class=\"bg\" width=\"{width}\" height=\"{height}\"/>\n"
     ));
-    out.push_str(&format!("<text class=\"h\" x=\"{MARGIN}\" y=\"{}\">{}</text>\n", MARGIN + 16.0, escape(&diagram.title)));
+    out.push_str(&format!(
+        "<text class=\"h\" x=\"{MARGIN}\" y=\"{}\">{}</text>\n",
+        MARGIN + 16.0,
+        escape(&diagram.title)
+    ));
     out.push_str(&format!("<g transform=\"translate({} {})\">\n", round(MARGIN + shift), MARGIN + head));
     draw_edges(&mut out, diagram, &layout, &Rows { tops: &tops, heights: &heights, shapes: &shapes }, id);
     for (index, node) in diagram.nodes.iter().enumerate() {
@@ -84,14 +95,24 @@ impl Shape {
         let round = if matches!(node.kind, Kind::Internet | Kind::Network) { 14.0 } else { 0.0 };
         if node.parts.is_empty() {
             let lid = if is_drum(node.kind) { 10.0 } else { 0.0 };
-            return Self { width: (lines + 2.0 * (PAD + round)).max(96.0).ceil(), height: head + 14.0 + lid, columns: 0, chip: (0.0, 0.0) };
+            return Self {
+                width: (lines + 2.0 * (PAD + round)).max(96.0).ceil(),
+                height: head + 14.0 + lid,
+                columns: 0,
+                chip: (0.0, 0.0),
+            };
         }
         let widest = |part: &Part| text::width(&part.title, 13.0, true).max(text::width(&part.line, SMALL, false));
         let chip_width = (node.parts.iter().map(widest).fold(0.0, f64::max) + 22.0).max(84.0).ceil();
         let chip_height = if node.parts.iter().any(|part| !part.line.is_empty()) { 42.0 } else { 28.0 };
         // About as wide as high, at most six columns and 700 px.
         let count = node.parts.len() as f64;
-        let columns = (count * chip_height * 2.6 / chip_width).sqrt().ceil().clamp(1.0, 6.0).min(count).min((700.0 / chip_width).floor().max(1.0));
+        let columns = (count * chip_height * 1.7 / chip_width)
+            .sqrt()
+            .ceil()
+            .clamp(1.0, 6.0)
+            .min(count)
+            .min((700.0 / chip_width).floor().max(1.0));
         let rows = (count / columns).ceil();
         let grid = columns * (chip_width + CHIP_GAP) - CHIP_GAP;
         Self {
@@ -127,6 +148,12 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Upper and lower edge of the row in which a thing stands.
+    fn row(&self, layout: &Layout, index: usize) -> (f64, f64) {
+        let layer = layout.layer[index];
+        (self.tops[layer], self.tops[layer] + self.heights[layer])
+    }
+
     /// Upper and lower edge of a thing: its own for a node, the row's for a bend.
     fn edges(&self, layout: &Layout, index: usize) -> (f64, f64) {
         let layer = layout.layer[index];
@@ -145,21 +172,27 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
         for (step, pair) in path.windows(2).enumerate() {
             let (x1, x2) = (port(layout, path, step), port(layout, path, step + 1));
             let (y1, y2) = (rows.edges(layout, pair[0]).1, rows.edges(layout, pair[1]).0);
-            if step == 0 {
-                d.push_str(&format!("M{} {}", round(x1), round(y1)));
-            } else {
-                // A bend passes its whole row straight.
-                d.push_str(&format!(" L{} {}", round(x1), round(y1)));
-            }
-            let bend = ((y2 - y1) / 2.0).max(10.0);
-            d.push_str(&format!(" C{} {} {} {} {} {}", round(x1), round(y1 + bend), round(x2), round(y2 - bend), round(x2), round(y2)));
-            first.get_or_insert((x1, y1, x2, y2));
+            // Beside a higher box it goes straight, so that it never passes behind one; so does a bend in its row.
+            let (r1, r2) = (rows.row(layout, pair[0]).1, rows.row(layout, pair[1]).0);
+            d.push_str(&format!("{}{} {} V{}", if step == 0 { "M" } else { " L" }, round(x1), round(y1), round(r1)));
+            let bend = (r2 - r1) / 2.0;
+            d.push_str(&format!(
+                " C{} {} {} {} {} {} V{}",
+                round(x1),
+                round(r1 + bend),
+                round(x2),
+                round(r2 - bend),
+                round(x2),
+                round(r2),
+                round(y2)
+            ));
+            first.get_or_insert((x1, r1, x2, r2));
         }
         let class = if edge.line == Line::Dashed { "e d" } else { "e" };
         let end = if layout.reversed[number] { "marker-start" } else { "marker-end" };
         out.push_str(&format!("<path class=\"{class}\" {end}=\"url(#{id}-arrow)\" d=\"{d}\"/>\n"));
         if let (Some((x1, y1, x2, y2)), false) = (first, edge.label.is_empty()) {
-            let half = text::width(&edge.label, SMALL, false) / 2.0 + 4.0;
+            let half = text::width(&edge.label, SMALL, false) / 2.0 + 2.0;
             // The place on the arrow that is hidden least by labels already there.
             let spots = [0.5, 0.68, 0.34, 0.8, 0.22].map(|t| {
                 let y = y1 + (y2 - y1) * t;
@@ -171,7 +204,15 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
             };
             let best = spots.iter().copied().min_by_key(|(x, y)| clash(*x, *y)).unwrap_or((x1, y1));
             labels.push((best.0, best.1, half));
-            texts.push_str(&format!("<text class=\"l m\" x=\"{}\" y=\"{}\">{}</text>\n", round(best.0), round(best.1 + 4.0), escape(&edge.label)));
+            texts.push_str(&format!(
+                "<rect class=\"bg\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"15\" rx=\"3\"/><text class=\"s m\" x=\"{}\" y=\"{}\">{}</text>\n",
+                round(best.0 - half),
+                round(best.1 - 7.5),
+                round(half * 2.0),
+                round(best.0),
+                round(best.1 + 4.0),
+                escape(&edge.label)
+            ));
         }
     }
     out.push_str(&texts);
@@ -219,7 +260,8 @@ fn draw_node(out: &mut String, node: &Node, shape: &Shape, x: f64, y: f64) {
             b = h - 9.0
         ));
     } else {
-        let radius = if matches!(node.kind, Kind::Internet | Kind::Network) && node.parts.is_empty() { h / 2.0 } else { 9.0 };
+        let radius =
+            if matches!(node.kind, Kind::Internet | Kind::Network) && node.parts.is_empty() { h / 2.0 } else { 9.0 };
         let dash = if node.kind == Kind::External { " stroke-dasharray=\"5 4\"" } else { "" };
         out.push_str(&format!("<rect {paint}{dash} width=\"{w}\" height=\"{h}\" rx=\"{}\"/>", round(radius)));
     }
@@ -258,7 +300,12 @@ fn draw_chip(out: &mut String, part: &Part, (x, y): (f64, f64), (w, h): (f64, f6
         escape(&part.title)
     ));
     if !part.line.is_empty() {
-        out.push_str(&format!("<text class=\"s m\" x=\"{}\" y=\"{}\">{}</text>", round(x + w / 2.0), round(y + 33.0), escape(&part.line)));
+        out.push_str(&format!(
+            "<text class=\"s m\" x=\"{}\" y=\"{}\">{}</text>",
+            round(x + w / 2.0),
+            round(y + 33.0),
+            escape(&part.line)
+        ));
     }
 }
 

@@ -18,9 +18,9 @@ const KINDS: [(Kind, [&str; 4]); 10] = [
 
 const FIXED: &str = "\
 .plumbline text{font-family:Helvetica,Arial,'Liberation Sans','Nimbus Sans',sans-serif}\
-.plumbline .t{font-size:14px;font-weight:bold}.plumbline .c{font-size:13px;font-weight:bold}.plumbline .s,.plumbline .l{font-size:11.5px}\
+.plumbline .t{font-size:14px;font-weight:bold}.plumbline .c{font-size:13px;font-weight:bold}.plumbline .s{font-size:11.5px}\
 .plumbline .h{font-size:18px;font-weight:bold}.plumbline .m{text-anchor:middle}.plumbline .b{stroke-width:1.4}\
-.plumbline .e{fill:none;stroke-width:1.5}.plumbline .d{stroke-dasharray:5 4}.plumbline .l{paint-order:stroke;stroke-width:5px;stroke-linejoin:round}";
+.plumbline .e{fill:none;stroke-width:1.5}.plumbline .d{stroke-dasharray:5 4}";
 
 /// Paper, ink, soft ink and lines. Every text has a contrast of at least 4.5 to 1 with what it stands on (WCAG 2.2).
 const LIGHT: [&str; 4] = ["#ffffff", "#0f172a", "#475569", "#64748b"];
@@ -35,8 +35,8 @@ pub(in crate::docs) fn style() -> String {
 
 fn colors([paper, ink, soft, line]: [&str; 4], from: usize) -> String {
     let mut text = format!(
-        ".plumbline text{{fill:{ink}}}.plumbline .bg{{fill:{paper}}}.plumbline .s,.plumbline .l{{fill:{soft}}}\
-         .plumbline .l{{stroke:{paper}}}.plumbline .e{{stroke:{line}}}.plumbline .a{{fill:{line}}}"
+        ".plumbline text{{fill:{ink}}}.plumbline .bg{{fill:{paper}}}.plumbline .s{{fill:{soft}}}\
+         .plumbline .e{{stroke:{line}}}.plumbline .a{{fill:{line}}}"
     );
     for (kind, colors) in KINDS {
         text.push_str(&format!(".plumbline .k-{}{{fill:{};stroke:{}}}", kind.as_str(), colors[from], colors[from + 1]));

@@ -5,7 +5,10 @@ use crate::docs::{Diagram, Kind, Line, Node};
 use crate::fleet::{BackupTool, Fleet};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
-    let mut diagram = Diagram::new(format!("{}: backup", fleet.name), "what each host backs up, by which plan, and into which repositories");
+    let mut diagram = Diagram::new(
+        format!("{}: backup", fleet.name),
+        "what each host backs up, by which plan, and into which repositories",
+    );
     if fleet.backups.plans.is_empty() && fleet.backups.repositories.is_empty() {
         return diagram;
     }
@@ -29,12 +32,19 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         .collect();
         let node = Node::new(Kind::Paper, format!("plan {name}"))
             .line(plan.policy.schedule.clone())
-            .line(joined(&[match plan.tool { BackupTool::Systemd => "restic by systemd", BackupTool::Backrest => "Backrest" }, &kept.join(", ")]))
+            .line(joined(&[
+                match plan.tool {
+                    BackupTool::Systemd => "restic by systemd",
+                    BackupTool::Backrest => "Backrest",
+                },
+                &kept.join(", "),
+            ]))
             .line(format!("restore proven every {}", plan.policy.drill_every));
         diagram.node(format!("plan:{name}"), node);
     }
     for (name, repository) in &fleet.backups.repositories {
-        let words = [if repository.offsite { "off site" } else { "" }, if repository.append_only { "append-only" } else { "" }];
+        let words =
+            [if repository.offsite { "off site" } else { "" }, if repository.append_only { "append-only" } else { "" }];
         let node = Node::new(Kind::Storage, name).line(repository.uri.clone()).line(joined(&words));
         diagram.node(format!("repository:{name}"), node);
     }
@@ -46,7 +56,9 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     }
     for name in fleet.backups.plans.keys() {
         for repository in fleet.repositories_of(name) {
-            if let (Some(from), Some(to)) = (diagram.find(&format!("plan:{name}")), diagram.find(&format!("repository:{repository}"))) {
+            if let (Some(from), Some(to)) =
+                (diagram.find(&format!("plan:{name}")), diagram.find(&format!("repository:{repository}")))
+            {
                 diagram.edge(from, to, "", Line::Solid);
             }
         }
@@ -64,7 +76,11 @@ fn host_node(fleet: &Fleet, name: &str) -> Node {
     if let Some(paths) = spec.map(|spec| &spec.paths).filter(|paths| !paths.is_empty()) {
         node.part(Kind::Host, "the host itself", some_of(paths, 2));
     }
-    for (service_name, service) in fleet.services.iter().filter(|(_, service)| service.host.iter().any(|host| host == name) && !service.is_external()) {
+    for (service_name, service) in fleet
+        .services
+        .iter()
+        .filter(|(_, service)| service.host.iter().any(|host| host == name) && !service.is_external())
+    {
         let backup = service.backup.clone().unwrap_or_default();
         let dumps = service.databases.iter().filter(|database| database.dump).count() + backup.dumps.len();
         let dumps = if dumps > 0 { plural(dumps, "dump") } else { String::new() };
@@ -76,7 +92,11 @@ fn host_node(fleet: &Fleet, name: &str) -> Node {
         let kind = if backup.none.is_some() || line == "nothing" { Kind::External } else { Kind::Service };
         node.part(kind, service_name, line);
     }
-    for cluster in fleet.databases.iter().filter(|(_, cluster)| cluster.host.as_deref() == Some(name) && !cluster.databases.is_empty()) {
+    for cluster in fleet
+        .databases
+        .iter()
+        .filter(|(_, cluster)| cluster.host.as_deref() == Some(name) && !cluster.databases.is_empty())
+    {
         node.part(Kind::Database, cluster.0, plural(cluster.1.databases.len(), "dump"));
     }
     node

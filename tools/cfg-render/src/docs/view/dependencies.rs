@@ -10,7 +10,8 @@ type Ends = BTreeSet<(String, u8)>;
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let dependencies = fleet.dependencies();
-    let description = format!("what the {} of the fleet {} need", super::plural(fleet.services.len(), "service"), fleet.name);
+    let description =
+        format!("what the {} of the fleet {} need", super::plural(fleet.services.len(), "service"), fleet.name);
     let mut diagram = Diagram::new(format!("{}: dependencies", fleet.name), description);
     let mut names: Vec<fleet::Node> = fleet.services.keys().cloned().map(fleet::Node::Service).collect();
     names.extend(fleet.databases.keys().cloned().map(fleet::Node::Database));
@@ -19,7 +20,10 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut alike: BTreeMap<(Ends, Ends, bool), Vec<fleet::Node>> = BTreeMap::new();
     for node in names {
         let is_service = matches!(node, fleet::Node::Service(_));
-        let below = dependencies.iter().filter(|d| is_service && d.service == node.name()).map(|d| (d.on.to_string(), word(d.strength)));
+        let below = dependencies
+            .iter()
+            .filter(|d| is_service && d.service == node.name())
+            .map(|d| (d.on.to_string(), word(d.strength)));
         let above = dependencies.iter().filter(|d| d.on == node).map(|d| (d.service.clone(), word(d.strength)));
         let external = is_service && fleet.services.get(node.name()).is_some_and(fleet::Service::is_external);
         alike.entry((below.collect(), above.collect(), external || !is_service)).or_default().push(node);
@@ -28,7 +32,8 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     groups.sort();
     let mut index_of = BTreeMap::new();
     for group in &groups {
-        let index = diagram.node(group.first().map(ToString::to_string).unwrap_or_default(), group_node(fleet, group, &dependencies));
+        let index = diagram
+            .node(group.first().map(ToString::to_string).unwrap_or_default(), group_node(fleet, group, &dependencies));
         index_of.extend(group.iter().map(|node| (node.clone(), index)));
     }
     for dependency in &dependencies {
@@ -71,8 +76,11 @@ fn group_node(fleet: &Fleet, group: &[fleet::Node], dependencies: &[Dependency])
         let (kind, line) = describe(node);
         return Node::new(kind, node.name()).line(line);
     }
-    let touched = dependencies.iter().any(|d| group.iter().any(|node| d.on == *node || (d.service == node.name() && matches!(node, fleet::Node::Service(_)))));
-    let title = if touched { format!("{} alike", group.len()) } else { "on their own".into() };
+    let touched = dependencies.iter().any(|d| {
+        group.iter().any(|node| d.on == *node || (d.service == node.name() && matches!(node, fleet::Node::Service(_))))
+    });
+    let names: Vec<&str> = group.iter().map(fleet::Node::name).collect();
+    let title = if touched { some_of(&names, 2) } else { "on their own".into() };
     let mut node = Node::new(Kind::Host, title);
     for member in group {
         let (kind, line) = describe(member);
@@ -105,9 +113,11 @@ fn failures(fleet: &Fleet, dependencies: &[Dependency], diagram: &mut Diagram) {
     }
     let routes = fleet.routes();
     for edge in fleet.edges() {
-        let names: BTreeSet<&str> = routes.iter().filter(|route| route.edge == fleet::Edge::Host(edge)).map(|route| route.service).collect();
+        let names: BTreeSet<&str> =
+            routes.iter().filter(|route| route.edge == fleet::Edge::Host(edge)).map(|route| route.service).collect();
         if !names.is_empty() {
-            let kind = fleet.hosts.get(edge).and_then(|host| host.proxy.as_ref()).map_or("nginx", |proxy| proxy.kind.as_str());
+            let kind =
+                fleet.hosts.get(edge).and_then(|host| host.proxy.as_ref()).map_or("nginx", |proxy| proxy.kind.as_str());
             let names: Vec<&str> = names.into_iter().collect();
             diagram.notes.push(format!("If {kind} on {edge} is down, nobody reaches {} by name.", some_of(&names, 12)));
         }

@@ -7,9 +7,11 @@ use crate::docs::{Diagram, Kind, Line, Node};
 use crate::fleet::{Edge, Fleet, Zone};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
-    let mut diagram = Diagram::new(format!("{}: names", fleet.name), "zones, the names in them, and the hosts to which they lead");
+    let mut diagram =
+        Diagram::new(format!("{}: names", fleet.name), "zones, the names in them, and the hosts to which they lead");
     // Names by zone, each with what it leads to.
-    let mut names: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> = fleet.dns.zones.keys().map(|zone| (zone.as_str(), BTreeMap::new())).collect();
+    let mut names: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> =
+        fleet.dns.zones.keys().map(|zone| (zone.as_str(), BTreeMap::new())).collect();
     let mut add = |name: &str, target: String| {
         if let Some(zone) = zone_of(fleet, name) {
             names.entry(zone).or_default().entry(label(name, zone)).or_default().insert(target);
@@ -32,7 +34,9 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         }
     }
     for (name, host) in &fleet.hosts {
-        if let Some(zone) = fleet.domain_of(host).filter(|domain| fleet.dns.zones.get(*domain).is_some_and(|zone| zone.derive.hosts)) {
+        if let Some(zone) =
+            fleet.domain_of(host).filter(|domain| fleet.dns.zones.get(*domain).is_some_and(|zone| zone.derive.hosts))
+        {
             add(&format!("{name}.{zone}"), name.clone());
         }
     }
@@ -76,7 +80,9 @@ fn target_node(fleet: &Fleet, zone: &str, target: &str) -> Node {
 fn zone_of<'a>(fleet: &'a Fleet, name: &str) -> Option<&'a str> {
     let name = name.trim_end_matches('.').to_lowercase();
     let zones = fleet.dns.zones.keys().map(String::as_str);
-    zones.filter(|zone| name == *zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'))).max_by_key(|zone| zone.len())
+    zones
+        .filter(|zone| name == *zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.')))
+        .max_by_key(|zone| zone.len())
 }
 
 fn label(name: &str, zone: &str) -> String {

@@ -61,7 +61,9 @@ impl FromStr for View {
             return Ok(View::Request(service.to_owned()));
         }
         let found = View::ALL.into_iter().find(|view| view.to_string() == text);
-        found.ok_or_else(|| "a view is one of network, dependencies, zones, secrets, backup, dns, request:SERVICE".into())
+        found.ok_or_else(|| {
+            "a view is one of network, dependencies, zones, secrets, backup, dns, request:SERVICE".into()
+        })
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         }
     }
     for (name, tunnel) in &fleet.tunnels {
-        if let (Some(from), Some(to)) = (diagram.find(&format!("tunnel:{name}")), diagram.find(&format!("host:{}", tunnel.host))) {
+        if let (Some(from), Some(to)) =
+            (diagram.find(&format!("tunnel:{name}")), diagram.find(&format!("host:{}", tunnel.host)))
+        {
             diagram.edge(from, to, "", Line::Solid);
         }
     }
@@ -57,12 +59,15 @@ fn tunnel_names(fleet: &Fleet, tunnel: &str) -> String {
 fn host_node(fleet: &Fleet, name: &str, host: &Host) -> Node {
     let os = host.os.as_ref().map(ToString::to_string).unwrap_or_default();
     let public: Vec<String> = host.addresses.get(PUBLIC).into_iter().flatten().map(ToString::to_string).collect();
-    let mut node = Node::new(Kind::Host, name).line(joined(&[&os, &public.join(", ")])).line(host.description.clone().unwrap_or_default());
+    let mut node = Node::new(Kind::Host, name)
+        .line(joined(&[&os, &public.join(", ")]))
+        .line(host.description.clone().unwrap_or_default());
     if fleet.edges().contains(name) {
         let proxy = host.proxy.clone().unwrap_or_default();
         node.part(Kind::Proxy, proxy.kind.as_str(), format!(":{} :{}", proxy.http_port, proxy.https_port));
     }
-    for (service_name, service) in fleet.services.iter().filter(|(_, service)| service.host.iter().any(|on| on == name)) {
+    for (service_name, service) in fleet.services.iter().filter(|(_, service)| service.host.iter().any(|on| on == name))
+    {
         let ports = ports_of(service);
         node.part(kind_of(service), service_name, if ports.is_empty() { how(service).to_owned() } else { ports });
     }
@@ -93,7 +98,9 @@ fn networks(fleet: &Fleet, diagram: &mut Diagram, reach: &[reach::Reach]) {
             let Some(at) = diagram.find(&format!("host:{host_name}")) else { continue };
             let ports = reach::ports(reach, name, host_name);
             match host.addresses.get(name).and_then(|addresses| addresses.first()) {
-                Some(address) if host.addresses.contains_key(PUBLIC) || !ports.is_empty() && is_outer(reach, host_name) => {
+                Some(address)
+                    if host.addresses.contains_key(PUBLIC) || !ports.is_empty() && is_outer(reach, host_name) =>
+                {
                     diagram.edge(at, index, &address.to_string(), Line::Solid);
                 }
                 Some(address) => diagram.edge(index, at, &address.to_string(), Line::Solid),
@@ -148,7 +155,9 @@ fn elsewhere(fleet: &Fleet, diagram: &mut Diagram) {
         match external.network.as_ref().and_then(|network| diagram.find(&format!("network:{network}"))) {
             Some(network) => diagram.edge(network, index, "", Line::Solid),
             None => {
-                for host in hosts_using(fleet, |service| service.databases.iter().any(|d| fleet.cluster_name(d.cluster.as_deref()) == Some(name))) {
+                for host in hosts_using(fleet, |service| {
+                    service.databases.iter().any(|d| fleet.cluster_name(d.cluster.as_deref()) == Some(name))
+                }) {
                     if let Some(host) = diagram.find(&format!("host:{host}")) {
                         diagram.edge(host, index, "", Line::Solid);
                     }
@@ -173,7 +182,8 @@ fn elsewhere(fleet: &Fleet, diagram: &mut Diagram) {
         let place = external.url.clone().or_else(|| external.address.clone()).unwrap_or_default();
         let index = diagram.node(format!("external:{name}"), Node::new(Kind::External, name).line(place));
         for dependency in dependencies.iter().filter(|dependency| dependency.on.name() == name) {
-            let hosts = fleet.services.get(&dependency.service).map(|service| service.host.0.clone()).unwrap_or_default();
+            let hosts =
+                fleet.services.get(&dependency.service).map(|service| service.host.0.clone()).unwrap_or_default();
             for host in &hosts {
                 if let Some(host) = diagram.find(&format!("host:{host}")) {
                     diagram.edge(host, index, "", Line::Dashed);

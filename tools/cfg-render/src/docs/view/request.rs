@@ -9,7 +9,10 @@ pub(super) fn draw(fleet: &Fleet, name: &str) -> Result<Diagram, UnknownService>
         return Err(UnknownService { name: name.to_owned(), known: fleet.services.keys().cloned().collect() });
     };
     let title = format!("{}: a request to {name}", fleet.name);
-    let mut diagram = Diagram::new(title, format!("the way of a request from its sender to the service {name} and what that asks in turn"));
+    let mut diagram = Diagram::new(
+        title,
+        format!("the way of a request from its sender to the service {name} and what that asks in turn"),
+    );
     let target = diagram.node(format!("service:{name}"), service_node(name, service));
     for route in fleet.routes().iter().filter(|route| route.service == name) {
         draw_route(fleet, &mut diagram, route, target);
@@ -21,7 +24,9 @@ pub(super) fn draw(fleet: &Fleet, name: &str) -> Result<Diagram, UnknownService>
         match &expose.via {
             Some(via) => {
                 let key = format!("forward:{via}");
-                let index = diagram.find(&key).unwrap_or_else(|| diagram.node(key, Node::new(Kind::Proxy, via).line("passes the bytes on")));
+                let index = diagram
+                    .find(&key)
+                    .unwrap_or_else(|| diagram.node(key, Node::new(Kind::Proxy, via).line("passes the bytes on")));
                 diagram.edge(sender, index, &port, Line::Solid);
                 diagram.edge(index, target, "", Line::Solid);
             }
@@ -52,15 +57,21 @@ pub(super) fn draw(fleet: &Fleet, name: &str) -> Result<Diagram, UnknownService>
 
 fn service_node(name: &str, service: &Service) -> Node {
     Node::new(kind_of(service), name)
-        .line(joined(&[how(service), &if service.host.is_empty() { String::new() } else { format!("on {}", some_of(&service.host.0, 2)) }]))
+        .line(joined(&[
+            how(service),
+            &if service.host.is_empty() { String::new() } else { format!("on {}", some_of(&service.host.0, 2)) },
+        ]))
         .line(service.description.clone().unwrap_or_default())
 }
 
 fn sender(diagram: &mut Diagram, from: &[String]) -> usize {
-    let from: Vec<&str> = from.iter().map(|network| if network == crate::fleet::PUBLIC { "the internet" } else { network }).collect();
+    let from: Vec<&str> =
+        from.iter().map(|network| if network == crate::fleet::PUBLIC { "the internet" } else { network }).collect();
     let words = some_of(&from, 4);
     let key = format!("sender:{words}");
-    diagram.find(&key).unwrap_or_else(|| diagram.node(key, Node::new(Kind::Internet, "Browser").line(format!("from {words}"))))
+    diagram
+        .find(&key)
+        .unwrap_or_else(|| diagram.node(key, Node::new(Kind::Internet, "Browser").line(format!("from {words}"))))
 }
 
 fn draw_route(fleet: &Fleet, diagram: &mut Diagram, route: &ResolvedRoute<'_>, target: usize) {
@@ -68,14 +79,25 @@ fn draw_route(fleet: &Fleet, diagram: &mut Diagram, route: &ResolvedRoute<'_>, t
     let names: Vec<&str> = route.names.iter().map(|name| name.name.as_str()).collect();
     let (key, node) = match route.edge {
         Edge::Host(host) => (format!("edge:{host}"), edge_node(fleet, host, route)),
-        Edge::Tunnel(tunnel) => (format!("edge:tunnel {tunnel}"), Node::new(Kind::Proxy, format!("tunnel {tunnel}")).line("TLS ends at Cloudflare").line(guard(route))),
+        Edge::Tunnel(tunnel) => (
+            format!("edge:tunnel {tunnel}"),
+            Node::new(Kind::Proxy, format!("tunnel {tunnel}")).line("TLS ends at Cloudflare").line(guard(route)),
+        ),
     };
     let edge = diagram.find(&key).unwrap_or_else(|| diagram.node(key, node));
-    diagram.edge(sender, edge, &format!("1. {}{}", some_of(&names, 2), route.route.path.as_deref().unwrap_or_default()), Line::Solid);
+    diagram.edge(
+        sender,
+        edge,
+        &format!("1. {}{}", some_of(&names, 2), route.route.path.as_deref().unwrap_or_default()),
+        Line::Solid,
+    );
     if let Auth::Forward(forward) = &route.route.auth {
-        let provider = fleet.sso.get(&forward.provider).map_or(forward.provider.as_str(), |provider| provider.service.as_str());
+        let provider =
+            fleet.sso.get(&forward.provider).map_or(forward.provider.as_str(), |provider| provider.service.as_str());
         let key = format!("service {provider}");
-        let index = diagram.find(&key).unwrap_or_else(|| diagram.node(key, Node::new(Kind::Service, provider).line("single sign-on")));
+        let index = diagram
+            .find(&key)
+            .unwrap_or_else(|| diagram.node(key, Node::new(Kind::Service, provider).line("single sign-on")));
         diagram.edge(edge, index, "2. may this person pass?", Line::Dashed);
     }
     let step = if matches!(route.route.auth, Auth::Forward(_)) { 3 } else { 2 };
@@ -97,7 +119,8 @@ fn edge_node(fleet: &Fleet, host: &str, route: &ResolvedRoute<'_>) -> Node {
     let proxy = fleet.hosts.get(host).and_then(|host| host.proxy.clone()).unwrap_or_default();
     let tls = route.names.first().map_or("none", |name| name.tls.as_str());
     let limits = route.route.limits.as_ref().or(proxy.limits.as_ref());
-    let limits = limits.map(|limits| format!("at most {}, bursts of {}", limits.rate, limits.burst)).unwrap_or_default();
+    let limits =
+        limits.map(|limits| format!("at most {}, bursts of {}", limits.rate, limits.burst)).unwrap_or_default();
     Node::new(Kind::Proxy, format!("{} on {host}", proxy.kind.as_str()))
         .line(if tls == "none" { "no TLS".to_owned() } else { format!("TLS ends here ({tls})") })
         .line(limits)

@@ -37,32 +37,34 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         }
     }
     for (file, names) in &files {
-        let mut node = Node::new(Kind::Storage, file).line(if file.ends_with("references") { "resolved on the controller" } else { "encrypted, in git" });
+        let mut node = Node::new(Kind::Storage, file).line(if file.ends_with("references") {
+            "resolved on the controller"
+        } else {
+            "encrypted, in git"
+        });
         for name in names {
             node.part(Kind::Paper, name, "");
         }
         diagram.node(format!("file:{file}"), node);
     }
     for holder in deliveries.keys().map(|(_, holder)| *holder).collect::<BTreeSet<_>>() {
-        let node = match holder {
-            None => Node::new(Kind::External, "controller").line("opened with an administrator's key").line("in RAM, for one command"),
+        let mut node = match holder {
+            None => Node::new(Kind::External, "controller")
+                .line("opened with an administrator's key")
+                .line("in RAM, for one command"),
             Some(name) => Node::new(Kind::Host, name).line(opened_with(fleet, name)).line("/run/secrets, in RAM"),
         };
+        for ((_, owner), names) in readers.iter().filter(|((host, _), _)| Some(*host) == holder) {
+            let kind = if fleet.databases.contains_key(owner) { Kind::Database } else { Kind::Service };
+            let names: Vec<&String> = names.iter().collect();
+            node.part(kind, owner, some_of(&names, 1));
+        }
         diagram.node(format!("holder:{}", holder.unwrap_or("")), node);
     }
     for ((file, holder), names) in &deliveries {
         let ends = (diagram.find(&format!("file:{file}")), diagram.find(&format!("holder:{}", holder.unwrap_or(""))));
         if let (Some(from), Some(to)) = ends {
             diagram.edge(from, to, &super::plural(names.len(), "secret"), Line::Solid);
-        }
-    }
-    for ((host, owner), names) in &readers {
-        let key = format!("reader:{owner}");
-        let kind = if fleet.databases.contains_key(owner) { Kind::Database } else { Kind::Service };
-        let to = diagram.find(&key).unwrap_or_else(|| diagram.node(key, Node::new(kind, owner)));
-        if let Some(from) = diagram.find(&format!("holder:{host}")) {
-            let names: Vec<&String> = names.iter().collect();
-            diagram.edge(from, to, &if names.len() == 1 { some_of(&names, 1) } else { super::plural(names.len(), "secret") }, Line::Solid);
         }
     }
     diagram

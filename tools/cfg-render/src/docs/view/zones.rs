@@ -25,7 +25,9 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     }
     for name in fleet.hosts.keys() {
         let mut node = Node::new(Kind::Host, format!("{name} itself")).line("loopback, trusted");
-        for (service_name, service) in fleet.services.iter().filter(|(_, service)| service.host.iter().any(|host| host == name)) {
+        for (service_name, service) in
+            fleet.services.iter().filter(|(_, service)| service.host.iter().any(|host| host == name))
+        {
             for (port_name, port) in service.ports.iter().filter(|(_, port)| port.bind == LOCAL || port.bind == ANY) {
                 let word = if service.ports.len() > 1 { format!(" {port_name}") } else { String::new() };
                 node.part(kind_of(service), service_name, format!(":{}{word}", port.port));
