@@ -167,7 +167,7 @@ impl Run<'_> {
         let plan = self.plan;
         let left = self.history.stopped.clone();
         for step in plan.steps.iter().filter(|step| step.kind == "resume" && left.contains(service_of(step))) {
-            let mut result = self.fresh(step);
+            let mut result = Self::fresh(step);
             self.perform(step, &mut result);
             self.results.push(result);
         }
@@ -176,7 +176,7 @@ impl Run<'_> {
         }
     }
 
-    fn fresh(&self, step: &BackupStep) -> BackupStepResult {
+    fn fresh(step: &BackupStep) -> BackupStepResult {
         BackupStepResult {
             id: step.id.clone(),
             kind: step.kind.clone(),
@@ -225,7 +225,7 @@ impl Run<'_> {
                     self.first = Some(error.into());
                 }
             }
-            let mut result = self.fresh(step);
+            let mut result = Self::fresh(step);
             if let Some(exit) = self.signals.requested() {
                 self.first.get_or_insert_with(|| Error::Interrupted(exit).into());
             }

@@ -58,6 +58,7 @@ pub(crate) async fn apply(
 ) -> Result<(PgResult, Exit), Failure> {
     take_lock(target, &work, lock).await?;
     let observed = observe(target, &work, &job.desired).await?;
+    job.check_against(&observed)?;
     let mut planned = plan(&job.desired, &observed, &job.passwords(&observed));
     if let Some((version, changes)) = only {
         if *version / 10_000 != observed.version / 10_000 {
@@ -360,7 +361,8 @@ impl Run<'_> {
                 return Err(Failure::new(exit, "interrupted", "interrupted before anything was changed"));
             }
             if let Some(failure) = self.first_error {
-                return Err(failure.hint("nothing was changed"));
+                let hinted = failure.errors().iter().any(|error| error.hint.is_some());
+                return Err(if hinted { failure } else { failure.hint("nothing was changed") });
             }
         }
         let mut result = result_of(job, summary, changes, orphaned, self.warnings);

@@ -1,6 +1,6 @@
 //! What is wrong with a document, as far as that can be told without a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::document::{PgDatabase, PgDesired, PgGrant, PgObject, PgRole, PgTls};
 use contract::{Finding, Pointer};
@@ -25,6 +25,48 @@ pub(crate) fn check(desired: &PgDesired) -> Vec<Finding> {
     }
     if let Some(hba) = &desired.hba {
         findings.extend(hba::check(hba, desired));
+    }
+    findings
+}
+
+/// Roles that the document names and that neither it nor the cluster has.
+pub(crate) fn against_cluster<'a>(desired: &'a PgDesired, there: impl Iterator<Item = &'a str>) -> Vec<Finding> {
+    let known: BTreeSet<&str> = desired.roles.iter().map(|role| role.name.as_str()).chain(there).collect();
+    let mut findings = Vec::new();
+    let mut need = |name: &str, at: Pointer| {
+        if !known.contains(name) && name != "public" {
+            let mut finding = Finding::error("unknown-role", at, format!("there is no role \"{name}\""));
+            finding.fix = Some(match cli::did_you_mean(name, known.iter().copied()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "declare it in `roles`".into(),
+            });
+            findings.push(finding);
+        }
+    };
+    for (r, role) in desired.roles.iter().enumerate() {
+        let at = Pointer::root().join("roles").join(r).join("member_of");
+        for (m, membership) in role.member_of.iter().enumerate() {
+            need(&membership.role, at.join(m).join("role"));
+        }
+    }
+    for (d, database) in desired.databases.iter().enumerate() {
+        let at = Pointer::root().join("databases").join(d);
+        if let Some(owner) = &database.owner {
+            need(owner, at.join("owner"));
+        }
+        for (s, schema) in database.schemas.iter().enumerate() {
+            if let Some(owner) = &schema.owner {
+                need(owner, at.join("schemas").join(s).join("owner"));
+            }
+        }
+        for (g, grant) in database.grants.iter().enumerate() {
+            need(&grant.to, at.join("grants").join(g).join("to"));
+        }
+        for (p, default) in database.default_privileges.iter().enumerate() {
+            let at = at.join("default_privileges").join(p);
+            need(&default.for_role, at.join("for"));
+            need(&default.to, at.join("to"));
+        }
     }
     findings
 }

@@ -126,13 +126,22 @@ impl From<Error> for Failure {
                 .cause(cause)
                 .hint("give the authority's certificate in `cluster.tcp.ca`, and a `host` that the server's certificate names"),
             Error::Statement { code, .. } => {
+                // SQLSTATEs: PostgreSQL manual, appendix A.
                 let exit = match code.as_str() {
+                    "42704" | "3F000" | "22023" | "42602" | "42P01" | "0LP01" => Exit::BadDocument,
+                    "2BP01" | "55000" => Exit::Refused,
                     "42501" => Exit::Permission,
                     "40001" | "40P01" | "55P03" | "55006" | "57P01" | "57P03" => Exit::TryAgain,
                     "53100" => Exit::Io,
                     _ => Exit::Unavailable,
                 };
-                Failure::new(exit, "statement_failed", message)
+                let failure = Failure::new(exit, "statement_failed", message);
+                match code.as_str() {
+                    "2BP01" => failure.hint("other objects depend on it; give them to another role, or remove them first"),
+                    "55006" => failure.hint("somebody is connected to it; run it again when nobody is"),
+                    "42501" => failure.hint("connect as a role that may do this"),
+                    _ => failure,
+                }
             }
             Error::Locked { place } => Failure::new(Exit::TryAgain, "locked", message)
                 .place(place)

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::observed::{Observed, observe};
 use crate::planner::{Password, Planned, plan};
 use crate::verifier::{self, Match};
-use crate::{apply, dump};
+use crate::{apply, check, dump};
 
 /// What is to be done.
 #[derive(Clone, Serialize, Deserialize)]
@@ -106,6 +106,7 @@ impl Job {
         match &self.task {
             Task::Plan => {
                 let observed = observe(&target, &work, &self.desired).await?;
+                self.check_against(&observed)?;
                 let planned = plan(&self.desired, &observed, &self.passwords(&observed));
                 Ok(Answer::Plan(published(&self.desired, &observed, planned)))
             }
@@ -119,6 +120,15 @@ impl Job {
                 Ok(Answer::Dump { desired, remarks })
             }
         }
+    }
+
+    /// Refuses a document that names roles which nobody has.
+    ///
+    /// # Errors
+    /// 65 with all of them.
+    pub(crate) fn check_against(&self, observed: &Observed) -> Result<(), Failure> {
+        let findings = check::against_cluster(&self.desired, observed.roles.keys().map(String::as_str));
+        if findings.is_empty() { Ok(()) } else { Err(Failure::bad_document(findings)) }
     }
 
     /// How every declared password compares with what is stored. Each costs milliseconds of hashing, so all cores share it.

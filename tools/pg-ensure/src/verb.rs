@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use clap::{Args, Subcommand, ValueEnum};
-use cli::{Consents, Failure, Input, SecretStore, Session, Signals, Sourced};
+use cli::{Consents, Failure, Input, SecretStore, Session, Signals, Source, Sourced};
 use contract::document::{PgCluster, PgDesired, PgPlan, PgSocket, PgTcp, PgTls};
 use contract::{Exit, Findings, Level, SchemaId, SecretName, SecretRef};
 
@@ -158,6 +158,11 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
     }
 }
 
+/// The line of every error that has a place in the document.
+fn located(source: &Source, failure: Failure) -> Failure {
+    if failure.errors().iter().all(|error| error.pointer.is_some()) { source.located(failure) } else { failure }
+}
+
 /// A document without errors; warnings are said.
 fn checked(session: &Session, sourced: Sourced<PgDesired>) -> Result<PgDesired, Failure> {
     let findings = check::check(&sourced.document);
@@ -203,9 +208,12 @@ fn plan(
     secrets: &SecretStore,
     consents: &Consents,
 ) -> Result<Exit, Failure> {
-    let desired = checked(session, session.read::<PgDesired>(input)?)?;
+    let sourced = session.read::<PgDesired>(input)?;
+    let source = sourced.source.clone();
+    let desired = checked(session, sourced)?;
     let job = Job { allow: allowed(consents)?, ..Job::new(Task::Plan, desired, secrets)? };
-    let Answer::Plan(plan) = perform(&job, None)? else { return Err(unexpected()) };
+    let answer = perform(&job, None).map_err(|failure| located(&source, failure))?;
+    let Answer::Plan(plan) = answer else { return Err(unexpected()) };
     session.print(&plan, text::plan)?;
     Ok(if check && plan.summary.has_changes() { Exit::No } else { Exit::Done })
 }
@@ -218,6 +226,7 @@ fn apply(
     lock_timeout: contract::Duration,
 ) -> Result<Exit, Failure> {
     let raw = session.read_raw(input, &[SchemaId::PG_PLAN, SchemaId::PG_DESIRED])?;
+    let mut source = None;
     let (desired, only) = if raw.schema == SchemaId::PG_PLAN.as_str() {
         let plan = raw.read::<PgPlan>()?;
         let findings = check::check(&plan.document.desired);
@@ -226,13 +235,19 @@ fn apply(
         }
         (plan.document.desired, Some((plan.document.server_version, plan.document.changes)))
     } else {
-        (checked(session, raw.read::<PgDesired>()?)?, None)
+        let sourced = raw.read::<PgDesired>()?;
+        source = Some(sourced.source.clone());
+        (checked(session, sourced)?, None)
     };
     let mut job = Job::new(Task::Apply { only }, desired, secrets)?;
     job.allow = allowed(consents)?;
     job.lock_timeout = lock_timeout.as_secs();
     let signals = session.begin_apply();
-    let Answer::Result { result, exit } = perform(&job, Some(&signals))? else { return Err(unexpected()) };
+    let answer = perform(&job, Some(&signals)).map_err(|failure| match &source {
+        Some(source) => located(source, failure),
+        None => failure,
+    })?;
+    let Answer::Result { result, exit } = answer else { return Err(unexpected()) };
     if let Some(error) = &result.error {
         session.report_error(error);
     }

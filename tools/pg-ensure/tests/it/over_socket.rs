@@ -150,6 +150,27 @@ fn orphans_are_kept_until_their_removal_is_allowed() {
 }
 
 #[test]
+fn roles_that_nobody_has_are_named_with_their_place() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let desired = cluster.desired(
+        r#""roles":[{"name":"app","member_of":[{"role":"raeders"}]},{"name":"readers"}],
+        "databases":[{"name":"app","owner":"ap","grants":[{"to":"nobody","on":{"database":{}},"privileges":["ALL"]}]}]"#,
+    );
+    for verb in ["plan", "apply"] {
+        let refused = cluster.run(&[verb, "--log-format", "json"], &desired).ends(65);
+        let errors: Vec<Value> = refused.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let pointers: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["/roles/0/member_of/0/role", "/databases/0/owner", "/databases/0/grants/0/to"]);
+        assert_eq!((&errors[1]["hint"], &errors[1]["line"]), (&json!("did you mean \"app\"?"), &json!(2)));
+    }
+    // A role that owns something is not dropped with a shrug.
+    cluster.converge(&cluster.desired(r#""roles":[{"name":"app"}],"databases":[{"name":"app","owner":"app"}]"#));
+    let less = cluster.desired(r#""databases":[{"name":"app"}]"#);
+    let kept = cluster.run(&["apply", "--allow", "drop:role/app"], &less).ends(76);
+    assert!(kept.stderr.contains("depend on it"), "{kept:?}");
+}
+
+#[test]
 fn hostile_names_are_names() {
     let Some(cluster) = Cluster::start(&[]) else { return };
     let names = [
@@ -204,7 +225,7 @@ fn any_names_are_names() {
             names.insert(name);
         }
     }
-    let members = |name: &String| if name.len() % 2 == 0 { json!([{"role": "keep"}]) } else { json!([]) };
+    let members = |name: &String| if name.len().is_multiple_of(2) { json!([{"role": "keep"}]) } else { json!([]) };
     let roles: Vec<_> = names
         .iter()
         .map(|name| json!({"name": name, "login": true, "settings": {"application_name": name, "my.own": name}, "member_of": members(name)}))
