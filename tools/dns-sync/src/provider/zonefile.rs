@@ -35,13 +35,15 @@ impl ZoneFiles {
             .chars()
             .map(|char| if char.is_ascii_alphanumeric() || "-_.".contains(char) { char } else { '_' })
             .collect();
-        let path = self.base.join(&self.directory).join(format!("{file}.zone"));
+        // `.` says nothing, and is left out of what errors show.
+        let directory =
+            if self.base == Path::new(".") { self.directory.clone() } else { self.base.join(&self.directory) };
+        let path = directory.join(format!("{file}.zone"));
         let leads_out = || DnsError::PathLeadsOut { path: path.display().to_string() };
         let plain = self.directory.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !plain {
             return Err(leads_out());
         }
-        let directory = self.base.join(&self.directory);
         let failed = |error: &std::io::Error| {
             DnsError::from(
                 Failure::io(Exit::Unreadable, "open the directory of zone files", directory.display(), error)

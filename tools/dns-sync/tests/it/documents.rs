@@ -172,3 +172,18 @@ fn mistakes_of_form_are_refused() {
     refused.expect(65);
     assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
 }
+
+/// The README's document is a good one, and its command lines are those of the program.
+#[test]
+fn the_readme_is_true() {
+    let readme = include_str!("../../README.md");
+    let block = |kind: &str| readme.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(check(block("json")).json(0)["findings"], json!([]));
+    for line in block("sh").lines() {
+        let words: Vec<&str> =
+            line.split('#').next().unwrap().split('>').next().unwrap().split_whitespace().skip(1).collect();
+        // A file that is not there: the command line was understood.
+        let run = run(Path::new("/nonexistent").parent().unwrap(), &words, "");
+        assert_eq!(run.code, 66, "{line}: {}", run.stderr);
+    }
+}
