@@ -128,12 +128,12 @@ fn paths_stay_below_the_base() {
 }
 
 #[test]
-fn a_full_disk_loses_nothing() {
+fn a_write_that_fails_loses_nothing() {
     let directory = directory();
     let wanted = document("owned", json!([{"name": "www", "A": ["192.0.2.1"]}]));
     go(&directory, &["apply"], &wanted).json(0);
     let before = file(&directory);
-    // The directory takes no new file: the nearest thing to a full disk that needs no mount.
+    // No file may grow: the nearest thing to a full disk that needs no mount.
     let other = document("owned", json!([{"name": "www", "A": ["192.0.2.2"]}]));
     let path = directory.path().join("zones/example.org.zone");
     let script = format!("ulimit -f 0; trap '' XFSZ; exec '{}' apply --output json", env!("CARGO_BIN_EXE_dns-sync"));
