@@ -45,7 +45,7 @@ impl Format for Dotenv {
         }
         match block {
             Block::Remove => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())))
+                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
             }
             Block::Stamp(metadata) => edits.extend(parsed.layout.stamps.iter().map(|(key, range)| {
                 let value = metadata.raw.get(*key).and_then(Json::as_str).unwrap_or_default();
@@ -55,7 +55,8 @@ impl Format for Dotenv {
                 edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
                 let mut pairs = flatten(&metadata.raw);
                 pairs.sort();
-                let mut lines: String = pairs.iter().map(|(key, value)| format!("{PREFIX}{key}={value}\n")).collect();
+                let lines: Vec<String> = pairs.iter().map(|(key, value)| format!("{PREFIX}{key}={value}")).collect();
+                let mut lines = lines.join("\n") + "\n";
                 if !text.is_empty() && !text.ends_with('\n') {
                     // As in YAML: no line break at the end of the document, none at the end of the file.
                     lines = format!("\n{}", lines.trim_end());
@@ -185,12 +186,13 @@ fn parse(text: &str) -> Result<Parsed, Error> {
         parsed.slots.push(slot);
     }
     // No line break at the end of the file: the one before the block is ours too.
-    if let (Some(first), Some(last)) = (parsed.layout.blocks.first().cloned(), parsed.layout.blocks.last()) {
-        if last.end == text.len() && !text.ends_with('\n') && first.start > 0 {
-            if let Some(block) = parsed.layout.blocks.first_mut() {
-                block.start -= 1;
-            }
-        }
+    if let (Some(first), Some(last)) = (parsed.layout.blocks.first().cloned(), parsed.layout.blocks.last())
+        && last.end == text.len()
+        && !text.ends_with('\n')
+        && first.start > 0
+        && let Some(block) = parsed.layout.blocks.first_mut()
+    {
+        block.start -= 1;
     }
     if !pairs.is_empty() {
         let raw = unflatten(&pairs).ok_or_else(|| Error::BadMetadata("its keys contradict each other".into()))?;

@@ -45,7 +45,7 @@ impl Format for JsonFormat {
         }
         match block {
             Block::Remove => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())))
+                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
             }
             Block::Stamp(metadata) => edits.extend(parsed.layout.stamps.iter().map(|(key, range)| {
                 (range.clone(), Zeroizing::new(metadata.raw.get(*key).map(Json::to_string).unwrap_or_default()))

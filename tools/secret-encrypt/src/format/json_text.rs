@@ -57,7 +57,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&self, message: &str) -> Error {
-        let line = self.bytes[..self.at.min(self.bytes.len())].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let line =
+            String::from_utf8_lossy(&self.bytes[..self.at.min(self.bytes.len())]).matches('\n').count() as u64 + 1;
         Error::Syntax { message: format!("no JSON: {message}"), line: Some(line) }
     }
 

@@ -1,6 +1,8 @@
 //! File formats, one a file. A format finds the values of a text and puts others in their place; everything between the
 //! values (comments, blank lines, indentation, quotes) stays as the person wrote it.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons, reason = "sops compares them so")]
+
 mod binary;
 mod dotenv;
 mod json;
@@ -49,6 +51,9 @@ pub(crate) enum Style {
     /// Without quotes.
     #[default]
     Plain,
+    /// Without quotes and tagged `!!str`: how a word that old readers take for a truth value is told from the same word in
+    /// quotes, once it is encrypted.
+    Tagged,
     /// In single quotes.
     Single,
     /// In double quotes.

@@ -8,7 +8,7 @@ use granit_parser::ScalarStyle;
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
-use super::yaml_scalar::{resolve, write, write_enc};
+use super::yaml_scalar::{is_old_boolean, resolve, write, write_enc};
 use super::yaml_tree::{self, Comment, Data, Document, Node, Tag, key_text};
 use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of, yaml_edit};
 use crate::Error;
@@ -41,13 +41,13 @@ impl Format for Yaml {
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let text = text_of(bytes)?;
-        let first = render(text, parsed, puts, block, &[])?;
+        let first = render(text, parsed, puts, block, &[]);
         let wrong = misread(&first, parsed, puts)?;
         if wrong.is_empty() {
             return Ok(first);
         }
         // A value that does not read back where it stands is put into double quotes, which hold everything.
-        let second = render(text, parsed, puts, block, &wrong)?;
+        let second = render(text, parsed, puts, block, &wrong);
         if misread(&second, parsed, puts)?.is_empty() { Ok(second) } else { Err(Error::RoundTrip) }
     }
 
@@ -70,13 +70,7 @@ impl Format for Yaml {
     }
 }
 
-fn render(
-    text: &str,
-    parsed: &Parsed,
-    puts: &[(usize, Put)],
-    block: &Block,
-    careful: &[usize],
-) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn render(text: &str, parsed: &Parsed, puts: &[(usize, Put)], block: &Block, careful: &[usize]) -> Zeroizing<Vec<u8>> {
     let mut edits = Vec::with_capacity(puts.len() + 4);
     for (index, put) in puts {
         let slot = &parsed.slots[*index];
@@ -90,7 +84,7 @@ fn render(
                     _ if careful.contains(index) => Style::Double,
                     style => style,
                 };
-                write(value, style, Some(column))?
+                write(value, style, Some(column))
             }
         };
         let extent = parsed.layout.extents[*index].clone();
@@ -135,7 +129,7 @@ fn render(
             }
         }
     }
-    Ok(splice(text, edits))
+    splice(text, edits)
 }
 
 /// The block of a file that has none, with the line breaks that it needs around it.
@@ -431,7 +425,14 @@ impl Walk<'_> {
             let what = if matches!(node.data, Data::Seq { .. }) { "a list" } else { "a mapping" };
             self.layout.collections.push((place.pointer.clone(), what));
         }
+        let mut elements = 0..;
         for (index, (key, value)) in children.into_iter().enumerate() {
+            // An element that is a comment has no index of its own.
+            let index = if key.is_none() && value.is_comment_element() {
+                format!("#{index}")
+            } else {
+                elements.next().unwrap_or(index).to_string()
+            };
             let start = key.map_or_else(|| value.outer_start(), |key| key.outer_start());
             // A comment at the end of a line goes before what stands on that line, as sops has it.
             let line_end = self.text[value.end(self.text).max(start)..]
@@ -605,13 +606,22 @@ impl Walk<'_> {
                 );
             }
         };
+        let text = match &node.data {
+            Data::Scalar { text, .. } => text.as_str(),
+            _ => "",
+        };
+        if own == Style::Plain && node.anchor.is_none() {
+            match &node.tag {
+                None if is_old_boolean(text) => return (Style::Tagged, node.span.clone(), column + 2),
+                Some((Tag::Str, tag)) if EncText::is_meant(text) => {
+                    return (Style::Tagged, tag.start.min(node.span.start)..node.span.end, column + 2);
+                }
+                _ => {}
+            }
+        }
         let typed = |tag: &Tag| !matches!(tag, Tag::Str | Tag::Other);
-        let is_enc = matches!(&node.data, Data::Scalar { text, .. } if EncText::is_meant(text));
         // A list element that is an encrypted comment is how the real program writes comments in lists.
-        if own == Style::Plain
-            && is_enc
-            && matches!(&node.data, Data::Scalar { text, .. } if text.ends_with("type:comment]"))
-        {
+        if own == Style::Plain && node.is_comment_element() {
             let (dash, _) = dash_of(self.text, node);
             if self.text[dash..].starts_with('-') {
                 return (Style::CommentElement, dash..node.span.end, column);

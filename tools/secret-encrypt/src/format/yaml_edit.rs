@@ -75,10 +75,7 @@ fn scalar_text(json: &Json, column: usize) -> String {
         Json::Object(_) => "{}".into(),
         Json::Array(_) => "[]".into(),
         Json::String(text) => write_text(text, Some(column)),
-        other => value_of(other)
-            .and_then(|value| write(&value, Style::Plain, None).ok())
-            .map(|text| text.to_string())
-            .unwrap_or_default(),
+        other => value_of(other).map(|value| write(&value, Style::Plain, None).to_string()).unwrap_or_default(),
     }
 }
 
@@ -131,7 +128,8 @@ fn find(text: &str, root: &Rc<Node>, pointer: &Pointer) -> Result<Found, Error> 
                 (Rc::clone(value), entry)
             }
             Data::Seq { flow, items } => {
-                let position = key.parse::<usize>().ok().filter(|index| *index < items.len());
+                let mut elements = items.iter().enumerate().filter(|(_, item)| !item.is_comment_element());
+                let position = key.parse().ok().and_then(|index| elements.nth(index)).map(|(position, _)| position);
                 let Some(position) = position else {
                     found.missing = keys[at..].to_vec();
                     return Ok(found);
@@ -232,7 +230,7 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             let last = pairs.iter().rfind(|(key, _)| found.entry.is_some() || !is_block_key(key));
             Ok(insert_line(text, last.map_or(0, |(key, value)| value.end(text).max(key.span.end)), new))
         }
-        Data::Seq { flow, items } if found.missing[0] == "-" || found.missing[0] == items.len().to_string() => {
+        Data::Seq { flow, items } if is_next(&found.missing[0], items) => {
             let inner = nested(&found.missing[1..], value);
             if *flow {
                 let new = format!("{}{inner}", if items.is_empty() { "" } else { ", " });
@@ -250,6 +248,11 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
         }
         _ => Err(refused(&found.pointer, &found.missing)),
     }
+}
+
+/// Whether a key of a pointer names the place behind the last element.
+fn is_next(key: &str, items: &[Rc<Node>]) -> bool {
+    key == "-" || key == items.iter().filter(|item| !item.is_comment_element()).count().to_string()
 }
 
 fn is_block_key(key: &Node) -> bool {
@@ -324,10 +327,10 @@ fn remove_from_parent(
         return put(text, &parent, &empty);
     }
     // `- first: x` with more keys below: the next key moves up behind the dash.
-    if let (false, Data::Map { pairs, .. }) = (alone, &holder.node.data) {
-        if let Some((next, _)) = pairs.get(entry.position + 1) {
-            return Ok(splice(text, vec![(entry.start..next.outer_start(), Zeroizing::default())]));
-        }
+    if let (false, Data::Map { pairs, .. }) = (alone, &holder.node.data)
+        && let Some((next, _)) = pairs.get(entry.position + 1)
+    {
+        return Ok(splice(text, vec![(entry.start..next.outer_start(), Zeroizing::default())]));
     }
     Ok(splice(text, vec![(entry.start..line_end, Zeroizing::default())]))
 }

@@ -142,14 +142,14 @@ fn time(text: &str) -> Option<String> {
 }
 
 /// The text of a value in a document. `column` is the indentation of block content, or `None` where a block cannot stand.
-pub(super) fn write(value: &Value, style: Style, column: Option<usize>) -> Result<Zeroizing<String>, Error> {
+pub(super) fn write(value: &Value, style: Style, column: Option<usize>) -> Zeroizing<String> {
     let in_flow = matches!(style, Style::PlainInFlow | Style::SingleInFlow | Style::DoubleInFlow);
     let Some(text) = value.as_text() else {
         // Bytes that are no text: the one form that YAML has for them.
-        return Ok(Zeroizing::new(format!("!!binary {}", STANDARD.encode(&*value.bytes))));
+        return Zeroizing::new(format!("!!binary {}", STANDARD.encode(&*value.bytes)));
     };
     let column = column.filter(|_| !in_flow);
-    Ok(Zeroizing::new(match value.kind {
+    Zeroizing::new(match value.kind {
         Kind::Null => "null".into(),
         Kind::Bool => text.to_lowercase(),
         Kind::Int | Kind::Time => text.into(),
@@ -163,6 +163,8 @@ pub(super) fn write(value: &Value, style: Style, column: Option<usize>) -> Resul
         Kind::Comment => format!("#{}", text.replace(['\n', '\r'], " ")),
         Kind::Str | Kind::Bytes => match style {
             Style::Double | Style::DoubleInFlow => double(text),
+            Style::Tagged if is_old_boolean(text) => text.into(),
+            Style::Tagged if is_plain_shape(text, false) => format!("!!str {text}"),
             Style::Single => single(text).unwrap_or_else(|| double(text)),
             Style::SingleInFlow if !is_plain(text, true) => single(text).unwrap_or_else(|| double(text)),
             Style::Literal(_) => literal(text, column, "|").unwrap_or_else(|| double(text)),
@@ -174,23 +176,28 @@ pub(super) fn write(value: &Value, style: Style, column: Option<usize>) -> Resul
             _ if text.contains('\n') => literal(text, column, "|").unwrap_or_else(|| double(text)),
             _ => double(text),
         },
-    }))
+    })
 }
 
 /// Words that are truth values for readers of YAML 1.1. Sops puts them into quotes, and so do we.
-fn is_old_boolean(text: &str) -> bool {
+pub(super) fn is_old_boolean(text: &str) -> bool {
     const WORDS: [&str; 6] = ["y", "yes", "on", "n", "no", "off"];
     text.len() <= 3 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Whether a text can stand without quotes and is the same text then.
 pub(super) fn is_plain(text: &str, in_flow: bool) -> bool {
+    is_plain_shape(text, in_flow) && matches!(resolve_plain(text), Ok(value) if value.kind == Kind::Str)
+}
+
+/// Whether a text can stand without quotes, as whatever it is then.
+fn is_plain_shape(text: &str, in_flow: bool) -> bool {
     let mut chars = text.chars();
     let Some(first) = chars.next() else { return false };
     let second = chars.next();
     let indicator = "-?:,[]{}#&*!|>'\"%@`";
     let starts_well = !indicator.contains(first)
-        || ("-?:".contains(first) && second.is_some_and(|c| !c.is_whitespace() && !(in_flow && ",[]{}".contains(c))));
+        || ("-?:".contains(first) && second.is_some_and(|c| !(c.is_whitespace() || in_flow && ",[]{}".contains(c))));
     starts_well
         && !first.is_whitespace()
         && !text.ends_with([' ', '\t', ':'])
@@ -206,7 +213,6 @@ pub(super) fn is_plain(text: &str, in_flow: bool) -> bool {
         && !(in_flow
             && text.contains(':')
             && text.split(':').skip(1).any(|rest| rest.is_empty() || rest.starts_with([',', ']', '}'])))
-        && matches!(resolve_plain(text), Ok(value) if value.kind == Kind::Str)
 }
 
 /// Characters that only double quotes can hold: controls, and what one reader takes for a line break and another does not.
@@ -279,6 +285,7 @@ pub(super) fn write_enc(enc: &str, style: Style, column: usize) -> String {
         Style::Plain | Style::Literal(true) => enc.into(),
         Style::Single | Style::PlainInFlow | Style::SingleInFlow => format!("'{enc}'"),
         Style::Double | Style::DoubleInFlow => format!("\"{enc}\""),
+        Style::Tagged => format!("!!str {enc}"),
         Style::Literal(false) => format!("|-\n{}{enc}", " ".repeat(column)),
         Style::Folded => format!(">-\n{}{enc}", " ".repeat(column)),
         Style::Comment => format!("#{enc}"),
@@ -291,10 +298,10 @@ pub(super) fn write_text(text: &str, column: Option<usize>) -> String {
     if is_plain(text, false) && !is_old_boolean(text) {
         return text.into();
     }
-    if text.contains('\n') {
-        if let Some(block) = literal(text, column, "|") {
-            return block;
-        }
+    if text.contains('\n')
+        && let Some(block) = literal(text, column, "|")
+    {
+        return block;
     }
     double(text)
 }
@@ -374,11 +381,11 @@ mod tests {
 
     #[test]
     fn writes_what_reads_back() {
-        assert_eq!(&*write(&Value::text("a: b"), Style::Plain, Some(2)).unwrap(), "\"a: b\"");
-        assert_eq!(&*write(&Value::text("a\nb\n"), Style::Plain, Some(2)).unwrap(), "|\n  a\n  b");
-        assert_eq!(&*write(&Value::text("it's"), Style::Single, None).unwrap(), "'it''s'");
-        assert_eq!(&*write(&Value::float(2.0), Style::Plain, None).unwrap(), "2.0");
-        assert_eq!(&*write(&Value::text("8080"), Style::Plain, None).unwrap(), "\"8080\"");
+        assert_eq!(&*write(&Value::text("a: b"), Style::Plain, Some(2)), "\"a: b\"");
+        assert_eq!(&*write(&Value::text("a\nb\n"), Style::Plain, Some(2)), "|\n  a\n  b");
+        assert_eq!(&*write(&Value::text("it's"), Style::Single, None), "'it''s'");
+        assert_eq!(&*write(&Value::float(2.0), Style::Plain, None), "2.0");
+        assert_eq!(&*write(&Value::text("8080"), Style::Plain, None), "\"8080\"");
         assert!(is_plain("http://x:80/y#z", false));
         assert!(!is_plain("- x", false) && is_plain("-x", false));
     }

@@ -1,6 +1,6 @@
 //! YAML as a tree that knows where everything stands in the text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -90,6 +90,12 @@ impl Node {
         }
     }
 
+    /// Whether it is how the real program writes an encrypted comment in a list: as an element, which is none.
+    pub(super) fn is_comment_element(&self) -> bool {
+        matches!(&self.data, Data::Scalar { text, style: ScalarStyle::Plain }
+            if text.starts_with("ENC[") && text.ends_with(",type:comment]"))
+    }
+
     /// Whether a scalar is a block scalar.
     pub(super) fn is_block_scalar(&self) -> bool {
         matches!(self.data, Data::Scalar { style: ScalarStyle::Literal | ScalarStyle::Folded, .. })
@@ -134,7 +140,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
 
 enum Frame {
     Seq { node: Open, items: Vec<Rc<Node>> },
-    Map { node: Open, pairs: Vec<(Rc<Node>, Rc<Node>)>, key: Option<Rc<Node>>, seen: std::collections::HashSet<String> },
+    Map { node: Open, pairs: Vec<(Rc<Node>, Rc<Node>)>, key: Option<Rc<Node>>, seen: HashSet<String> },
 }
 
 struct Open {
@@ -171,10 +177,10 @@ impl Builder<'_> {
                 self.documents.push(Document { root: None, comments, end: self.text.len() });
             }
             Event::DocumentEnd => {
-                if self.text.get(range.clone()).is_some_and(|mark| mark.starts_with("...")) {
-                    if let Some(last) = self.documents.last_mut() {
-                        last.end = last.end.min(range.start);
-                    }
+                if self.text.get(range.clone()).is_some_and(|mark| mark.starts_with("..."))
+                    && let Some(last) = self.documents.last_mut()
+                {
+                    last.end = last.end.min(range.start);
                 }
             }
             Event::Comment(text, _) => {
@@ -202,7 +208,7 @@ impl Builder<'_> {
             }
             Event::MappingStart(style, id, _) => {
                 let node = Open { span: range, column, flow: style == StructureStyle::Flow, id, tag, anchor };
-                self.frames.push(Frame::Map { node, pairs: Vec::new(), key: None, seen: Default::default() });
+                self.frames.push(Frame::Map { node, pairs: Vec::new(), key: None, seen: HashSet::default() });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
             _ => {}
@@ -255,7 +261,7 @@ impl Builder<'_> {
 
 /// The line of a byte, from 1.
 pub(super) fn line_of(text: &str, at: usize) -> u64 {
-    text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() as u64 + 1
+    text.get(..at).unwrap_or(text).matches('\n').count() as u64 + 1
 }
 
 /// The text of a key. SOPS knows keys that are text only.

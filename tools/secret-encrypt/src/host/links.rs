@@ -41,10 +41,10 @@ pub(crate) fn place_links(root: &Path, known: &Path, links: &[(String, String)])
             continue;
         }
         let failed = |error| Error::io(Exit::CannotCreate, "make the link", path, error);
-        if let Some(parent) = place.parent() {
-            if !parent.is_dir() {
-                make_directory(parent, 0o755)?;
-            }
+        if let Some(parent) = place.parent()
+            && !parent.is_dir()
+        {
+            make_directory(parent, 0o755)?;
         }
         let temporary: PathBuf = place.with_file_name(format!(".plumbline-link.{}", std::process::id()));
         let _ = fs::remove_file(&temporary);
@@ -52,7 +52,7 @@ pub(crate) fn place_links(root: &Path, known: &Path, links: &[(String, String)])
         fs::rename(&temporary, &place).map_err(failed)?;
         changed = true;
     }
-    let list: String = links.iter().map(|(path, _)| format!("{path}\n")).collect();
+    let list = links.iter().fold(String::new(), |list, (path, _)| list + path + "\n");
     if let Some(parent) = known.parent() {
         make_directory(parent, 0o755)?;
     }

@@ -52,10 +52,7 @@ impl Manifest {
     }
 
     /// The encrypted files with the secrets that are in each.
-    pub(crate) fn by_file<'m>(
-        &'m self,
-        wanted: impl Fn(&ManifestSecret) -> bool,
-    ) -> BTreeMap<PathBuf, Vec<&'m ManifestSecret>> {
+    pub(crate) fn by_file(&self, wanted: impl Fn(&ManifestSecret) -> bool) -> BTreeMap<PathBuf, Vec<&ManifestSecret>> {
         let mut files: BTreeMap<PathBuf, Vec<&ManifestSecret>> = BTreeMap::new();
         for secret in self.document.secrets.iter().filter(|secret| wanted(secret)) {
             files.entry(self.file(secret)).or_default().push(secret);

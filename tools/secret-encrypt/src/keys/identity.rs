@@ -85,11 +85,11 @@ impl Identities {
             age::ssh::Identity::Unsupported(_) => return Err(bad(place, "SSH keys of this type cannot decrypt")),
         }
         self.keys.push(Box::new(identity));
-        if let Some(converted) = SshPrivateKey::parse(text).and_then(|key| key.age_identity()) {
-            if let Ok(identity) = x25519::Identity::from_str(&converted) {
-                self.recipients.push(identity.to_public().to_string());
-                self.keys.push(Box::new(identity));
-            }
+        if let Some(converted) = SshPrivateKey::parse(text).and_then(|key| key.age_identity())
+            && let Ok(identity) = x25519::Identity::from_str(&converted)
+        {
+            self.recipients.push(identity.to_public().to_string());
+            self.keys.push(Box::new(identity));
         }
         Ok(())
     }

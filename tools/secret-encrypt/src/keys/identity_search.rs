@@ -91,10 +91,10 @@ fn add_file(found: &mut Identities, session: &Session, path: &Path) -> Result<()
 
 /// A usual place: what is not there or cannot be used is passed over, as sops does.
 fn add_usual(found: &mut Identities, session: &Session, path: Option<PathBuf>) {
-    if let Some(path) = path.filter(|path| path.is_file()) {
-        if let Err(error) = add_file(found, session, &path) {
-            session.note(&format!("{} is passed over: {error}", path.display()));
-        }
+    if let Some(path) = path.filter(|path| path.is_file())
+        && let Err(error) = add_file(found, session, &path)
+    {
+        session.note(&format!("{} is passed over: {error}", path.display()));
     }
 }
 

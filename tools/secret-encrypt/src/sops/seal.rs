@@ -188,10 +188,10 @@ pub(crate) fn seal(
             Some(text) => text,
             None => cipher.encrypt(&slot.value, &slot.additional())?.to_string(),
         };
-        if let (CryptRule::UnencryptedCommentRegex(regex), true) = (rule, slot.is_comment()) {
-            if regex.is_match(&text) {
-                return Err(Error::BadMetadata("unencrypted_comment_regex matches an encrypted comment".into()));
-            }
+        if let (CryptRule::UnencryptedCommentRegex(regex), true) = (rule, slot.is_comment())
+            && regex.is_match(&text)
+        {
+            return Err(Error::BadMetadata("unencrypted_comment_regex matches an encrypted comment".into()));
         }
         slots.push(SealedSlot::Enc(text));
     }

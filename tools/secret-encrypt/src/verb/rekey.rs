@@ -107,7 +107,8 @@ impl Rekey {
 pub(super) fn sops_document(path: &std::path::Path) -> Option<SopsDocument> {
     let bytes = files::read(path).ok()?;
     // Most files of a tree are no SOPS files, and this word is in every one that is.
-    let meant = bytes.windows(4).any(|window| window == b"sops") && bytes.windows(3).any(|window| window == b"mac");
+    let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+    let meant = has(b"sops") && (has(b"ENC[") || has(b"lastmodified"));
     if !meant {
         return None;
     }

@@ -1,0 +1,133 @@
+//! Tampering, hostile input, wrong keys: the right exit, nothing of a secret anywhere, the file untouched.
+
+use crate::program::Program;
+
+const CANARY: &str = "hunter2-canary";
+
+fn sealed(program: &Program) -> String {
+    program.write("x.yaml", format!("a: {CANARY}\nb: other\nc:\n  d: 5\nl:\n  - one\n  - two\n"));
+    program.encrypt("x.yaml");
+    program.read("x.yaml")
+}
+
+#[test]
+fn tampering_is_refused() {
+    let program = Program::new();
+    let good = sealed(&program);
+    let line = |key: &str| good.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    let swapped = good
+        .replacen(&line("a:"), "A", 1)
+        .replacen(&line("b:"), &line("a:").replacen("a:", "b:", 1), 1)
+        .replacen("A\n", &(line("b:").replacen("b:", "a:", 1) + "\n"), 1);
+    let items: Vec<&str> = good.lines().filter(|line| line.starts_with("  - ENC")).collect();
+    let cases = [
+        ("swapped", swapped),
+        ("removed", good.replacen(&(line("b:") + "\n"), "", 1)),
+        ("plain", good.replacen(&line("b:"), "b: other", 1)),
+        ("retyped", good.replacen(&line("b:"), &line("b:").replace("type:str", "type:int"), 1)),
+        ("moved", good.replacen(&line("b:"), &line("b:").replacen("b:", "z:", 1), 1)),
+        ("order", good.replacen(items[0], "  - X", 1).replacen(items[1], items[0], 1).replacen("  - X", items[1], 1)),
+        ("cut", good.replacen(&line("b:"), &line("b:")[..40], 1)),
+        ("time", good.replace("lastmodified: \"20", "lastmodified: \"19")),
+        (
+            "no mac",
+            good.lines()
+                .filter(|line| !line.trim_start().starts_with("mac:"))
+                .fold(String::new(), |all, line| all + line + "\n"),
+        ),
+        ("flipped", good.replacen("data:", "data:A", 1)),
+    ];
+    for (name, text) in cases {
+        assert_ne!(text, good, "{name}");
+        program.write("x.yaml", &text);
+        for args in [&["decrypt", "x.yaml"][..], &["decrypt", "x.yaml", "--pointer", "/a"], &["unset", "x.yaml", "/a"]]
+        {
+            let ran = program.run(args).fails(65);
+            assert!(!ran.stderr.contains(CANARY), "{name}: {}", ran.stderr);
+        }
+        assert_eq!(program.read("x.yaml"), text, "{name}");
+    }
+}
+
+#[test]
+fn every_truncation_ends_well() {
+    let program = Program::new();
+    let good = sealed(&program);
+    for cut in (0..good.find("unencrypted_suffix").unwrap()).step_by(97) {
+        program.write("x.yaml", &good[..cut]);
+        let ran = program.run(&["decrypt", "x.yaml"]);
+        assert!([65, 77].contains(&ran.code) && ran.stdout.is_empty(), "{cut}: {ran:?}");
+    }
+}
+
+#[test]
+fn hostile_yaml_ends_well() {
+    let program = Program::new();
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned()
+        + &('b'..='j')
+            .map(|c| format!("{c}: &{c} [{0}]\n", vec![format!("*{}", (c as u8 - 1) as char); 10].join(",")))
+            .collect::<Vec<_>>()
+            .concat();
+    let cases = [
+        "[".repeat(10_000),
+        "a: ".to_owned() + &"[".repeat(10_000),
+        (0..10_000).fold(String::new(), |text, depth| text + &" ".repeat(depth.min(300)) + "a:\n"),
+        bomb,
+        "? [a]\n: b\n".into(),
+        "a: 1\na: 2\n".into(),
+        "1: x\n".into(),
+        "- a\n".into(),
+        "just text\n".into(),
+        "a: *nothing\n".into(),
+        "a: 9223372036854775808\n".into(),
+        "\u{0}".into(),
+        String::new(),
+    ];
+    for text in cases {
+        program.write("x.yaml", &text);
+        program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+        assert_eq!(program.read("x.yaml"), text);
+    }
+}
+
+#[test]
+fn wrong_keys_and_places() {
+    let program = Program::new();
+    let good = sealed(&program);
+    program.run(&["keygen", "other.key"]).ok();
+    program.run(&["decrypt", "-i", "other.key", "x.yaml"]).fails(77);
+    program.run(&["decrypt", "-i", "nowhere.key", "x.yaml"]).fails(66);
+    program.run(&["decrypt", "nowhere.yaml"]).fails(66);
+    program.run(&["encrypt", "--in-place", "x.yaml"]).fails(78);
+    program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+    let missing = program.run(&["decrypt", "x.yaml", "--pointer", "/c/e"]).fails(65);
+    assert!(missing.stderr.contains("did you mean /c/d"), "{}", missing.stderr);
+    program.run(&["decrypt", "x.yaml", "--pointer", "/c"]).fails(65);
+    program.run(&["keygen", "age.key"]).fails(73);
+    assert_eq!(program.mode("age.key"), 0o600);
+    std::os::unix::fs::symlink("x.yaml", program.path("link.yaml")).unwrap();
+    program.run_with(&["set", "link.yaml", "/a"], "v").fails(76);
+    assert_eq!(program.read("x.yaml"), good);
+}
+
+#[test]
+fn values_come_from_standard_input_and_are_not_repeated() {
+    let program = Program::new();
+    sealed(&program);
+    for (args, stdin) in [
+        (vec!["set", "x.yaml", "/a", "--json"], format!("{{\"{CANARY}")),
+        (vec!["set", "x.yaml"], format!("[\"{CANARY}\"]")),
+        (vec!["set", "x.yaml", "/a"], "ENC[".to_owned() + CANARY),
+        (vec!["set", "x.yaml", "/a/b"], CANARY.to_owned()),
+    ] {
+        for format in ["text", "json"] {
+            let mut args = args.clone();
+            args.extend(["--log-format", format]);
+            let ran = program.run_with(&args, &stdin).fails(65);
+            assert!(!ran.stderr.contains(CANARY), "{}", ran.stderr);
+        }
+    }
+    let ran = program.run_with(&["set", "x.yaml", "/a"], CANARY).ok();
+    assert!(!(ran.text() + &ran.stderr).contains(CANARY));
+    assert_eq!(ran.json()["changed"], false, "the same value changes nothing");
+}

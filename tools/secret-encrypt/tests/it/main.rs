@@ -1,0 +1,11 @@
+//! The program from outside: arguments, standard input, environment; documents, messages, exit codes, files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod bad_input;
+mod edit;
+mod materialize;
+mod program;
+mod round_trip;
+mod sops;
+mod tree;
+mod vectors;
