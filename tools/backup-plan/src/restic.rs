@@ -63,9 +63,12 @@ impl<'a> Repository<'a> {
         secrets.get(&declared.password)?;
         let directory = secrets.directory()?;
         let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
+        // A unit may have given the cache a place of its own.
+        let cache = std::env::var_os("RESTIC_CACHE_DIR").filter(|directory| !directory.is_empty());
+        let cache = cache.unwrap_or_else(|| Path::new(&plan.state).join("cache").into_os_string());
         let mut env = BTreeMap::from([
             ("RESTIC_PASSWORD_FILE".to_owned(), directory.join(declared.password.secret.as_str()).into_os_string()),
-            ("RESTIC_CACHE_DIR".to_owned(), Path::new(&plan.state).join("cache").into_os_string()),
+            ("RESTIC_CACHE_DIR".to_owned(), cache),
             // restic would else print its progress sixty times a second.
             ("RESTIC_PROGRESS_FPS".to_owned(), "0.0166".into()),
         ]);

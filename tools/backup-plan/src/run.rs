@@ -9,10 +9,14 @@ use contract::document::{BackupPlan, BackupResult, BackupStep, BackupStepResult,
 use contract::{ErrorObject, Exit};
 
 use crate::error::Error;
-use crate::restic::{Repository, parse_backup, parse_unreadable};
+use crate::restic::Repository;
 use crate::runner::{Ended, Order, run as execute};
 use crate::state::{History, State, create_private, make_private};
 use crate::{manifest, metrics, survey};
+
+mod ending;
+
+use ending::{backed_up, judged, keeps_something};
 
 /// What of a plan is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -200,7 +204,8 @@ impl Run<'_> {
             Ok(()) => result.state = "done".into(),
             Err(error) => {
                 let failure = Failure::from(error);
-                result.state = "failed".into();
+                // A snapshot without what could not be read is still one to restore from.
+                result.state = if result.snapshot.is_some() { "partial" } else { "failed" }.into();
                 result.message = failure.errors().first().map(|error| match error.causes.first() {
                     Some(cause) => format!("{}: {cause}", error.message),
                     None => error.message.clone(),
@@ -444,63 +449,6 @@ impl Run<'_> {
 /// The service of a step whose id is `kind/service/n`.
 fn service_of(step: &BackupStep) -> &str {
     step.id.split('/').nth(1).unwrap_or_default()
-}
-
-fn judged(
-    repository: &Repository<'_>,
-    step: &BackupStep,
-    ended: &Ended,
-    result: &mut BackupStepResult,
-) -> Result<(), Error> {
-    result.exit = Some(ended.code);
-    if ended.code == 0 { Ok(()) } else { Err(repository.error(&step.id, ended)) }
-}
-
-fn backed_up(
-    repository: &Repository<'_>,
-    step: &BackupStep,
-    ended: &Ended,
-    result: &mut BackupStepResult,
-) -> Result<(), Error> {
-    result.exit = Some(ended.code);
-    let summary = parse_backup(&ended.stdout);
-    if let Some(summary) = &summary {
-        result.snapshot.clone_from(&summary.snapshot_id);
-        result.files = Some(summary.total_files_processed);
-        result.bytes = Some(summary.total_bytes_processed);
-        result.added_bytes = Some(summary.data_added);
-    }
-    match (ended.code, summary) {
-        (0, Some(_)) => Ok(()),
-        (0, None) => Err(Error::Answer { what: "a backup".into(), cause: "there is no summary".into() }),
-        // A snapshot was made, without what could not be read.
-        (3, _) => {
-            result.unreadable = parse_unreadable(&ended.stderr);
-            let detail = format!("some files could not be read: {}", result.unreadable.join(", "));
-            Err(Error::Command { step: step.id.clone(), code: 3, detail })
-        }
-        _ => Err(repository.error(&step.id, ended)),
-    }
-}
-
-/// Asks what would be kept: a retention that keeps nothing is never carried out.
-fn keeps_something(repository: &Repository<'_>, step: &BackupStep, signals: Option<&Signals>) -> Result<(), Error> {
-    let mut argv = step.argv.clone();
-    argv.push("--dry-run".into());
-    let ended = repository.run_unlocking(&step.id, &argv, Some(step.timeout), signals)?;
-    if ended.code != 0 {
-        return Err(repository.error(&step.id, &ended));
-    }
-    let groups: Vec<serde_json::Value> = ended
-        .stdout
-        .lines()
-        .find_map(|line| serde_json::from_str(line).ok())
-        .ok_or_else(|| Error::Answer { what: "forget".into(), cause: "there is no list of groups".into() })?;
-    let empty = |group: &serde_json::Value| group["keep"].as_array().is_none_or(Vec::is_empty);
-    if groups.iter().any(empty) {
-        return Err(Error::KeepsNothing { repository: repository.declared.id.clone() });
-    }
-    Ok(())
 }
 
 /// A line for every server (.pgpass, PostgreSQL manual 34.16).

@@ -81,7 +81,8 @@ fn read_answer(child: &mut Child, signals: Option<&Signals>) -> Vec<u8> {
 /// 77 where the system refuses, or where root could be had back.
 pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), Failure> {
     let refused = |error: rustix::io::Errno| {
-        Failure::new(Exit::Permission, "setuid", "the uid of the cluster's owner cannot be taken").cause(error)
+        Failure::new(Exit::Permission, "setuid", "the uid of the cluster's owner cannot be taken")
+            .cause(std::io::Error::from(error).kind())
     };
     // We end with our parent, after the current change.
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).map_err(refused)?;

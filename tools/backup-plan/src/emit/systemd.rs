@@ -6,7 +6,7 @@ use contract::{Exit, places};
 use serde_json::{Value, json};
 
 /// Where the program is linked to on the host.
-const TOOL: &str = "/var/lib/plumbline/bin/backup-plan";
+const TOOL: &str = "/usr/local/lib/plumbline/backup-plan";
 
 /// The items that run a plan at its times.
 ///

@@ -163,7 +163,7 @@ fn a_plan_is_emitted_for_others() {
     for item in desired["items"].as_array().unwrap().iter().filter(|item| !item["file"].is_null()) {
         let name = item["file"]["path"].as_str().unwrap().rsplit('/').next().unwrap();
         let content =
-            item["file"]["content"].as_str().unwrap().replace("/var/lib/plumbline/bin/backup-plan", "/bin/true");
+            item["file"]["content"].as_str().unwrap().replace("/usr/local/lib/plumbline/backup-plan", "/bin/true");
         house.put(&format!("units/{name}"), &content);
     }
     let checked = std::process::Command::new("systemd-analyze")
