@@ -227,7 +227,7 @@ impl Controller<'_> {
                 let lost =
                     Failure::new(Exit::TryAgain, "connection_lost", "the connection broke before access was proven");
                 let link = self.reattach(&place, run, lost)?;
-                self.attached(link)
+                Self::attached(link)
             }
         }
     }
@@ -257,7 +257,7 @@ impl Controller<'_> {
         Link::open(self.session, &self.shelf, &Place::Local, None, &|_| request.clone())
     }
 
-    fn attached(&self, mut link: Link) -> Result<HostResult, Failure> {
+    fn attached(mut link: Link) -> Result<HostResult, Failure> {
         match link.reply(&())? {
             Reply::Result(result) => Ok(*result),
             _ => {

@@ -173,11 +173,12 @@ impl Lint<'_> {
                 }
             }
         }
-        if let Some(keys) = &item.authorized_keys {
-            if keys.exclusive && keys.keys.is_empty() {
-                let fix = "list at least one key, or take the item out";
-                self.error("no-key", at.join("authorized_keys").join("keys"), "nobody could log in any more", fix);
-            }
+        if let Some(keys) = &item.authorized_keys
+            && keys.exclusive
+            && keys.keys.is_empty()
+        {
+            let fix = "list at least one key, or take the item out";
+            self.error("no-key", at.join("authorized_keys").join("keys"), "nobody could log in any more", fix);
         }
     }
 

@@ -151,5 +151,6 @@ pub fn facts(facts: &HostFacts, style: Style) -> String {
         ("memory", mib(facts.memory_bytes)),
         ("free", mib(facts.free_bytes)),
     ];
-    rows.iter().map(|(name, value)| format!("{}  {}\n", style.bold(&format!("{name:9}")), value.trim_end())).collect()
+    let row = |(name, value): &(&str, String)| format!("{}  {}", style.bold(&format!("{name:9}")), value.trim_end());
+    rows.iter().map(row).collect::<Vec<_>>().join("\n") + "\n"
 }

@@ -379,8 +379,9 @@ fn scan(session: &mut Session, args: HostArgs) -> Result<Exit, Failure> {
     for way in &host.addresses {
         match keyscan(way) {
             Ok(keys) => {
-                let lines: String = keys.iter().map(|key| format!("{} {}\n", key.line(), key.fingerprint())).collect();
-                session.print_bytes(lines.as_bytes())?;
+                let lines: Vec<String> =
+                    keys.iter().map(|key| format!("{} {}", key.line(), key.fingerprint())).collect();
+                session.print_bytes((lines.join("\n") + "\n").as_bytes())?;
                 session.warn("compare the fingerprint with what the provider's console shows before you pin a key");
                 return Ok(Exit::Done);
             }

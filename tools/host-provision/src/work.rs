@@ -185,7 +185,7 @@ mod tests {
         std::fs::write(base.join("key"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
         std::os::unix::fs::symlink("../out", base.join("link")).unwrap();
         assert!(matches!(read_source(&base, "in/file"), Ok(bytes) if bytes == b"text"));
-        assert!(matches!(read_source(&base, "./in/file"), Ok(_)));
+        assert!(read_source(&base, "./in/file").is_ok());
         for name in ["../out", "/etc/passwd", "link", "key", "in/../../out"] {
             assert!(matches!(read_source(&base, name), Err(Refusal::Unsafe(..))), "{name}");
         }

@@ -157,8 +157,10 @@ impl Transition {
 }
 
 fn write_drop_in(host: &Host, ports: &[u16]) -> Outcome<()> {
-    let text: String = ports.iter().map(|port| format!("Port {port}\n")).collect();
-    let text = format!("# The old way in, until the new one is proven. Taken away by itself.\n{text}");
+    let mut text = "# The old way in, until the new one is proven. Taken away by itself.\n".to_owned();
+    for port in ports {
+        text.push_str(&format!("Port {port}\n"));
+    }
     write_durably(&host.tree.real(DROP_IN), text.as_bytes()).map_err(|error| Fault::io("write", DROP_IN, &error))
 }
 

@@ -28,7 +28,7 @@ use crate::fault::{Fault, Outcome};
 use crate::wire::{ApplyOptions, Reply, Work};
 
 /// How long units are watched after they were started, restarted or reloaded.
-const SETTLE: Duration = Duration::from_millis(1000);
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// An apply that is under way.
 pub struct Apply<'a> {
@@ -176,8 +176,8 @@ impl<'a> Apply<'a> {
         }
         if self.run.record.guarded {
             self.transition = Transition::prepare(self.host, desired.access.as_ref(), terms.options.came_by);
-            self.run.record.ports = self.transition.prove_by.clone();
-            self.run.record.transition = self.transition.hold.clone();
+            self.run.record.ports.clone_from(&self.transition.prove_by);
+            self.run.record.transition.clone_from(&self.transition.hold);
             guard::arm(self.host, self.run, terms.helper, terms.options.confirm_timeout)?;
         }
         let (first, later): (Vec<&Removal>, Vec<&Removal>) =
@@ -187,7 +187,7 @@ impl<'a> Apply<'a> {
         }
         for removal in first {
             check(terms)?;
-            self.remove(removal)?;
+            self.remove(removal, planned.removals.handlers_of(&removal.thing))?;
         }
         let items = ordered(desired)?;
         for (item, _) in &items {
@@ -209,7 +209,7 @@ impl<'a> Apply<'a> {
         }
         for removal in later {
             check(terms)?;
-            self.remove(removal)?;
+            self.remove(removal, planned.removals.handlers_of(&removal.thing))?;
         }
         self.end_stage()?;
         self.settle()?;
@@ -346,11 +346,12 @@ impl<'a> Apply<'a> {
                 }
                 let temporary = self.temporary_name(&place.name);
                 let file = place.write_beside(&temporary, &bytes, access.mode, owner)?;
-                if !validate.is_empty() && !self.host.sandbox {
-                    if let Err(fault) = run_validator(self.host, entry, validate, &temporary) {
-                        place.unlink_beside(&temporary);
-                        return Err(fault);
-                    }
+                if !validate.is_empty()
+                    && !self.host.sandbox
+                    && let Err(fault) = run_validator(self.host, entry, validate, &temporary)
+                {
+                    place.unlink_beside(&temporary);
+                    return Err(fault);
                 }
                 self.batch.add_file(place, temporary, file, &content.sha256);
                 self.record_owner(entry)?;
@@ -494,7 +495,7 @@ impl<'a> Apply<'a> {
             self.run.tell(&Reply::Progress(handler.0.clone()));
             self.run.record.handlers.push(handler.0.clone());
             self.run.save()?;
-            let done = handlers::run(self, &handler);
+            let done = handlers::run(self, &handler, item == "-");
             let (status, message) = match &done {
                 Ok(Handled::Done | Handled::Covered) => (ChangeStatus::Done, None),
                 Ok(Handled::Skipped(why)) => (ChangeStatus::Skipped, Some(why.clone())),
@@ -545,7 +546,7 @@ impl<'a> Apply<'a> {
         }
     }
 
-    fn remove(&mut self, removal: &Removal) -> Outcome<()> {
+    fn remove(&mut self, removal: &Removal, after: Vec<Handler>) -> Outcome<()> {
         let thing = &removal.thing;
         self.run.tell(&Reply::Progress(format!("remove {} {}", thing.kind, thing.name)));
         let done = self.remove_thing(thing);
@@ -563,12 +564,7 @@ impl<'a> Apply<'a> {
         });
         done?;
         self.owned.remove(&thing.kind, &thing.name);
-        handlers::add(&mut self.due, &thing.notify, "-");
-        // A handler of a unit that goes away with it has nothing to do.
-        if thing.kind == "unit" {
-            let gone = UnitKey::system(&thing.name);
-            self.due.retain(|(handler, _)| handlers::unit_of(handler).is_none_or(|(_, key)| key != gone));
-        }
+        handlers::add(&mut self.due, &after, "-");
         Ok(())
     }
 

@@ -34,11 +34,15 @@ pub(super) enum Handled {
     Skipped(String),
 }
 
-/// Runs one handler.
-pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler) -> Outcome<Handled> {
+/// Runs one handler; `removal` says that something that was removed asked for it.
+pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Outcome<Handled> {
     if let Some((verb, key)) = unit_of(handler) {
         if apply.was_started(&key) {
             return Ok(Handled::Covered);
+        }
+        let known = show(std::slice::from_ref(&key))?.first().is_some_and(super::units::UnitStatus::is_known);
+        if removal && !known {
+            return Ok(Handled::Skipped("the unit is gone too".into()));
         }
         let handled = act(verb, &key)?;
         if matches!(handled, Handled::Done) {

@@ -8,7 +8,7 @@ use contract::document::{Handler, HostChange, HostDesired, HostItem, HostKept, H
 use super::access::is_risky;
 use super::entry::Difference;
 use super::hash::fingerprint;
-use super::item::{Kind, Thing, View, kind_of};
+use super::item::{Kind, View, kind_of};
 use super::owned::Owned;
 use super::removal::{Removals, removals};
 use super::units::UnitKey;
@@ -111,7 +111,7 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
     for removal in &removals.due {
         let thing = &removal.thing;
         guarded |= is_risky(&thing.kind, &thing.name, desired.access.as_ref());
-        handlers::add(&mut due, &thing.notify, "-");
+        handlers::add(&mut due, &removals.handlers_of(thing), "-");
         summary.count(removal.op);
         let difference =
             Difference { why: vec![removal.why.clone()], observed: removal.observed.clone(), ..Difference::default() };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::document::{HostKept, HostOrphan, Op, OwnedThing};
+use contract::document::{Handler, HostKept, HostOrphan, Op, OwnedThing};
 
 use super::batch::state_of;
 use super::item::{Thing, View, remove_key};
@@ -27,6 +27,21 @@ pub(super) struct Removal {
     pub(super) op: Op,
     pub(super) why: String,
     pub(super) observed: String,
+}
+
+impl Removals {
+    /// What a removal is followed by, without what would act on units that go away themselves.
+    pub(super) fn handlers_of(&self, thing: &OwnedThing) -> Vec<Handler> {
+        let goes = |handler: &Handler| {
+            let unit = super::handlers::unit_of(handler).map(|(_, unit)| unit);
+            unit.is_some_and(|unit| {
+                self.due.iter().any(|removal| {
+                    removal.thing.kind == "unit" && super::units::UnitKey::system(&removal.thing.name) == unit
+                })
+            })
+        };
+        thing.notify.iter().filter(|handler| !goes(handler)).cloned().collect()
+    }
 }
 
 /// Looks at everything that is owned and not declared.

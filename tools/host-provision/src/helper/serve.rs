@@ -47,10 +47,10 @@ pub(super) fn serve(input: &mut dyn Read, output: &mut dyn Write) -> u8 {
             Ok(request) => answer(&host, &mut wire, request),
             Err(error) => Err(Fault::new(Exit::Bug, "bad_request", "the request cannot be read").cause(error)),
         };
-        if let Err(fault) = answered {
-            if write_json(wire.output, &Reply::Error(Box::new(fault.into_object()))).is_err() {
-                return Exit::Io.code();
-            }
+        if let Err(fault) = answered
+            && write_json(wire.output, &Reply::Error(Box::new(fault.into_object()))).is_err()
+        {
+            return Exit::Io.code();
         }
         // Another request may come much later, after somebody else changed the host.
         host.forget_packages();
@@ -88,7 +88,7 @@ impl Wire<'_> {
     }
 
     /// Whether the controller says something, or is gone.
-    fn is_heard(&self) -> bool {
+    fn is_heard() -> bool {
         let stdin = io::stdin();
         let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
         poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0)
@@ -287,7 +287,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 return wire.say(&Reply::Result(Box::new(result)));
             }
         }
-        if wire.is_heard() {
+        if Wire::is_heard() {
             // A request that stops or rolls back, or the end of the connection.
             match read_frame(wire.input).map_err(lost)? {
                 Frame::Good(wire::JSON, payload) => {

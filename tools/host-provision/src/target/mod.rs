@@ -206,26 +206,26 @@ impl Places {
             Some(Target::Local) => return Ok(Place::Local),
             Some(Target::Sandbox(directory)) => return Ok(Place::Sandbox(directory)),
             Some(Target::Ssh(address)) => {
-                let mut host = known.map_or_else(|| self.bare(name), |known| self.from_inventory(known, 0))?;
+                let mut host = known.map_or_else(|| self.bare(name), |known| self.inventoried(known, 0))?;
                 host.addresses = vec![address];
-                return self.with_address(host);
+                return Ok(self.with_address(host));
             }
             None => {}
         }
         match known {
-            Some(known) => self.with_address(self.from_inventory(known, 0)?),
+            Some(known) => Ok(self.with_address(self.inventoried(known, 0)?)),
             None => Err(self.unknown(name)),
         }
     }
 
-    fn with_address(&self, mut host: SshHost) -> Result<Place, Failure> {
+    fn with_address(&self, mut host: SshHost) -> Place {
         if let Some(address) = &self.flags.address {
             for way in &mut host.addresses {
                 way.address.clone_from(address);
             }
             host.addresses.dedup();
         }
-        Ok(Place::Ssh(Box::new(host)))
+        Place::Ssh(Box::new(host))
     }
 
     fn unknown(&self, name: &str) -> Failure {
@@ -266,7 +266,7 @@ impl Places {
         }
     }
 
-    fn from_inventory(&self, host: &InventoryHost, depth: u32) -> Result<SshHost, Failure> {
+    fn inventoried(&self, host: &InventoryHost, depth: u32) -> Result<SshHost, Failure> {
         let via = match &host.via {
             None => None,
             Some(_) if depth > 4 => {
@@ -281,7 +281,7 @@ impl Places {
                 let hosts = self.inventory.as_ref().map(|inventory| &inventory.hosts);
                 let jump = hosts.and_then(|hosts| hosts.iter().find(|host| host.name == *name));
                 let jump = jump.ok_or_else(|| self.unknown(name).place(&host.name))?;
-                Some(Box::new(self.from_inventory(jump, depth + 1)?))
+                Some(Box::new(self.inventoried(jump, depth + 1)?))
             }
         };
         let bad = |what: &str| what.starts_with('-') || what.is_empty();

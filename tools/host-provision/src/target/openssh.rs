@@ -60,19 +60,20 @@ fn options(host: &SshHost, way: &InventoryAddress) -> Result<(Vec<String>, Optio
         )
         .place(&host.name));
     }
-    if !host.keys.pinned().is_empty() {
+    if host.keys.pinned().is_empty() {
+        let strict = if host.keys.accepts_new() { "accept-new" } else { "yes" };
+        options.extend(["-o".into(), format!("StrictHostKeyChecking={strict}")]);
+    } else {
         let path =
             std::env::temp_dir().join(format!("plumbline-{}-{}-{}.known", std::process::id(), host.name, way.port));
         let name = if way.port == 22 { way.address.clone() } else { format!("[{}]:{}", way.address, way.port) };
-        let text: String = host.keys.pinned().iter().map(|key| format!("{name} {}\n", key.line())).collect();
+        let lines: Vec<String> = host.keys.pinned().iter().map(|key| format!("{name} {}", key.line())).collect();
+        let text = lines.join("\n") + "\n";
         cli::write_atomically(&path, text.as_bytes(), 0o600)
             .map_err(|error| Failure::io(Exit::CannotCreate, "write", path.display(), &error))?;
         options.extend(["-o".into(), format!("UserKnownHostsFile={}", path.display())]);
         options.extend(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"].map(str::to_owned));
         file = Some(path);
-    } else {
-        let strict = if host.keys.accepts_new() { "accept-new" } else { "yes" };
-        options.extend(["-o".into(), format!("StrictHostKeyChecking={strict}")]);
     }
     options.extend(["-p".into(), way.port.to_string(), format!("{}@{}", way.user, way.address)]);
     Ok((options, file))

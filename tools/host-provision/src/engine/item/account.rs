@@ -199,14 +199,14 @@ impl Kind for UserKind<'_> {
             }
             argv.extend(["--groups".into(), user.groups.join(",")]);
         }
-        if !there {
+        if there {
+            self.remember(apply)?;
+        } else {
             argv.push(if user.system { "--no-create-home".into() } else { "--create-home".into() });
             if user.system {
                 argv.push("--system".into());
             }
             apply.own("user", &user.name, None, false, absent());
-        } else {
-            self.remember(apply)?;
         }
         if argv.len() > 1 {
             argv.push(user.name.clone());

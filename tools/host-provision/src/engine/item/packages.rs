@@ -32,7 +32,7 @@ impl PackagesKind<'_> {
         self.0.absent.iter().filter(|name| packages.version(name).is_some()).cloned().collect()
     }
 
-    fn transaction(&self, missing: &[String], unwanted: &[String], simulate: bool) -> Process {
+    fn transaction(missing: &[String], unwanted: &[String], simulate: bool) -> Process {
         let mut argv = vec!["apt-get".to_owned()];
         argv.extend(["--yes", "--no-install-recommends"].map(str::to_owned));
         argv.extend(["--option=DPkg::Lock::Timeout=120", "--option=APT::Get::HideAutoRemove=1"].map(str::to_owned));
@@ -99,10 +99,10 @@ impl PackagesKind<'_> {
             fetch_lists()?;
             fetched = true;
         }
-        let mut simulated = self.transaction(&missing, &unwanted, true).run()?;
+        let mut simulated = Self::transaction(&missing, &unwanted, true).run()?;
         if !simulated.good() && !fetched {
             fetch_lists()?;
-            simulated = self.transaction(&missing, &unwanted, true).run()?;
+            simulated = Self::transaction(&missing, &unwanted, true).run()?;
         }
         if !simulated.good() {
             return Err(Self::failed(&simulated, &missing));
@@ -121,7 +121,7 @@ impl PackagesKind<'_> {
                 .hint(format!("list it under \"absent\", or consent with --allow drop:package/{}", removed[0])));
         }
         let policy = Policy::set(apply.host, &self.0.hold_units)?;
-        let ended = self.transaction(&missing, &unwanted, false).run();
+        let ended = Self::transaction(&missing, &unwanted, false).run();
         drop(policy);
         let ended = ended?;
         if ended.good() { Ok(()) } else { Err(Self::failed(&ended, &missing)) }
