@@ -326,11 +326,11 @@ fn spread(layout: &mut Layout, above: &Neighbours, below: &Neighbours, measure: 
         .into_iter()
         .partition(|layer| layer.iter().all(|node| above[*node].is_empty() && below[*node].is_empty()));
     let (left, right) = ends(layout, &connected.concat());
-    let middle = if left.is_finite() { (left + right) / 2.0 } else { 0.0 };
+    let middle = if left.is_finite() { f64::midpoint(left, right) } else { 0.0 };
     for layer in alone {
         let (left, right) = ends(layout, &layer);
         for node in layer {
-            layout.left[node] += middle - (left + right) / 2.0;
+            layout.left[node] += middle - f64::midpoint(left, right);
         }
     }
     let least = layout.left.iter().copied().fold(f64::INFINITY, f64::min);

@@ -36,7 +36,10 @@ fn all_fleets() -> Vec<Value> {
     let mut names: Vec<_> =
         std::fs::read_dir(fleets()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let fleets = names.iter().filter(|name| name.ends_with(".json")).map(|name| fleet(name));
+    let fleets = names
+        .iter()
+        .filter(|name| std::path::Path::new(name).extension().is_some_and(|extension| extension == "json"))
+        .map(|name| fleet(name));
     fleets.chain([hostile(), json!({ "schema": "fleet/v1", "name": "empty" })]).collect()
 }
 
@@ -131,6 +134,7 @@ fn an_unknown_service_is_named_with_the_nearest() {
 
 /// Mermaid itself reads every diagram. It is looked for in the directory that `MERMAID_HOME` names.
 #[test]
+#[allow(clippy::print_stderr)]
 fn mermaid_reads_every_diagram() {
     let install = "mkdir m && npm --prefix m install mermaid@11 jsdom@26, then MERMAID_HOME=$PWD/m";
     let home = std::env::var("MERMAID_HOME").unwrap_or_default();

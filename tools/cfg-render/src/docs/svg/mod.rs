@@ -227,10 +227,11 @@ fn port(layout: &Layout, path: &[usize], at: usize) -> f64 {
         for other in &layout.paths {
             let end = if at == 0 { other.first() } else { other.last() };
             let near = if at == 0 { other.get(1) } else { other.len().checked_sub(2).and_then(|at| other.get(at)) };
-            if let (Some(end), Some(near)) = (end, near) {
-                if *end == index && !others.contains(near) {
-                    others.push(*near);
-                }
+            if let (Some(end), Some(near)) = (end, near)
+                && *end == index
+                && !others.contains(near)
+            {
+                others.push(*near);
             }
         }
         others.sort_by(|a, b| layout.center(*a).total_cmp(&layout.center(*b)));
