@@ -230,6 +230,35 @@ struct Entry {
     container: usize,
 }
 
+/// The lines around a group of comments: those at one column on lines that follow each other.
+struct Surroundings {
+    /// Something that is no comment stands on the line above.
+    touches: bool,
+    /// The line above is not blank.
+    first: bool,
+    /// The line below is blank, or there is none.
+    blank_below: bool,
+    /// The column of the next line that is not blank.
+    below: Option<usize>,
+}
+
+impl Surroundings {
+    fn of(text: &str, comment: &Comment) -> Self {
+        let column = |line: &str| line.chars().take_while(|c| *c == ' ').count();
+        let same = |line: &&str| line.trim_start().starts_with('#') && column(line) == comment.column;
+        let start = text[..comment.span.start].rfind('\n').unwrap_or(0);
+        let above = text[..start].rsplit('\n').find(|line| !same(line)).unwrap_or("");
+        let mut after = text[comment.span.end..].lines().skip(1).skip_while(|line| same(line)).peekable();
+        let blank = after.peek().is_none_or(|line| line.trim().is_empty());
+        Self {
+            touches: !above.trim().is_empty() && !above.trim_start().starts_with('#'),
+            first: !above.trim().is_empty(),
+            blank_below: blank,
+            below: after.find(|line| !line.trim().is_empty()).map(column),
+        }
+    }
+}
+
 struct Walk<'a> {
     text: &'a str,
     slots: Vec<Slot>,
@@ -375,7 +404,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What a comment belongs to: what its line belongs to, or else what is written at its column next to it.
+    /// What a comment belongs to. For one on a line of its own this follows go-yaml, whose choice decides under which key
+    /// path the real program encrypts it: the foot of what is above it, or the head of what is below it.
     fn container_of(&self, comment: &Comment) -> usize {
         let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
         let previous = next.checked_sub(1).map(|at| &self.entries[at]);
@@ -390,14 +420,26 @@ impl Walk<'_> {
             }
             return at;
         }
+        // A comment under a key without a value yet heads the collection that follows.
+        if let Some(next) = next.filter(|next| self.containers[next.container].parent == Some(previous.container)) {
+            return next.container;
+        }
+        let mut block = previous.container;
+        while let Some(parent) = self.containers[block].parent.filter(|_| self.containers[block].flow_end.is_some()) {
+            block = parent;
+        }
+        let around = Surroundings::of(self.text, comment);
+        let indent = self.containers[block].column;
+        let below = around.below.is_some_and(|column| column < indent && column != comment.column);
+        let foot = around.touches && around.blank_below && comment.column >= indent;
+        let dedented = around.blank_below && around.first && comment.column < indent;
+        if foot || (below && !dedented) {
+            return block;
+        }
         if let Some(next) = next.filter(|next| next.column == comment.column) {
             return next.container;
         }
         let mut at = previous.container;
-        // A comment deeper than the next key but under a key without a value yet heads what follows.
-        if let Some(next) = next.filter(|next| self.containers[next.container].parent == Some(at)) {
-            return next.container;
-        }
         while self.containers[at].column > comment.column {
             match self.containers[at].parent {
                 Some(parent) => at = parent,
