@@ -52,10 +52,11 @@ pub(crate) fn plan(plan: &BackupPlan, style: Style) -> String {
     let files: u64 = plan.roots.iter().filter_map(|root| root.files).sum();
     let bytes: u64 = plan.roots.iter().filter_map(|root| root.bytes).sum();
     let dumps = plan.steps.iter().filter(|step| step.kind == "dump").count();
+    let counted = plan.roots.iter().any(|root| root.files.is_some());
+    let counts = if counted { format!("{files} files, {}, ", size(bytes)) } else { String::new() };
     text.push_str(&format!(
-        "Plan: {} roots, {files} files, {}, {dumps} dumps, to {} repositories at {}.\n",
+        "Plan: {} roots, {counts}{dumps} dumps, to {} repositories at {}.\n",
         plan.roots.len(),
-        size(bytes),
         plan.repositories.len(),
         plan.policy.schedule
     ));
