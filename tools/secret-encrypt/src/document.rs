@@ -127,7 +127,7 @@ impl OpenDocument {
         let parsed = document.format.parse(&bytes, Side::Sealed)?;
         let metadata = &document.metadata;
         let sealed =
-            seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, &Reuse::default(), true)?;
+            seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, Reuse::default(), true)?;
         let mut metadata = metadata.clone();
         let now = Metadata::now();
         metadata.set_mac(self.cipher.encrypt_mac(&sealed.mac, &now)?, now);
@@ -143,7 +143,7 @@ impl OpenDocument {
         let parsed = parse_plain(document.format, plain)?;
         let reuse = Reuse::of(&document.parsed, &self.opened);
         let metadata = &document.metadata;
-        let sealed = seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, &reuse, false)?;
+        let sealed = seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, reuse, false)?;
         let puts = encs(sealed.slots);
         if sealed.mac == self.opened.mac {
             let same = document.format.render(plain, &parsed, &puts, &Block::Write(metadata))?;
@@ -242,7 +242,7 @@ pub(crate) fn encrypt_new(
     }
     let parsed = parse_plain(format, plain)?;
     let cipher = Cipher::new(DataKey::generate()?);
-    let sealed = seal(&parsed, &rule.crypt, rule.mac_only_encrypted, &cipher, &Reuse::default(), false)?;
+    let sealed = seal(&parsed, &rule.crypt, rule.mac_only_encrypted, &cipher, Reuse::default(), false)?;
     let mut metadata = Metadata::new(&rule.crypt, rule.mac_only_encrypted);
     metadata.wrap_key(cipher.key(), &rule.groups, rule.threshold)?;
     let now = Metadata::now();

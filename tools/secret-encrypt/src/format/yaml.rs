@@ -236,10 +236,10 @@ struct Surroundings {
     touches: bool,
     /// The line above is not blank.
     first: bool,
-    /// The line below is blank, or there is none.
+    /// The line below is blank.
     blank_below: bool,
     /// The column of the next line that is not blank.
-    below: Option<usize>,
+    below: usize,
 }
 
 impl Surroundings {
@@ -249,12 +249,13 @@ impl Surroundings {
         let start = text[..comment.span.start].rfind('\n').unwrap_or(0);
         let above = text[..start].rsplit('\n').find(|line| !same(line)).unwrap_or("");
         let mut after = text[comment.span.end..].lines().skip(1).skip_while(|line| same(line)).peekable();
-        let blank = after.peek().is_none_or(|line| line.trim().is_empty());
+        let blank = after.peek().is_some_and(|line| line.trim().is_empty());
         Self {
             touches: !above.trim().is_empty() && !above.trim_start().starts_with('#'),
             first: !above.trim().is_empty(),
             blank_below: blank,
-            below: after.find(|line| !line.trim().is_empty()).map(column),
+            // The end of the file counts as something in the first column.
+            below: after.find(|line| !line.trim().is_empty()).map_or(0, column),
         }
     }
 }
@@ -430,7 +431,7 @@ impl Walk<'_> {
         }
         let around = Surroundings::of(self.text, comment);
         let indent = self.containers[block].column;
-        let below = around.below.is_some_and(|column| column < indent && column != comment.column);
+        let below = around.below < indent && around.below != comment.column;
         let foot = around.touches && around.blank_below && comment.column >= indent;
         let dedented = around.blank_below && around.first && comment.column < indent;
         if foot || (below && !dedented) {
@@ -440,11 +441,13 @@ impl Walk<'_> {
             return next.container;
         }
         let mut at = previous.container;
-        while self.containers[at].column > comment.column {
-            match self.containers[at].parent {
-                Some(parent) => at = parent,
-                None => break,
+        while let Some(parent) = self.containers[at].parent {
+            // A list may stand at the column of its own key; then what is at that column is beside the key.
+            let column = self.containers[at].column;
+            if column <= comment.column && self.containers[parent].column != column {
+                break;
             }
+            at = parent;
         }
         at
     }

@@ -1,6 +1,6 @@
 //! From a parsed file to its values in clear, and back to encrypted ones with a MAC.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use sha2::{Digest, Sha256, Sha512};
 
@@ -40,17 +40,23 @@ pub(crate) struct Sealed {
 
 /// The ciphertexts of an older state of the same file, found by place and value.
 #[derive(Default)]
-pub(crate) struct Reuse(HashMap<[u8; 32], String>);
+pub(crate) struct Reuse(HashMap<[u8; 32], VecDeque<String>>);
 
 impl Reuse {
-    /// The ciphertexts of an opened file.
+    /// The ciphertexts of an opened file. The same value may stand several times at one place (a list, comments), each time
+    /// with a ciphertext of its own; they are used again in their order.
     pub(crate) fn of(parsed: &Parsed, opened: &Opened) -> Self {
-        let pairs = parsed.slots.iter().zip(&opened.values);
-        Self(pairs.filter_map(|(slot, value)| Some((digest(slot, value.as_ref()?), slot.enc_text()?))).collect())
+        let mut found: HashMap<[u8; 32], VecDeque<String>> = HashMap::new();
+        for (slot, value) in parsed.slots.iter().zip(&opened.values) {
+            if let (Some(value), Some(text)) = (value, slot.enc_text()) {
+                found.entry(digest(slot, value)).or_default().push_back(text);
+            }
+        }
+        Self(found)
     }
 
-    fn find(&self, slot: &Slot, value: &Value) -> Option<String> {
-        if self.0.is_empty() { None } else { self.0.get(&digest(slot, value)).cloned() }
+    fn next(&mut self, slot: &Slot, value: &Value) -> Option<String> {
+        if self.0.is_empty() { None } else { self.0.get_mut(&digest(slot, value))?.pop_front() }
     }
 }
 
@@ -159,7 +165,7 @@ pub(crate) fn seal(
     rule: &CryptRule,
     mac_only_encrypted: bool,
     cipher: &Cipher,
-    reuse: &Reuse,
+    mut reuse: Reuse,
     mixed: bool,
 ) -> Result<Sealed, Error> {
     let mut mac = Mac::new(mac_only_encrypted);
@@ -184,7 +190,7 @@ pub(crate) fn seal(
         if meant && !slot.is_comment() && !slot.always {
             return Err(Error::LooksEncrypted { pointer: slot.pointer.clone() });
         }
-        let text = match reuse.find(slot, &slot.value) {
+        let text = match reuse.next(slot, &slot.value) {
             Some(text) => text,
             None => cipher.encrypt(&slot.value, &slot.additional())?.to_string(),
         };

@@ -53,7 +53,7 @@ fn tampering_is_refused() {
 fn every_truncation_ends_well() {
     let program = Program::new();
     let good = sealed(&program);
-    for cut in (0..good.find("unencrypted_suffix").unwrap()).step_by(97) {
+    for cut in (0..good.find("    mac:").unwrap()).step_by(97) {
         program.write("x.yaml", &good[..cut]);
         let ran = program.run(&["decrypt", "x.yaml"]);
         assert!([65, 77].contains(&ran.code) && ran.stdout.is_empty(), "{cut}: {ran:?}");

@@ -41,7 +41,8 @@ fn a_second_encryption_writes_nothing_and_a_change_only_itself() {
     program.write("plain.yaml", PRETTY.replace("k: v", "k: w").replace("# tail", "# the tail"));
     assert_eq!(program.run(&["encrypt", "--to", "x.yaml", "plain.yaml"]).ok().json()["changed"], true);
     let after = program.read("x.yaml");
-    assert_eq!(before.lines().zip(after.lines()).filter(|(a, b)| a != b).count(), 4);
+    let differing = before.lines().zip(after.lines()).filter(|(a, b)| a != b).count();
+    assert!(differing == 4 || differing == 3, "a value, a comment, the MAC and, a second later, the time");
     assert!(program.decrypt("x.yaml").contains("k: w"));
 }
 

@@ -219,3 +219,25 @@ fn real_sops_reads_what_we_edit() {
     assert_eq!(real["nested"]["list"][3], "last");
     assert!(real.get("folded").is_none() && real["flow"].get("a").is_none());
 }
+
+/// Under which key path a comment is encrypted depends on what it belongs to. Real sops says so where it does not agree.
+#[test]
+fn comments_belong_to_what_real_sops_thinks() {
+    let Some(sops) = sops() else { return };
+    let documents = [
+        "l3:\n- it0 # ii\n# e1\n- it1\n# foot of the list\n\nk4: x\n",
+        "m3:\n  m4:\n    l7: # il7\n      # e0\n      - it0\n  # back out\n# c8\nm8: # im8\n  # c9\n  k9: x\n",
+        "m9:\n  l12:\n    - it0\n  # foot12\n# c13\n\n# d13\nk13: abc\n# foot13\n\nk14:\n",
+        "l1: # il1\n- a0: x\n  b: y\n# at the end\n",
+        "l5:\n- it0\n# e\n- it2 # ii\n# at the end\n",
+        "a:\n  b: {c: 1} # flow\n  d: [x,\n    z]\n\n  # apart\n\nz: |\n  text\n# after a block\n",
+    ];
+    for text in documents {
+        let program = Program::new();
+        program.write("x.yaml", text);
+        program.encrypt("x.yaml");
+        let ran = finish(program.command(&sops).args(["decrypt", "x.yaml"]), "").ok();
+        assert!(!ran.stderr.contains("unencrypted comment"), "{text}\n{}", ran.text());
+        assert_eq!(program.decrypt("x.yaml"), text);
+    }
+}
