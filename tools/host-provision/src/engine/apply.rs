@@ -187,7 +187,7 @@ impl<'a> Apply<'a> {
         }
         for removal in first {
             check(terms)?;
-            self.remove(removal, planned.removals.handlers_of(&removal.thing))?;
+            self.remove(removal, planned.removals.handlers_of(&removal.thing, desired))?;
         }
         let items = ordered(desired)?;
         for (item, _) in &items {
@@ -209,7 +209,7 @@ impl<'a> Apply<'a> {
         }
         for removal in later {
             check(terms)?;
-            self.remove(removal, planned.removals.handlers_of(&removal.thing))?;
+            self.remove(removal, planned.removals.handlers_of(&removal.thing, desired))?;
         }
         self.end_stage()?;
         self.settle()?;

@@ -111,7 +111,7 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
     for removal in &removals.due {
         let thing = &removal.thing;
         guarded |= is_risky(&thing.kind, &thing.name, desired.access.as_ref());
-        handlers::add(&mut due, &removals.handlers_of(thing), "-");
+        handlers::add(&mut due, &removals.handlers_of(thing, desired), "-");
         summary.count(removal.op);
         let difference =
             Difference { why: vec![removal.why.clone()], observed: removal.observed.clone(), ..Difference::default() };

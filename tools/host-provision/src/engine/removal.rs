@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::document::{Handler, HostKept, HostOrphan, Op, OwnedThing};
+use contract::document::{Handler, HostDesired, HostKept, HostOrphan, Op, OwnedThing};
 
 use super::batch::state_of;
 use super::item::{Thing, View, remove_key};
@@ -30,9 +30,12 @@ pub(super) struct Removal {
 }
 
 impl Removals {
-    /// What a removal is followed by, without what would act on units that go away themselves.
-    pub(super) fn handlers_of(&self, thing: &OwnedThing) -> Vec<Handler> {
+    /// What a removal is followed by, without what would act on units and commands that go away themselves.
+    pub(super) fn handlers_of(&self, thing: &OwnedThing, desired: &HostDesired) -> Vec<Handler> {
         let goes = |handler: &Handler| {
+            if let Some(id) = handler.0.strip_prefix("run:") {
+                return !desired.items.iter().any(|item| item.id == id && item.command.is_some());
+            }
             let unit = super::handlers::unit_of(handler).map(|(_, unit)| unit);
             unit.is_some_and(|unit| {
                 self.due.iter().any(|removal| {

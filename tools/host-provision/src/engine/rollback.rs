@@ -8,7 +8,7 @@ use super::batch::state_of;
 use super::guard;
 use super::handlers::run_again;
 use super::host::Host;
-use super::item::restore_unit;
+use super::item::{restore_enablement, restore_unit};
 use super::run::{Before, Run, Stand, Undo};
 use super::tree::Live;
 use super::units::{UnitKey, systemctl};
@@ -75,6 +75,14 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
                 }
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
+        }
+    }
+    if manner == Manner::AtBoot {
+        // systemd has not begun with them; only what it starts at the next boot is put back.
+        for (index, (key, before)) in units.iter().enumerate() {
+            if key.user.is_none() && !units[index + 1..].iter().any(|(later, _)| later == key) {
+                faults.extend(restore_enablement(key, before).err());
+            }
         }
     }
     host.forget_units();

@@ -269,14 +269,19 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
         let mut last = None;
         for line in news[..whole].lines() {
             if let Ok(reply) = serde_json::from_str::<Reply>(line) {
+                // Old news for one who attaches later: the record says whether the run still waits.
+                if matches!(reply, Reply::ProveAccess { .. })
+                    && Run::open(host, Some(&run.record.id))?.record.stand != Stand::Waiting
+                {
+                    continue;
+                }
                 wire.say(&reply)?;
                 last = Some(reply);
             }
         }
         match last {
             Some(Reply::Result(_) | Reply::Error(_)) => return Ok(()),
-            // Old news when a run is attached to later: the record says whether it still waits.
-            Some(Reply::ProveAccess { .. }) if whole == news.len() => return Ok(()),
+            Some(Reply::ProveAccess { .. }) => return Ok(()),
             Some(_) => pause = Duration::from_millis(1),
             None => {}
         }

@@ -14,9 +14,6 @@ use super::host_key::{KnownHosts, PublicKey, Verdict};
 use super::transport::{Channel, Transport};
 use super::{SshHost, describe};
 
-/// How long a host has for each step until a command runs.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Types of host keys, best first.
 const KEY_TYPES: [&str; 6] = [
     "ssh-ed25519",
@@ -31,7 +28,7 @@ struct Libssh {
     session: ssh2::Session,
 }
 
-fn open(way: &InventoryAddress) -> Result<TcpStream, Failure> {
+fn open(way: &InventoryAddress, patience: Duration) -> Result<TcpStream, Failure> {
     let unreachable = |error: &io::Error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
@@ -41,7 +38,7 @@ fn open(way: &InventoryAddress) -> Result<TcpStream, Failure> {
     let addresses = (way.address.as_str(), way.port).to_socket_addrs().map_err(|error| unreachable(&error))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 // Small messages both ways: waiting to fill packets would double every round trip.
                 let _ = stream.set_nodelay(true);
@@ -68,13 +65,13 @@ fn watch(stream: &TcpStream) {
     }
 }
 
-fn handshake(way: &InventoryAddress, key_types: &[String]) -> Result<ssh2::Session, Failure> {
-    let stream = open(way)?;
+fn handshake(way: &InventoryAddress, key_types: &[String], patience: Duration) -> Result<ssh2::Session, Failure> {
+    let stream = open(way, patience)?;
     let failed = |error: ssh2::Error| {
         Failure::new(Exit::TryAgain, "handshake", format!("no SSH connection came about: {}", error.message()))
     };
     let mut session = ssh2::Session::new().map_err(failed)?;
-    session.set_timeout(PATIENCE.as_millis() as u32);
+    session.set_timeout(patience.as_millis() as u32);
     session.set_tcp_stream(stream);
     if !key_types.is_empty() {
         session.method_pref(MethodType::HostKey, &key_types.join(",")).map_err(failed)?;
@@ -106,7 +103,7 @@ pub(super) fn connect(
     let known = kinds.clone();
     // The known types first; the others too, so that an exchanged key is seen and named.
     kinds.extend(KEY_TYPES.iter().map(|kind| (*kind).to_owned()).filter(|kind| !known.contains(kind)));
-    let connection = handshake(way, &kinds)?;
+    let connection = handshake(way, &kinds, host.patience)?;
     let key = key_of(&connection)
         .ok_or_else(|| Failure::new(Exit::Permission, "host_key_unknown", "the host shows no key"))?;
     if host.keys.judge(&key, known_hosts, &way.address, way.port)? == Verdict::New {
@@ -181,7 +178,7 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
     let mut last = None;
     for kinds in [&KEY_TYPES[..1], &KEY_TYPES[1..4], &KEY_TYPES[4..]] {
         let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        match handshake(way, &kinds) {
+        match handshake(way, &kinds, super::PATIENCE) {
             Ok(connection) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
             // A host need not have a key of every type; but without a connection at all there is nothing to scan.
             Err(failure) if failure.errors().iter().any(|error| error.code == "unreachable") => return Err(failure),

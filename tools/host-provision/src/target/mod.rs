@@ -10,6 +10,7 @@ mod transport;
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cli::{Failure, Input, Session, did_you_mean};
@@ -20,6 +21,9 @@ pub use host_key::{HostKeys, PublicKey};
 pub use link::{Ask, Link, Said, Supplies, is_lost};
 pub use shelf::{Shelf, own_arch};
 pub use transport::{Channel, Transport, connect, keyscan};
+
+/// How long a host has for each step until a command runs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where hosts are and how they are reached.
 #[derive(Debug, Clone, Args)]
@@ -145,6 +149,8 @@ pub struct SshHost {
     pub via: Option<Box<SshHost>>,
     /// What speaks SSH.
     pub transport: TransportChoice,
+    /// How long each step of a connection may take.
+    pub patience: Duration,
 }
 
 impl Place {
@@ -250,6 +256,7 @@ impl Places {
             arch: None,
             via: None,
             transport: self.flags.transport,
+            patience: PATIENCE,
         })
     }
 

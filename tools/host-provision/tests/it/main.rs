@@ -1,1 +1,73 @@
-//! Tests from outside.
+//! Tests from outside: the built binary with arguments, standard input and environment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod cli;
+mod lab;
+mod local;
+mod sandbox;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// How a run of the program ended.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {}\n{}", self.stdout, self.stderr))
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Runs the program.
+pub fn run(args: &[&str], stdin: &str) -> Ran {
+    run_in(Path::new("/"), args, stdin)
+}
+
+pub fn run_in(directory: &Path, args: &[&str], stdin: &str) -> Ran {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        .args(args)
+        .current_dir(directory)
+        .env_remove("PLUMBLINE_LIB")
+        .env_remove("SSH_AUTH_SOCK")
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let input = stdin.to_owned();
+    let writer = std::thread::spawn(move || drop(pipe.write_all(input.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A document for one host.
+pub fn desired(host: &str, items: &Value) -> Value {
+    serde_json::json!({"schema": "host.desired/v1", "host": host, "owner": "fleet", "items": items})
+}
+
+/// The statuses of a result by name.
+pub fn status(result: &Value, name: &str) -> String {
+    let changes = result["changes"].as_array().unwrap();
+    let change = changes.iter().find(|change| change["name"] == name);
+    change.map_or_else(|| "absent".into(), |change| change["status"].as_str().unwrap().to_owned())
+}

@@ -22,7 +22,7 @@ use crate::wire::Work;
 pub use authorized_keys::remove_key;
 pub use command::{is_due, run as run_command};
 pub(crate) use system::set_kernel_name;
-pub use unit::{disable as disable_unit, restore as restore_unit};
+pub use unit::{disable as disable_unit, restore as restore_unit, restore_enablement};
 
 /// What items are seen against.
 #[derive(Debug, Clone, Copy)]

@@ -195,3 +195,19 @@ pub fn restore(key: &UnitKey, before: &UnitStatus) -> Outcome<()> {
     }
     Ok(())
 }
+
+/// Lets a unit be started at boot, or not, as it was before. Works without a manager.
+///
+/// # Errors
+/// 69 where systemctl refuses.
+pub fn restore_enablement(key: &UnitKey, before: &UnitStatus) -> Outcome<()> {
+    let verb = match before.file.as_str() {
+        "enabled" => "enable",
+        "masked" => "mask",
+        "disabled" | "" => "disable",
+        _ => return Ok(()),
+    };
+    let ended = systemctl(None, &["--root=/", verb, "--", &key.name]).run()?;
+    // A unit whose file went back to nothing cannot be disabled, and need not be.
+    if ended.good() || verb == "disable" { Ok(()) } else { Err(failed(&format!("{verb} {}", key.name), &ended)) }
+}

@@ -1,0 +1,384 @@
+//! A real Debian host with systemd, behind SSH. Runs as root where the lab can be had.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::{Ran, desired, run, status};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A host of its own, gone when dropped.
+struct Lab {
+    name: String,
+    inventory: tempfile::NamedTempFile,
+    document: Value,
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/lab/lab")
+}
+
+fn lab(args: &[&str]) -> (i32, String) {
+    let output = Command::new(program()).args(args).output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+impl Lab {
+    fn boot() -> Option<Self> {
+        let root = rustix::process::geteuid().is_root();
+        if !root || !program().exists() || lab(&["check"]).0 != 0 {
+            eprintln!("skipped: a lab host (install: run as root with what tests/lab/lab check asks for)");
+            assert!(
+                std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"),
+                "the lab is required"
+            );
+            return None;
+        }
+        let pid = std::process::id().to_string();
+        let name = format!("hp{pid}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let (code, text) = lab(&["up", "1", "--name", &name, "--until-pid", &pid]);
+        assert_eq!(code, 0, "the lab does not come up");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let inventory = tempfile::NamedTempFile::new().unwrap();
+        let mut lab = Self { name, inventory, document };
+        let key = lab.host()["host_key"].clone();
+        lab.write_inventory(&[2222, 22], &key);
+        Some(lab)
+    }
+
+    fn host(&self) -> &Value {
+        &self.document["hosts"][0]
+    }
+
+    fn address(&self) -> &str {
+        self.host()["address"].as_str().unwrap()
+    }
+
+    fn write_inventory(&mut self, ports: &[u16], key: &Value) {
+        let addresses: Vec<Value> =
+            ports.iter().map(|port| json!({"address": self.address(), "port": port, "user": "root"})).collect();
+        let hosts = json!({"schema": "hosts.inventory/v1", "hosts": [
+            {"name": "lab1", "os": "debian-12", "arch": "x86_64", "addresses": addresses, "host_keys": [key]}]});
+        std::fs::write(self.inventory.path(), hosts.to_string()).unwrap();
+    }
+
+    fn call(&self, verb: &[&str], stdin: &str) -> Ran {
+        let inventory = self.inventory.path().to_str().unwrap();
+        let key = self.document["key"].as_str().unwrap();
+        let (verb, rest) = verb.split_at(verb.iter().position(|word| *word == "--").unwrap_or(verb.len()));
+        let flags = ["--hosts", inventory, "-i", key];
+        let args: Vec<&str> = verb.iter().chain(&flags).chain(rest).copied().collect();
+        run(&args, stdin)
+    }
+
+    fn apply(&self, document: &Value) -> Ran {
+        self.call(&["apply", "--confirm-timeout", "8s"], &document.to_string())
+    }
+
+    /// Runs something on the host without SSH.
+    fn exec(&self, line: &str) -> String {
+        let output =
+            Command::new(program()).args(["--lab", &self.name, "exec", "1", "--", "sh", "-c", line]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn logs_in(&self, port: u16) -> bool {
+        let port = port.to_string();
+        let output =
+            Command::new(program()).args(["--lab", &self.name, "ssh", "-p", &port, "1", "true"]).output().unwrap();
+        output.status.success()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        lab(&["--lab", &self.name, "down"]);
+    }
+}
+
+fn firewall(ports: &str) -> Value {
+    json!({"id": "nft", "stage": "base", "notify": ["reload:nftables.service"], "file": {"path": "/etc/nftables.conf", "mode": "0755",
+        "validate": ["nft", "-c", "-f", "%s"], "content": format!("table inet plumbline\ndelete table inet plumbline\n\
+            table inet plumbline {{\n set ssh_ports {{ type inet_service; elements = {{ {ports} }} }}\n chain input {{\n  \
+            type filter hook input priority 0; policy drop;\n  ct state established,related accept\n  iif lo accept\n  \
+            tcp dport @ssh_ports accept\n }}\n}}\n")}})
+}
+
+fn port_move(firewall_ports: &str) -> Value {
+    let mut document = desired(
+        "lab1",
+        &json!([
+            firewall(firewall_ports),
+            {"id": "nftu", "stage": "base", "unit": {"name": "nftables.service", "enabled": true, "state": "started"}},
+            {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-plumbline.conf",
+                "content": "Port 2222\nPasswordAuthentication no\n", "set": "ssh"}}
+        ]),
+    );
+    document["access"] = json!({"ssh_ports": [2222], "login_users": ["root"]});
+    document["sets"] = json!({"ssh": {"check": [["sshd", "-t"]]}});
+    document
+}
+
+fn service() -> Value {
+    json!([
+        {"id": "g", "stage": "base", "group": {"name": "apps", "system": true}},
+        {"id": "u", "stage": "base", "user": {"name": "app", "system": true, "group": "apps", "home": "/srv/app"}},
+        {"id": "k", "stage": "base", "authorized_keys": {"user": "root", "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGMEqbYl1h5vxqr0CBo3oDSq9ipkTCxUsqMGuiAZxBQh new"]}},
+        {"id": "h", "stage": "base", "hostname": {"name": "lab1"}},
+        {"id": "z", "stage": "base", "timezone": {"name": "Etc/UTC"}},
+        {"id": "l", "stage": "base", "locale": {"lang": "C.UTF-8"}},
+        {"id": "d", "directory": {"path": "/srv/app", "owner": "app", "group": "apps", "mode": "0750"}},
+        {"id": "f", "file": {"path": "/srv/app/conf", "content": "1", "owner": "app", "group": "apps", "mode": "0640"}, "notify": ["restart:app.service"]},
+        {"id": "uf", "file": {"path": "/etc/systemd/system/app.service", "content": "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n"}, "notify": ["restart:app.service"]},
+        {"id": "us", "unit": {"name": "app.service", "enabled": true, "state": "started"}},
+        {"id": "c", "command": {"argv": ["touch", "/srv/app/made"], "creates": "/srv/app/made"}},
+        {"id": "n", "command": {"argv": ["sh", "-c", "echo ran >>/srv/noted"], "notified_only": true}},
+        {"id": "m", "file": {"path": "/etc/motd", "content": "hello\n"}, "notify": ["run:n"]}
+    ])
+}
+
+#[test]
+fn from_bare_to_converged_and_back() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = desired("lab1", &service());
+    let plan = lab.call(&["plan"], &document.to_string()).expect(0).json();
+    assert_eq!(plan["guarded"], true, "authorized keys are access");
+    assert!(plan["target"].as_str().unwrap().ends_with(":22"));
+    // Exactly what was planned, handlers included.
+    let result = lab.apply(&plan).expect(0).json();
+    let done = |document: &Value| -> Vec<String> {
+        document["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|change| format!("{} {}", change["kind"], change["name"]))
+            .collect()
+    };
+    assert_eq!(done(&plan), done(&result));
+    assert!(result["access_proof"].as_str().unwrap().ends_with(":22"), "{result}");
+    assert_eq!(
+        lab.exec(
+            "stat -c '%U %G %a' /srv/app/conf; systemctl is-active app; cat /srv/noted; ls /var/lib/plumbline/pending"
+        ),
+        "app apps 640\nactive\nran"
+    );
+    assert!(lab.logs_in(22));
+
+    let again = lab.apply(&document).expect(0).json();
+    assert_eq!(again["changed"], false);
+    lab.call(&["plan", "--check"], &document.to_string()).expect(0);
+
+    // A change restarts, and the command that is only notified runs once more.
+    let pid = lab.exec("systemctl show -p MainPID app");
+    let changed = document.to_string().replace("\"content\":\"1\"", "\"content\":\"2\"");
+    let result = lab.apply(&serde_json::from_str(&changed).unwrap()).expect(0).json();
+    assert_eq!(status(&result, "restart:app.service"), "done");
+    assert_ne!(lab.exec("systemctl show -p MainPID app"), pid);
+
+    // Back to what it was before that run, by hand.
+    let back = lab.call(&["rollback", "lab1"], "").expect(0).json();
+    assert_eq!(back["outcome"], "rolled_back");
+    assert_eq!(lab.exec("cat /srv/app/conf"), "1");
+    lab.call(&["rollback", "lab1"], "").expect(76);
+
+    // No longer declared: units stopped, files gone or given back, accounts and foreign things left.
+    let none = lab.apply(&desired("lab1", &json!([]))).expect(0).json();
+    assert_eq!(lab.exec("systemctl is-active app; ls /srv/app; test -e /etc/systemd/system/app.service || echo gone; grep -c ABSOLUTELY /etc/motd; grep -c xBQh /root/.ssh/authorized_keys; id -un app"),
+        "inactive\nmade\ngone\n1\n0\napp", "{none}");
+    assert!(none["orphaned"].to_string().contains("drop:user/app"));
+    assert!(lab.logs_in(22));
+}
+
+#[test]
+fn the_port_moves_and_nobody_is_locked_out() {
+    let Some(lab) = Lab::boot() else { return };
+    // A firewall that forgets the new port: the proof fails, everything goes back, the old way still works.
+    let result = lab.apply(&port_move("9")).expect(3).json();
+    assert_eq!(result["outcome"], "rolled_back", "{result}");
+    assert!(result["error"]["message"].as_str().unwrap().contains("not proven"), "{result}");
+    assert!(lab.logs_in(22));
+    assert_eq!(lab.exec("nft list tables; ls /etc/ssh/sshd_config.d /var/lib/plumbline/pending | grep -v :; systemctl is-enabled nftables"), "disabled");
+
+    let result = lab.apply(&port_move("2222")).expect(0).json();
+    assert!(result["access_proof"].as_str().unwrap().ends_with(":2222"), "{result}");
+    assert!(lab.logs_in(2222) && !lab.logs_in(22));
+    assert_eq!(lab.exec("ls /etc/ssh/sshd_config.d"), "00-plumbline.conf");
+    assert_eq!(lab.apply(&port_move("2222")).expect(0).json()["changed"], false);
+
+    // A ruleset that nft does not take never replaces the old one.
+    let mut broken = port_move("2222");
+    broken["items"][0]["file"]["content"] = "table inet plumbline {\n nonsense\n}\n".into();
+    let result = lab.apply(&broken).expect(65).json();
+    assert_eq!(result["error"]["code"], "validator_failed", "{result}");
+    assert!(lab.logs_in(2222));
+    let mut broken = port_move("2222");
+    broken["items"][2]["file"]["content"] = "Port 2222\nNonsense yes\n".into();
+    let result = lab.apply(&broken).expect(3).json();
+    assert_eq!(
+        (result["error"]["code"].as_str(), result["outcome"].as_str()),
+        (Some("check_failed"), Some("rolled_back"))
+    );
+    assert_eq!(lab.exec("cat /etc/ssh/sshd_config.d/00-plumbline.conf"), "Port 2222\nPasswordAuthentication no");
+}
+
+#[test]
+fn power_loss_inside_the_window_ends_in_the_state_before() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = port_move("9").to_string();
+    let inventory = lab.inventory.path().to_str().unwrap().to_owned();
+    let key = lab.document["key"].as_str().unwrap().to_owned();
+    let controller = std::thread::spawn(move || {
+        run(&["apply", "--confirm-timeout", "300s", "--hosts", &inventory, "-i", &key], &document)
+    });
+    for _ in 0..200 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        if lab.exec("grep -l prove_access /var/lib/plumbline/runs/*/events").contains("events") {
+            break;
+        }
+    }
+    assert_ne!(lab.exec("ls /var/lib/plumbline/pending"), "");
+    assert_eq!(super::lab::lab(&["--lab", &lab.name, "kill", "1"]).0, 0);
+    assert_eq!(super::lab::lab(&["--lab", &lab.name, "boot", "1"]).0, 0);
+    assert!(lab.logs_in(22), "{}", lab.exec("journalctl -u plumbline-recover --no-pager"));
+    assert_eq!(
+        lab.exec("ls /var/lib/plumbline/pending; ls /etc/ssh/sshd_config.d; systemctl is-enabled nftables"),
+        "disabled"
+    );
+    drop(controller);
+}
+
+#[test]
+fn hosts_that_are_not_who_they_should_be() {
+    let Some(mut lab) = Lab::boot() else { return };
+    let other = json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGMEqbYl1h5vxqr0CBo3oDSq9ipkTCxUsqMGuiAZxBQh");
+    lab.write_inventory(&[22], &other);
+    let refused = lab.call(&["facts", "lab1"], "").expect(77);
+    assert_eq!(refused.stderr.matches("SHA256:").count(), 2, "{}", refused.stderr);
+    let key = lab.document["key"].as_str().unwrap().to_owned();
+    let target = format!("ssh://root@{}:22", lab.address());
+    let unknown = run(&["facts", &target, "-i", &key], "").expect(77);
+    assert!(unknown.stderr.contains("--accept-new"), "{}", unknown.stderr);
+    let scanned = run(&["keyscan", &target], "").expect(0);
+    let pinned = lab.host()["host_key"].as_str().unwrap();
+    let line = scanned.stdout.lines().find(|line| line.starts_with(pinned)).unwrap();
+    let fingerprint = line.rsplit(' ').next().unwrap();
+    run(&["facts", &target, "-i", &key, "--host-key", fingerprint], "").expect(0);
+    let taken = run(&["facts", &target, "-i", &key, "--accept-new"], "").expect(0);
+    assert!(taken.stderr.contains(pinned), "{}", taken.stderr);
+    // No key that fits.
+    run(&["facts", &target, "--accept-new"], "").expect(77);
+    // Nothing at that port.
+    lab.write_inventory(&[2222], &json!(pinned));
+    lab.call(&["facts", "lab1"], "").expect(75);
+}
+
+#[test]
+fn packages_in_one_transaction() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = |present: &[&str], absent: &[&str]| {
+        desired(
+            "lab1",
+            &json!([{"id": "p", "stage": "base", "packages": {"present": present, "absent": absent, "hold_units": ["nginx.service"]}}]),
+        )
+    };
+    let missing = lab.apply(&document(&["sudo", "no-such-package-at-all"], &[])).expect(69).json();
+    assert!(missing["error"]["message"].as_str().unwrap().contains("no-such-package-at-all"), "{missing}");
+    assert_eq!(missing["changed"], false);
+    // The archive of the lab has it.
+    let archive = std::fs::read_to_string(program().with_file_name("archive.packages")).unwrap();
+    if !archive.contains("nginx-light") {
+        eprintln!("skipped: nginx-light (install: in the lab's archive.packages)");
+        return;
+    }
+    lab.apply(&document(&["nginx-light"], &[])).expect(0);
+    assert_eq!(lab.exec("systemctl is-active nginx; test -e /usr/sbin/policy-rc.d || echo none"), "inactive\nnone");
+    assert_eq!(lab.apply(&document(&["nginx-light"], &[])).expect(0).json()["changed"], false);
+    lab.apply(&document(&[], &["nginx-light"])).expect(0);
+    assert!(!lab.exec("dpkg-query -W -f='${Status}' nginx-light").contains("ok installed"));
+}
+
+#[test]
+fn faults_leave_old_or_new() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = |content: &str, extra: Value| {
+        desired(
+            "lab1",
+            &json!([
+            {"id": "d", "directory": {"path": "/srv/full"}},
+            {"id": "a", "file": {"path": "/etc/first.conf", "content": content}},
+            extra]),
+        )
+    };
+    let small = json!({"id": "b", "file": {"path": "/srv/full/file", "content": "small"}});
+    lab.apply(&document("old", small)).expect(0);
+    // A full disk.
+    lab.exec("mount -t tmpfs -o size=64k tmpfs /srv/full");
+    let large = json!({"id": "b", "file": {"path": "/srv/full/file", "content": "x".repeat(200_000)}});
+    let failed = lab.apply(&document("new", large)).json();
+    assert_eq!(failed["error"]["hint"], "free some space on the host", "{failed}");
+    assert_eq!(lab.exec("cat /etc/first.conf; ls -A /srv/full"), "old");
+    lab.exec("umount /srv/full");
+    // A handler that fails.
+    let mut document = document(
+        "new",
+        json!({"id": "u", "file": {"path": "/etc/systemd/system/bad.service",
+        "content": "[Service]\nExecStart=/bin/false\n"}, "notify": ["restart:bad.service"]}),
+    );
+    let failed = lab.apply(&document).expect(3).json();
+    assert_eq!(failed["outcome"], "rolled_back", "{failed}");
+    assert_eq!(lab.exec("cat /etc/first.conf; test -e /etc/systemd/system/bad.service || echo gone"), "oldgone");
+    // The worker is killed: put back by whoever follows it.
+    document["items"][2] = json!({"id": "slow", "command": {"argv": ["sleep", "30"], "creates": "/never"}});
+    let text = document.to_string();
+    let killed = std::thread::scope(|scope| {
+        let controller = scope.spawn(|| lab.call(&["apply"], &text));
+        for _ in 0..100 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            if lab.exec("pgrep -x sleep") != "" && lab.exec("cat /etc/first.conf") == "new" {
+                break;
+            }
+        }
+        lab.exec("pkill -9 -f 'helper work'");
+        controller.join().unwrap()
+    });
+    assert_eq!(killed.json()["outcome"], "rolled_back", "{}", killed.stderr);
+    assert_eq!(lab.exec("cat /etc/first.conf"), "old");
+}
+
+#[test]
+fn tools_run_there_with_their_streams() {
+    let Some(lab) = Lab::boot() else { return };
+    let text = "line\n".repeat(200_000);
+    let ran = lab.call(&["run", "lab1", "--installed", "--", "cat"], &text).expect(0);
+    assert_eq!(ran.stdout.len(), text.len());
+    let ran =
+        lab.call(&["run", "lab1", "--installed", "--", "sh", "-c", "echo out; echo err >&2; exit 42"], "").expect(42);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("out\n", "err\n"));
+    assert_eq!(lab.exec("ls /run/plumbline/tools/*/stdin 2>/dev/null"), "");
+    // Any static program of the box is sent; a script is not.
+    let ran = lab.call(&["run", "lab1", "--", "host-provision-helper", "nonsense"], "").expect(2);
+    assert_eq!(ran.stdout, "");
+    lab.call(&["run", "lab1", "--", "no-such-tool"], "").expect(69);
+    // A name on the host that stays the same.
+    let document = desired(
+        "lab1",
+        &json!([{"id": "t", "tool": {"name": "host-provision-helper", "path": "/usr/local/bin/the-tool"}}]),
+    );
+    lab.apply(&document).expect(0);
+    assert_eq!(lab.exec("/usr/local/bin/the-tool nonsense; echo $?"), "2");
+    assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
+}
+
+#[test]
+fn several_hosts_with_a_gate() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = desired("lab1", &json!([{"id": "a", "file": {"path": "/etc/gated", "content": "x"}}])).to_string();
+    let refused = lab.call(&["apply", "--gate", "echo $HOST >&2; exit 1"], &document).expect(3).json();
+    assert_eq!(refused["outcome"], "rolled_back");
+    assert_eq!(lab.exec("ls /etc/gated 2>/dev/null"), "");
+    lab.call(&["apply", "--in-order", "--gate", "true"], &document).expect(0);
+    assert_eq!(lab.exec("cat /etc/gated"), "x");
+}
