@@ -201,6 +201,16 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
     };
+    let (hosts, others): (Vec<&HostView>, Vec<&HostView>) = hosts.into_iter().partition(|host| host.is_debian_like());
+    // An empty document would say that nothing of ours belongs there.
+    for host in others {
+        let message = format!("host \"{}\" runs {}, which is not rendered yet", host.name, host.os);
+        if !args.all {
+            let failure = Failure::new(Exit::Unavailable, "not_rendered_yet", message).at(host.at("os"));
+            return Err(fleet.source.located(failure.hint("Debian and Ubuntu hosts are rendered")));
+        }
+        session.warn(&format!("{}: {message}; it is left out", host.at("os")));
+    }
     // All or nothing: a host that cannot be rendered must not leave half of the lines behind.
     let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
     let broken: Vec<_> = rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect();

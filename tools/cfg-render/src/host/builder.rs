@@ -17,6 +17,8 @@ pub(crate) struct HostBuilder<'m, 'f> {
     pub(crate) model: &'m Model<'f>,
     pub(crate) host: &'m HostView,
     items: Vec<HostItem>,
+    /// Where in `items` an id stands.
+    places: BTreeMap<String, usize>,
     packages: BTreeMap<Stage, PackageSet>,
     pub(crate) absent: Vec<String>,
     pub(crate) sets: BTreeMap<String, FileSet>,
@@ -41,6 +43,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             model,
             host,
             items: Vec::new(),
+            places: BTreeMap::new(),
             packages: BTreeMap::new(),
             absent: Vec::new(),
             sets: BTreeMap::new(),
@@ -53,7 +56,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
 
     /// Adds an item. One of the same id that comes from elsewhere in the fleet is reported, one that is equal is joined.
     pub(crate) fn push(&mut self, item: HostItem) {
-        if let Some(known) = self.items.iter_mut().find(|known| known.id == item.id) {
+        if let Some(known) = self.places.get(&item.id).and_then(|place| self.items.get_mut(*place)) {
             let same = HostItem { from: item.from.clone(), ..known.clone() } == item;
             if same {
                 let from: BTreeSet<_> = known.from.iter().chain(&item.from).cloned().collect();
@@ -71,12 +74,13 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             }
             return;
         }
+        self.places.insert(item.id.clone(), self.items.len());
         self.items.push(item);
     }
 
     /// The item of this id.
     pub(crate) fn item_mut(&mut self, id: &str) -> Option<&mut HostItem> {
-        self.items.iter_mut().find(|item| item.id == id)
+        self.places.get(id).and_then(|place| self.items.get_mut(*place))
     }
 
     /// Packages of the distribution.

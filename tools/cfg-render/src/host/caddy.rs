@@ -73,13 +73,15 @@ fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
     let mut lines = vec![Line::new("auto_https disable_redirects")];
     let acme = proxy.acme.clone().unwrap_or_default();
     if let Some(email) = acme.email.as_ref().or(builder.model.fleet.email.as_ref())
-        && let Some(email) = builder.fit(word(email), &host.at("proxy").join("acme")) {
-            lines.push(Line::new("email").with(email));
-        }
+        && let Some(email) = builder.fit(word(email), &host.at("proxy").join("acme"))
+    {
+        lines.push(Line::new("email").with(email));
+    }
     if let Some(directory) = &acme.directory
-        && let Some(directory) = builder.fit(word(directory), &host.at("proxy").join("acme").join("directory")) {
-            lines.push(Line::new("acme_ca").with(directory));
-        }
+        && let Some(directory) = builder.fit(word(directory), &host.at("proxy").join("acme").join("directory"))
+    {
+        lines.push(Line::new("acme_ca").with(directory));
+    }
     if proxy.http_port != 80 {
         lines.push(Line::new(&format!("http_port {}", proxy.http_port)));
     }
@@ -87,9 +89,10 @@ fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
         lines.push(Line::new(&format!("https_port {}", proxy.https_port)));
     }
     if let Some(on_demand) = &proxy.on_demand
-        && let Some(ask) = builder.fit(word(&on_demand.ask), &host.at("proxy").join("on_demand")) {
-            lines.push(Line::new("on_demand_tls").body(vec![Line::new("ask").with(ask)]));
-        }
+        && let Some(ask) = builder.fit(word(&on_demand.ask), &host.at("proxy").join("on_demand"))
+    {
+        lines.push(Line::new("on_demand_tls").body(vec![Line::new("ask").with(ask)]));
+    }
     if !proxy.http3 {
         lines.push(Line::new("servers").body(vec![Line::new("protocols h1 h2")]));
     }

@@ -160,9 +160,10 @@ fn add_timer(builder: &mut HostBuilder<'_, '_>, name: &str, timer: &Timer) {
         exec,
     );
     if let Some(user) = &timer.user
-        && let Some(user) = builder.fit(systemd::text(user), &at.join("user")) {
-            unit.push("Service", "User", user);
-        }
+        && let Some(user) = builder.fit(systemd::text(user), &at.join("user"))
+    {
+        unit.push("Service", "User", user);
+    }
     if let Some(timeout) = timer.timeout {
         unit.push("Service", "TimeoutStartSec", format!("{}s", timeout.as_secs()));
     }

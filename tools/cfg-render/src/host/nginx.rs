@@ -121,9 +121,10 @@ fn main_file(
     ));
     http.push(Directive::new("limit_req_status", ["429"]));
     if let Some(size) = &proxy.max_body
-        && let Some(size) = builder.fit(literal(size).map(str::to_owned), &host.at("proxy")) {
-            http.push(Directive::new("client_max_body_size", [&size]));
-        }
+        && let Some(size) = builder.fit(literal(size).map(str::to_owned), &host.at("proxy"))
+    {
+        http.push(Directive::new("client_max_body_size", [&size]));
+    }
     if proxy.ktls {
         http.push(Directive::new("ssl_conf_command", ["Options", "KTLS"]));
     }

@@ -120,8 +120,7 @@ fn unit(builder: &mut HostBuilder<'_, '_>, key: &AgeKey, from: &[Pointer]) {
     let text = builder.header("#", from) + &unit.write();
     let path = format!("/etc/systemd/system/{}", places::SECRETS_UNIT);
     builder.file(Stage::Base, &path, text, from).notify(Handler::secrets()).add(builder);
-    let tmpfiles = builder.header("#", from) + &format!("d {} 0700 root root -\n", places::RUN);
+    let tmpfiles = builder.header("#", from) + &format!("d {} 0755 root root -\n", places::RUN);
     builder.file(Stage::Base, "/etc/tmpfiles.d/plumbline.conf", tmpfiles, from).add(builder);
-    builder.directory(Stage::Base, places::RUN, 0o700, "root", "root", from);
     builder.unit(Stage::Base, places::SECRETS_UNIT, from);
 }

@@ -93,18 +93,20 @@ fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
     }
     unit.push("Service", "ExecStart", exec);
     if !run.reload.is_empty()
-        && let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload")) {
-            unit.push("Service", "ExecReload", reload);
-        }
+        && let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload"))
+    {
+        unit.push("Service", "ExecReload", reload);
+    }
     let user = builder.model.user_of(name, service).unwrap_or_else(|| name.to_owned());
     unit.push("Service", "User", &user);
     if let Some(group) = &service.group {
         unit.push("Service", "Group", group);
     }
     if let Some(directory) = &run.working_directory
-        && let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory")) {
-            unit.push("Service", "WorkingDirectory", directory);
-        }
+        && let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory"))
+    {
+        unit.push("Service", "WorkingDirectory", directory);
+    }
     if !timed && run.start != StartKind::Oneshot {
         unit.push("Service", "Restart", "on-failure");
         unit.push("Service", "RestartSec", "2s");

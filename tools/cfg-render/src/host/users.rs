@@ -166,15 +166,17 @@ fn service_users(builder: &mut HostBuilder<'_, '_>) {
         }
         let at = crate::model::Model::service_at(name);
         if let Some(group) = &service.group
-            && !host.spec.groups.contains_key(group) && *group != user {
-                builder.push(HostItem {
-                    id: format!("group:{group}"),
-                    stage: Stage::Base,
-                    from: vec![at.join("group")],
-                    group: Some(Group { name: group.clone(), gid: None, system: true }),
-                    ..HostItem::default()
-                });
-            }
+            && !host.spec.groups.contains_key(group)
+            && *group != user
+        {
+            builder.push(HostItem {
+                id: format!("group:{group}"),
+                stage: Stage::Base,
+                from: vec![at.join("group")],
+                group: Some(Group { name: group.clone(), gid: None, system: true }),
+                ..HostItem::default()
+            });
+        }
         builder.push(user_item(
             User {
                 name: user.clone(),

@@ -23,8 +23,8 @@ use self::secret_use::SecretTable;
 use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, Service};
 
 pub use agent::AgentView;
-pub(crate) use certificate::{file_name, hex};
 pub use certificate::{Certificate, CertificateStore};
+pub(crate) use certificate::{file_name, hex};
 pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
 pub use host_view::HostView;

@@ -154,16 +154,19 @@ impl<'f> Model<'f> {
             }
         }
         let mut sites: Vec<Site<'f>> = Vec::new();
+        let mut known: BTreeMap<Vec<Pointer>, usize> = BTreeMap::new();
         for (name, mut entries) in by_name {
             entries.sort_by(|(a, _), (b, _)| b.path.len().cmp(&a.path.len()).then_with(|| a.pointer.cmp(&b.pointer)));
             let tls = entries.first().map_or(TlsMode::None, |(_, tls)| tls.clone());
             let entries: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
-            let same = sites.iter_mut().find(|site| {
-                site.tls == tls && site.entries.iter().map(|e| &e.pointer).eq(entries.iter().map(|e| &e.pointer))
-            });
+            let key = entries.iter().map(|entry| entry.pointer.clone()).collect();
+            let same = known.get(&key).and_then(|place| sites.get_mut(*place)).filter(|site| site.tls == tls);
             match same {
                 Some(site) => site.names.push(name),
-                None => sites.push(Site { names: vec![name], tls, entries }),
+                None => {
+                    known.insert(key, sites.len());
+                    sites.push(Site { names: vec![name], tls, entries });
+                }
             }
         }
         // The order that a person wrote decides which name the site is called by.

@@ -34,6 +34,13 @@ fn documents_fit_their_published_schemas() {
     for verb in verbs(&["edge", "back"]) {
         all.push((rich::fleet("nginx"), verb));
     }
+    for seed in ["seed-000.json", "seed-001.json", "seed-002.json", "seed-003.json", "seed-004.json"] {
+        for verb in
+            [vec!["hosts"], vec!["dns"], vec!["health", "--from", "controller"], vec!["secrets", "--controller"]]
+        {
+            all.push((fleet(seed), verb));
+        }
+    }
     for (fleet, verb) in all {
         let document = document(&verb, &fleet);
         let schema = contract::published_schema(document["schema"].as_str().unwrap()).unwrap();
@@ -207,6 +214,16 @@ fn a_host_that_is_not_there_is_a_usage_error() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean \"web1\"?"));
     let output = cfg_render(&["host"], &fleet("first.json").to_string());
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_host_that_is_not_rendered_is_refused_and_never_empty() {
+    let output = cfg_render(&["host", "--host", "vps-x86"], &fleet("seed-001.json").to_string());
+    assert!(output.stdout.is_empty());
+    assert_eq!(output.status.code(), Some(69), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = cfg_render(&["host", "--all"], &fleet("seed-001.json").to_string());
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not rendered yet"));
 }
 
 #[test]

@@ -10,13 +10,23 @@ use serde_json::Value;
 use crate::run::{files, fleet, is_root, peer, say};
 use crate::{rich, run};
 
-/// Hosts whose files are read: the story's, and those of a fleet that uses everything.
+/// Hosts whose files are read: those of every fleet of the pipelines, and those of one that uses everything.
 fn hosts() -> Vec<(String, Vec<(String, String)>)> {
-    let mut all = vec![("first web1".to_owned(), files(&fleet("first.json"), "web1"))];
+    let mut all = Vec::new();
     let rich = rich::fleet("nginx");
     for host in ["edge", "back"] {
         all.push((format!("rich {host}"), files(&rich, host)));
     }
+    let mut names: Vec<_> = fs::read_dir(run::fleets()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(".json")) {
+        for line in run::text(&["host", "--all"], &fleet(name)).lines() {
+            let desired: Value = serde_json::from_str(line).unwrap();
+            let files = run::files_of(&desired);
+            all.push((format!("{name} {}", desired["host"]), files));
+        }
+    }
+    assert!(all.len() > 3);
     all
 }
 
@@ -28,7 +38,7 @@ fn put(folder: &Path, name: &str, text: &str) -> String {
 }
 
 /// A self-signed certificate wherever a file names one.
-fn certificates(text: &str, folder: &Path) {
+pub(crate) fn certificates(text: &str, folder: &Path) {
     for word in text.split(|c: char| c.is_whitespace() || c == ';') {
         if word.starts_with(folder.to_str().unwrap()) && word.ends_with("fullchain.pem") {
             let made = rcgen::generate_simple_self_signed(["x.test".to_owned()]).unwrap();
@@ -122,8 +132,9 @@ fn sshd_reads_the_drop_in() {
         let path = put(folder.path(), "sshd_config", &format!("{text}HostKey {}\n", key.display()));
         let (good, said) = say(Command::new(&sshd).args(["-T", "-f", &path]));
         assert!(good, "{name}: {said}");
+        let port = text.lines().find(|line| line.starts_with("Port ")).unwrap().to_lowercase();
         for line in [
-            "port 2222",
+            port.as_str(),
             "passwordauthentication no",
             "permitrootlogin without-password",
             "kbdinteractiveauthentication no",
@@ -146,7 +157,9 @@ fn fail2ban_reads_its_jails() {
         let (good, said) = say(Command::new(&client).arg("-c").arg(&conf).args(["-t"]));
         assert!(good, "{name}: {said}\n{text}");
         let (good, said) = say(Command::new(&client).arg("-c").arg(&conf).args(["-d"]));
-        assert!(good && said.contains("2222") && said.contains("'nftables-multiport'"), "{name}: {said}");
+        let port = text.lines().find_map(|line| line.strip_prefix("port = ")).unwrap();
+        let both = format!("['port', '{port}']");
+        assert!(good && said.contains(&both) && said.contains("'nftables-multiport'"), "{name}: {said}");
     }
 }
 

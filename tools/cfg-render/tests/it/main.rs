@@ -1,6 +1,13 @@
 //! One binary for all tests of cfg-render from outside: fast to link, run in parallel.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod certs;
 mod check;
+mod docs;
+mod documents;
 mod fleet;
+mod formats;
+mod live;
+mod rich;
+mod run;
 mod seeds;

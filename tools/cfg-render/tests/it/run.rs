@@ -47,7 +47,11 @@ pub(crate) fn text(args: &[&str], fleet: &Value) -> String {
 
 /// The files of a host by path, with what they hold.
 pub(crate) fn files(fleet: &Value, host: &str) -> Vec<(String, String)> {
-    let desired = document(&["host", "--host", host], fleet);
+    files_of(&document(&["host", "--host", host], fleet))
+}
+
+/// The files of a host's document.
+pub(crate) fn files_of(desired: &Value) -> Vec<(String, String)> {
     let items = desired["items"].as_array().unwrap();
     let files = items.iter().filter_map(|item| item.get("file"));
     files.filter_map(|file| Some((file["path"].as_str()?.to_owned(), file["content"].as_str()?.to_owned()))).collect()
