@@ -9,6 +9,7 @@ mod json;
 mod json_text;
 mod yaml;
 mod yaml_edit;
+mod yaml_lines;
 mod yaml_scalar;
 mod yaml_tree;
 

@@ -8,6 +8,7 @@ use granit_parser::ScalarStyle;
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
+use super::yaml_lines::{Surroundings, content_column, dash_of, header_comment, header_of};
 use super::yaml_scalar::{is_old_boolean, resolve, write, write_enc};
 use super::yaml_tree::{self, Comment, Data, Document, Node, Tag, key_text};
 use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of, yaml_edit};
@@ -228,36 +229,6 @@ struct Entry {
     start: usize,
     column: usize,
     container: usize,
-}
-
-/// The lines around a group of comments: those at one column on lines that follow each other.
-struct Surroundings {
-    /// Something that is no comment stands on the line above.
-    touches: bool,
-    /// The line above is not blank.
-    first: bool,
-    /// The line below is blank.
-    blank_below: bool,
-    /// The column of the next line that is not blank.
-    below: usize,
-}
-
-impl Surroundings {
-    fn of(text: &str, comment: &Comment) -> Self {
-        let column = |line: &str| line.chars().take_while(|c| *c == ' ').count();
-        let same = |line: &&str| line.trim_start().starts_with('#') && column(line) == comment.column;
-        let start = text[..comment.span.start].rfind('\n').unwrap_or(0);
-        let above = text[..start].rsplit('\n').find(|line| !same(line)).unwrap_or("");
-        let mut after = text[comment.span.end..].lines().skip(1).skip_while(|line| same(line)).peekable();
-        let blank = after.peek().is_some_and(|line| line.trim().is_empty());
-        Self {
-            touches: !above.trim().is_empty() && !above.trim_start().starts_with('#'),
-            first: !above.trim().is_empty(),
-            blank_below: blank,
-            // The end of the file counts as something in the first column.
-            below: after.find(|line| !line.trim().is_empty()).map_or(0, column),
-        }
-    }
 }
 
 struct Walk<'a> {
@@ -688,79 +659,4 @@ impl Walk<'_> {
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.
 fn root_pointer(document: usize) -> Pointer {
     if document == 0 { Pointer::root() } else { Pointer::root().join(format!("#{document}")) }
-}
-
-/// Where the dash of a list element is, and its column; the element itself if there is none before it.
-pub(super) fn dash_of(text: &str, node: &Node) -> (usize, usize) {
-    let start = node.outer_start();
-    let before = text[..start].trim_end_matches([' ', '\t', '\n', '\r']);
-    let at = if before.ends_with('-') {
-        before.len() - 1
-    } else {
-        // A comment may stand between the dash and its element.
-        let lines = before.rsplit('\n');
-        let mut end = before.len();
-        let mut found = None;
-        for line in lines {
-            let begin = end - line.len();
-            let body = line.split(" #").next().unwrap_or(line).trim_end();
-            if body.ends_with('-') {
-                found = Some(begin + body.len() - 1);
-                break;
-            }
-            if !line.trim_start().starts_with('#') && !line.trim().is_empty() {
-                break;
-            }
-            end = begin.saturating_sub(1);
-        }
-        match found {
-            Some(at) => at,
-            None => return (start, node.column),
-        }
-    };
-    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    (at, text[line..at].chars().count())
-}
-
-/// Where the header (`|`, `>-`, ...) of a block scalar is, and whether it carries an indentation digit.
-fn header_of(text: &str, node: &Node) -> (usize, bool) {
-    let before = text[..node.span.start].trim_end();
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = &before[line_start..];
-    // A comment may follow the header; neither header nor comment can hold the other's mark followed so.
-    let mut best = None;
-    for (at, _) in line.match_indices(['|', '>']) {
-        let rest = line[at + 1..].trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
-        let preceded = line[..at].chars().next_back().is_none_or(char::is_whitespace);
-        if preceded && (rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')))
-        {
-            best = Some((
-                line_start + at,
-                line[at + 1..line.len() - rest.len()].bytes().any(|byte| byte.is_ascii_digit()),
-                rest,
-            ));
-            break;
-        }
-    }
-    match best {
-        Some((at, digit, _)) => (at, digit),
-        None => (node.span.start, true),
-    }
-}
-
-/// Where a comment follows the header of a block scalar: the header alone, and the content with the line break before it.
-fn header_comment(text: &str, extent: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
-    let line = text[extent.clone()].lines().next()?;
-    let header = line.find([' ', '\t'])?;
-    if !line[header..].trim_start().starts_with('#') {
-        return None;
-    }
-    Some((extent.start..extent.start + header, extent.start + line.len()..extent.end.max(extent.start + line.len())))
-}
-
-/// The indentation of the content of a block scalar.
-fn content_column(text: &str, node: &Node, column: usize) -> usize {
-    let line = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
-    let indent = text[line..node.span.start].chars().count();
-    if text[line..node.span.start].trim().is_empty() && indent > 0 { indent } else { column + 2 }
 }

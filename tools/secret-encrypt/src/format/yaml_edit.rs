@@ -6,7 +6,8 @@ use contract::Pointer;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::yaml::{BLOCK_KEY, dash_of};
+use super::yaml::BLOCK_KEY;
+use super::yaml_lines::dash_of;
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
 use super::{Style, splice, value_of};
