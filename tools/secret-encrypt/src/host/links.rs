@@ -9,12 +9,11 @@ use contract::{Exit, places};
 use super::generation::make_directory;
 use crate::Error;
 
-/// Makes each link (path on the host, what it points to). A link of ours at the path is replaced; anything else there is
-/// left and refused. `known` is the file that remembers the links, so that those no longer wanted are removed.
+/// Refuses links at whose path something else lies.
 ///
 /// # Errors
-/// Where something else lies at a path, before any link is changed.
-pub(crate) fn place_links(root: &Path, known: &Path, links: &[(String, String)]) -> Result<bool, Error> {
+/// 76 with the path.
+pub(crate) fn refuse_others(root: &Path, links: &[(String, String)]) -> Result<(), Error> {
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     for (path, _) in links {
         let place = below(path);
@@ -28,6 +27,16 @@ pub(crate) fn place_links(root: &Path, known: &Path, links: &[(String, String)])
             });
         }
     }
+    Ok(())
+}
+
+/// Makes each link (path on the host, what it points to), where `refuse_others` found nothing. `known` is the file that
+/// remembers the links, so that those no longer wanted are removed.
+///
+/// # Errors
+/// Where a link cannot be made.
+pub(crate) fn place_links(root: &Path, known: &Path, links: &[(String, String)]) -> Result<bool, Error> {
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
     let mut changed = false;
     for old in fs::read_to_string(known).unwrap_or_default().lines() {
         let gone = !links.iter().any(|(path, _)| path == old);

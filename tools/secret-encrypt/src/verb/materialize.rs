@@ -10,7 +10,9 @@ use contract::{Document, Exit, Finding, Pointer, SecretName, placeholders, place
 
 use super::describe;
 use crate::Error;
-use crate::host::{Accounts, Entry, FOR_USERS, Manifest, Tree, Values, base_of, fill, place_links, refuse_disk};
+use crate::host::{
+    Accounts, Entry, FOR_USERS, Manifest, Tree, Values, base_of, fill, place_links, refuse_disk, refuse_others,
+};
 use crate::keys::{Identities, IdentityFlags};
 
 /// Put the secrets of a manifest into RAM: /run/secrets/NAME, filled templates in /run/secrets/rendered, links at their usual
@@ -66,6 +68,7 @@ impl Materialize {
         } else {
             Self::entries(&manifest, &identities, &accounts, &source)?
         };
+        refuse_others(&self.root, &links)?;
         let mut result = SecretsResult::default();
         // From here on things change; a closed pipe does not stop it.
         session.begin_apply();

@@ -107,6 +107,7 @@ fn all_problems_at_once_and_nothing_changes() {
     host.program.run_with(&["set", "secrets/web1.yaml", "/db"], "next").ok();
     host.materialize(&Host::manifest(), &[]).fails(76);
     assert_eq!(fs::read_to_string(host.path("etc/app/token")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(host.path("run/secrets/db")).unwrap(), "p@ss 'w'", "the old generation stays");
 }
 
 #[test]
