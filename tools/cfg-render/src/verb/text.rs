@@ -103,19 +103,41 @@ pub(super) fn host(desired: &HostDesired, style: Style) -> String {
             continue;
         }
         text.push_str(&format!("\n{} {}\n", style.bold("Stage"), style.bold(name)));
-        let rows: Vec<_> = items
-            .iter()
-            .map(|item| {
-                let (kind, what, more) = describe(item);
-                *counts.entry(kind).or_default() += 1;
-                vec![kind.to_owned(), what, more]
-            })
-            .collect();
-        text.push_str(&table(&rows));
+        for item in items {
+            let (kind, what, more) = describe(item);
+            *counts.entry(kind).or_default() += 1;
+            // What is longer than most does not push all others aside.
+            let more = if more.is_empty() { String::new() } else { format!("{more} ") };
+            let reason = style.dim(&format!("(for {})", reason(item)));
+            text.push_str(&format!("  {kind:<9}  {what:<46}  {more}{reason}\n"));
+        }
     }
     let counts: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     text.push_str(&format!("\n{}: {} items ({}).\n", desired.host, desired.items.len(), counts.join(", ")));
     text
+}
+
+/// What an item is there for, in the fleet's words: services by name, else the key of the host.
+fn reason(item: &HostItem) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for place in &item.from {
+        let keys: Vec<_> = place.keys().collect();
+        let name = match keys.as_slice() {
+            [first, name, ..] if first == "services" || first == "databases" => name.clone(),
+            [first, _, key, ..] if first == "hosts" => key.clone(),
+            [first, _, key, ..] if first == "defaults" => key.clone(),
+            [first, ..] if first == "hosts" => "the host".into(),
+            [first, ..] => first.clone(),
+            [] => continue,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let more = names.len().saturating_sub(4);
+    names.truncate(4);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.join(", "))
 }
 
 /// Kind of an item, what it is, and what else to know.

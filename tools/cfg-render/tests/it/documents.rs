@@ -266,3 +266,16 @@ fn the_story_gets_its_documents() {
         .collect();
     assert_eq!(names.keys().collect::<Vec<_>>(), ["@", "prometheus", "web1", "www"]);
 }
+
+#[test]
+fn the_fleet_of_the_manual_is_good_and_its_hosts_say_why() {
+    let manual = include_str!("../../README.md");
+    let example = manual.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    let findings = document(&["check"], &example);
+    assert_eq!(findings["findings"], json!([]));
+    let text = text(&["host", "--host", "web1", "--output", "text"], &example);
+    let line = text.lines().find(|line| line.contains("/etc/nginx/plumbline.d/www.small.test.conf")).unwrap();
+    assert!(line.ends_with("(for site)"), "{line}");
+    assert!(text.trim_end().ends_with(")."), "{text}");
+}

@@ -19,7 +19,11 @@ fn hosts() -> Vec<(String, Vec<(String, String)>)> {
     }
     let mut names: Vec<_> = fs::read_dir(run::fleets()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(".json")) {
+    for name in names
+        .iter()
+        .filter_map(|name| name.to_str())
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "json"))
+    {
         for line in run::text(&["host", "--all"], &fleet(name)).lines() {
             let desired: Value = serde_json::from_str(line).unwrap();
             let files = run::files_of(&desired);
