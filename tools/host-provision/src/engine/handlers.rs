@@ -107,7 +107,8 @@ fn socket_listens() -> bool {
 fn secrets(host: &Host) -> Outcome<Vec<UnitKey>> {
     let unit = UnitKey::system(places::SECRETS_UNIT);
     super::units::systemctl(None, &["daemon-reload"]).succeed()?;
-    let ended = unit.systemctl(&["restart", "--", &unit.name]).run()?;
+    // Consumers require the unit, and a plain restart of it would restart all of them, not only those whose secrets changed.
+    let ended = unit.systemctl(&["restart", "--job-mode=ignore-dependencies", "--", &unit.name]).run()?;
     if !ended.good() {
         return Err(failed("materialise the secrets of the host", &ended)
             .place(places::SECRETS_UNIT)

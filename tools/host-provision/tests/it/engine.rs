@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use contract::FileMode;
 use contract::Outcome;
 use contract::document::{Directory, File, HostDesired, HostItem, HostResult, Symlink};
-use contract::FileMode;
 use host_provision::blobs::Blobs;
 use host_provision::engine::apply::{Terms, apply};
 use host_provision::engine::lock::Lock;
@@ -60,7 +60,8 @@ fn item(name: &str, kind: u8, content: u8, mode: u8) -> HostItem {
 
 fn any_document() -> impl Strategy<Value = HostDesired> {
     prop::collection::btree_map(0..NAMES.len(), (any::<u8>(), 0_u8..3, any::<u8>()), 0..NAMES.len()).prop_map(|names| {
-        let items = names.into_iter().map(|(name, (kind, content, mode))| item(NAMES[name], kind, content, mode)).collect();
+        let items =
+            names.into_iter().map(|(name, (kind, content, mode))| item(NAMES[name], kind, content, mode)).collect();
         HostDesired { host: "h".into(), owner: "fleet".into(), items, ..HostDesired::default() }
     })
 }

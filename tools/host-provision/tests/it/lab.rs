@@ -206,7 +206,10 @@ fn the_port_moves_and_nobody_is_locked_out() {
     assert!(result["access_proof"].as_str().unwrap().ends_with(":2222"), "{result}");
     assert!(lab.logs_in(2222));
     let old = format!("{}:22", lab.address()).parse().unwrap();
-    assert!(std::net::TcpStream::connect_timeout(&old, std::time::Duration::from_secs(1)).is_err(), "the old port is still open");
+    assert!(
+        std::net::TcpStream::connect_timeout(&old, std::time::Duration::from_secs(1)).is_err(),
+        "the old port is still open"
+    );
     assert_eq!(lab.exec("ls /etc/ssh/sshd_config.d"), "00-plumbline.conf");
     assert_eq!(lab.apply(&port_move("2222")).expect(0).json()["changed"], false);
 
@@ -339,7 +342,7 @@ fn faults_leave_old_or_new() {
         let controller = scope.spawn(|| lab.call(&["apply"], &text));
         for _ in 0..100 {
             std::thread::sleep(std::time::Duration::from_millis(100));
-            if lab.exec("pgrep -x sleep") != "" && lab.exec("cat /etc/first.conf") == "new" {
+            if !lab.exec("pgrep -x sleep").is_empty() && lab.exec("cat /etc/first.conf") == "new" {
                 break;
             }
         }
@@ -383,4 +386,59 @@ fn several_hosts_with_a_gate() {
     assert_eq!(lab.exec("ls /etc/gated 2>/dev/null"), "");
     lab.call(&["apply", "--in-order", "--gate", "true"], &document).expect(0);
     assert_eq!(lab.exec("cat /etc/gated"), "x");
+}
+
+#[test]
+fn secrets_restart_only_those_that_read_them() {
+    let Some(lab) = Lab::boot() else { return };
+    let consumer = |name: &str| {
+        json!({"id": name, "file": {"path": format!("/etc/systemd/system/{name}.service"), "content":
+        "[Unit]\nRequires=plumbline-secrets.service\nAfter=plumbline-secrets.service\n[Service]\nExecStart=/bin/sleep 1000\n"}})
+    };
+    let unit = |name: &str| json!({"id": format!("{name}-unit"), "unit": {"name": format!("{name}.service"), "state": "started"}});
+    let document = |version: u8| {
+        desired(
+            "lab1",
+            &json!([
+        {"id": "result", "stage": "base", "file": {"path": "/etc/fake-result", "content":
+            "{\"schema\":\"secrets.result/v1\",\"changed\":true,\"units\":[\"first.service\",\"not-there.service\"]}"}},
+        {"id": "manifest", "stage": "base", "notify": ["secrets"],
+            "file": {"path": "/var/lib/plumbline/secrets/manifest.json", "content": format!("{{\"version\":{version}}}")}},
+        {"id": "secrets", "stage": "base", "notify": ["secrets"], "file": {"path": "/etc/systemd/system/plumbline-secrets.service", "content":
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/cat /etc/fake-result\nStandardOutput=truncate:/run/plumbline/secrets.result.json\n"}},
+        consumer("first"), consumer("second"), unit("first"), unit("second")]),
+        )
+    };
+    lab.apply(&document(1)).expect(0);
+    let pids = || (lab.exec("systemctl show -p MainPID first"), lab.exec("systemctl show -p MainPID second"));
+    let before = pids();
+    let result = lab.apply(&document(2)).expect(0).json();
+    assert_eq!(status(&result, "secrets"), "done");
+    let after = pids();
+    assert_ne!(before.0, after.0);
+    assert_eq!(before.1, after.1);
+    assert_eq!(lab.apply(&document(2)).expect(0).json()["changed"], false);
+}
+
+#[test]
+fn a_login_user_becomes_root() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.exec("useradd -m ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops");
+    let target = format!("ssh://ops@{}:22", lab.address());
+    let key = lab.document["key"].as_str().unwrap();
+    let document =
+        desired("lab1", &json!([{"id": "a", "file": {"path": "/etc/by-sudo", "content": "x", "mode": "0600"}}]))
+            .to_string();
+    let call = |more: &[&str]| {
+        let inventory = lab.inventory.path().to_str().unwrap();
+        let args: Vec<&str> =
+            ["apply", "--hosts", inventory, "--target", &target, "-i", key].iter().chain(more).copied().collect();
+        run(&args, &document)
+    };
+    let refused = call(&[]);
+    assert!(refused.code == 77, "{}", refused.stderr);
+    call(&["--become", "sudo"]).expect(0);
+    assert_eq!(lab.exec("stat -c '%U %a' /etc/by-sudo"), "root 600");
+    // The system's own ssh does as well.
+    assert_eq!(call(&["--become", "sudo", "--transport", "openssh"]).expect(0).json()["changed"], false);
 }

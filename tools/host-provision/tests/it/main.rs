@@ -1,5 +1,5 @@
 //! Tests from outside: the built binary with arguments, standard input and environment.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 mod cli;
 mod engine;
@@ -26,6 +26,7 @@ impl Ran {
     }
 
     #[track_caller]
+    #[allow(clippy::return_self_not_must_use)]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
