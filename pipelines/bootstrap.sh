@@ -45,7 +45,7 @@ cfg-render dns "$fleet" | with_secrets dns-sync apply --base "$base" --output te
 say "is $host healthy?"
 # What the host sees of itself (1 means unhealthy) is judged in one graph with what is seen from here.
 cfg-render health --from "$host" "$fleet" | provision run "$@" "$host" -- health-probe run --wait 2m >"$state/$host.health.json" || [ $? -eq 1 ]
-cfg-render health --from controller "$fleet" | with_secrets health-probe run --wait 2m --with "$state/$host.health.json" --output text
+cfg-render health --from controller --with "$host" "$fleet" | with_secrets health-probe run --wait 2m --with "$state/$host.health.json" --output text
 
 say "$host: first backup"
 cfg-render backup --host "$host" "$fleet" |

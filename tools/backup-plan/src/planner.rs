@@ -32,6 +32,8 @@ pub(crate) fn plan(
     findings: Vec<Finding>,
     options: &Options,
 ) -> Result<BackupPlan, Vec<Problem>> {
+    let mut findings = findings;
+    let sources = &across_layers(sources, &mut findings);
     let mut problems = Vec::new();
     let mut roots = claimed(sources, &mut problems);
     roots.entry(sources.staging.clone()).or_default().insert("backup".into());
@@ -65,7 +67,6 @@ pub(crate) fn plan(
         exclude_caches: sources.policy.exclude_caches,
         sizes: options.sizes,
     };
-    let mut findings = findings;
     let mut found = Vec::new();
     for (path, owners) in &tops {
         let staging = *path == sources.staging;
@@ -118,6 +119,27 @@ pub(crate) fn plan(
     plan.digest = digest(&plan);
     Ok(plan)
 }
+
+/// The sources with a policy that works on this host. On overlayfs a file can have another device number than its directory
+/// (Linux, Documentation/filesystems/overlayfs.rst, "Inode properties"), so that restic's `--one-file-system` would leave
+/// out every file and still call it a backup.
+fn across_layers(sources: &BackupSources, findings: &mut Vec<Finding>) -> BackupSources {
+    let mut sources = sources.clone();
+    let layered = |path: &String| rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type == OVERLAYFS_MAGIC);
+    let paths = sources.services.iter().flat_map(|service| &service.paths);
+    if sources.policy.one_file_system && paths.chain([&sources.staging]).any(layered) {
+        sources.policy.one_file_system = false;
+        let message = "on an overlay file system files cannot be told from those of another one, so mounts inside the paths are backed up too";
+        findings.push(
+            Finding::warning("overlay", Pointer::parse("/policy/one_file_system"), message)
+                .fix("set one_file_system to false, and omit what is mounted there"),
+        );
+    }
+    sources
+}
+
+/// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 
 /// A hash over what a plan does: not over sizes, remarks or what nobody claims.
 pub(crate) fn digest(plan: &BackupPlan) -> String {

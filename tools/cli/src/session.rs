@@ -173,7 +173,7 @@ impl Session {
                 "text" => text(document, Style::PLAIN),
                 _ => continue,
             };
-            self.write_report(&report.path, bytes.as_bytes())?;
+            Self::write_report(&report.path, bytes.as_bytes())?;
         }
         if matches!(self.flags.output, OutputFormat::Report(_)) {
             return Ok(());
@@ -203,12 +203,12 @@ impl Session {
     /// 73 where a file cannot be made, 74 where stdout cannot be written.
     pub fn print_report(&self, format: &str, make: impl Fn() -> String) -> Result<(), Failure> {
         for report in self.flags.reports.iter().filter(|report| report.format == format) {
-            self.write_report(&report.path, make().as_bytes())?;
+            Self::write_report(&report.path, make().as_bytes())?;
         }
         if self.prints_report(format) { self.print_bytes(make().as_bytes()) } else { Ok(()) }
     }
 
-    fn write_report(&self, path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    fn write_report(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
         write_atomically(path, bytes, 0o644)
             .map_err(|error| Failure::io(Exit::CannotCreate, "write the report", path.display(), &error))
     }
@@ -247,7 +247,7 @@ impl Session {
             LogFormat::Json => json!({"level": level, "tool": self.tool.name, "message": message}).to_string(),
             LogFormat::Text => format!("{}: {level}: {message}", self.tool.name),
         };
-        self.stderr(&line);
+        Self::stderr(&line);
     }
 
     /// Says why the run failed, on stderr.
@@ -266,7 +266,7 @@ impl Session {
         }
         if self.flags.log_format == LogFormat::Json {
             let value = serde_json::to_value(&error).unwrap_or_default();
-            self.stderr(canonical_json(ErrorObject::ID, &value, true).trim_end());
+            Self::stderr(canonical_json(ErrorObject::ID, &value, true).trim_end());
             return;
         }
         let style = Style { color: self.colors(std::io::stderr().is_terminal()) };
@@ -288,10 +288,10 @@ impl Session {
         if let Some(hint) = &error.hint {
             line.push_str(&format!("\n  hint: {hint}"));
         }
-        self.stderr(&line);
+        Self::stderr(&line);
     }
 
-    fn stderr(&self, line: &str) {
+    fn stderr(line: &str) {
         // Nobody can be told that stderr is gone.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }

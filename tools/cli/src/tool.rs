@@ -171,7 +171,7 @@ fn log_format_of(args: &[OsString]) -> LogFormat {
 /// Prints one schema or, without a kind, the list of kinds. `Err` is a hint for an unknown kind.
 fn print_schema(tool: &Tool, kind: &str) -> Result<Exit, String> {
     if kind.is_empty() {
-        let list: String = tool.documents.iter().map(|id| format!("{id}\n")).collect();
+        let list: String = tool.documents.iter().flat_map(|id| [id.as_str(), "\n"]).collect();
         return Ok(print_raw(list.as_bytes()));
     }
     let known: Vec<&str> = tool.documents.iter().map(|id| id.as_str()).collect();

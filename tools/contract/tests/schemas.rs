@@ -1,5 +1,7 @@
 //! The checked-in schemas are those of the types. `UPDATE_SCHEMAS=1 cargo test -p contract` (`just schemas`) rewrites them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
 use std::path::Path;
 
 use contract::document::*;

@@ -1,11 +1,14 @@
 //! What may depend on what (ARCHITECTURE.md), read from `cargo metadata` and the tree.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-const TOOLS: [&str; 7] = ["backup-plan", "cfg-render", "dns-sync", "health-probe", "host-provision", "pg-ensure", "secret-encrypt"];
+const TOOLS: [&str; 7] =
+    ["backup-plan", "cfg-render", "dns-sync", "health-probe", "host-provision", "pg-ensure", "secret-encrypt"];
 
 /// Crates of one job and the tools whose job it is.
 const DOMAIN: [(&str, &[&str]); 7] = [
@@ -59,7 +62,10 @@ fn the_two_shared_crates_stand_on_little() {
 fn a_domain_crate_has_one_home() {
     for (name, needs) in dependencies() {
         for (domain, homes) in DOMAIN {
-            assert!(!needs.contains(domain) || homes.contains(&name.as_str()), "{name} depends on {domain}, which belongs to {homes:?}");
+            assert!(
+                !needs.contains(domain) || homes.contains(&name.as_str()),
+                "{name} depends on {domain}, which belongs to {homes:?}"
+            );
         }
     }
 }
@@ -95,6 +101,10 @@ fn doors_are_small_and_files_hold_one_noun() {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let limit = if stem == "main" { 15 } else { 600 };
         assert!(lines <= limit, "{} has {lines} lines: split it by noun", path.display());
-        assert!(!["util", "utils", "common", "core", "helpers", "misc"].contains(&stem), "{} is named after nothing", path.display());
+        assert!(
+            !["util", "utils", "common", "core", "helpers", "misc"].contains(&stem),
+            "{} is named after nothing",
+            path.display()
+        );
     }
 }

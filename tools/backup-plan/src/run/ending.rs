@@ -40,6 +40,10 @@ pub(super) fn backed_up(
         result.added_bytes = Some(summary.data_added);
     }
     match (ended.code, summary) {
+        // The manifest of the run is always in it, so that an empty snapshot is no backup, whatever restic calls it.
+        (0, Some(summary)) if summary.total_files_processed == 0 => {
+            Err(Error::Answer { what: "a backup".into(), cause: "the snapshot holds no file at all".into() })
+        }
         (0, Some(_)) => Ok(()),
         (0, None) => Err(Error::Answer { what: "a backup".into(), cause: "there is no summary".into() }),
         // A snapshot was made, without what could not be read.
