@@ -107,9 +107,16 @@ impl Link {
         let mut helper = shelf.find(HELPER, arch);
         for attempt in 0..2 {
             let hash = helper.as_ref().map_or("none", |program| &program.sha256);
+            let first = request(Some(&way));
+            if let (0, Ok(program)) = (attempt, &helper)
+                && is_large(&first)
+                && !is_there(&mut *transport, hash, escalate)?
+            {
+                ship(&mut *transport, program, escalate).map_err(|failure| failure.place(&place))?;
+            }
             let mut channel = transport.exec(&start_command(hash, escalate))?;
             // Not an error yet: a shell that has no helper to start does not read.
-            let _ = write_json(&mut *channel, &request(Some(&way)));
+            let _ = write_json(&mut *channel, &first);
             match read_frame(&mut *channel) {
                 Ok(Frame::Good(kind, payload)) => {
                     let mut link = Self { channel, transport, way: Some(way), arch, waiting: VecDeque::new() };
@@ -250,21 +257,41 @@ fn start_command(hash: &str, escalate: Option<Escalation>) -> String {
     as_root(escalate, &format!("if [ -x {path} ]; then exec {path} serve; fi; uname -m; exit {NOT_SHIPPED}"))
 }
 
+/// Whether a request does not fit into what a channel takes before anybody reads.
+fn is_large(request: &Request) -> bool {
+    serde_json::to_vec(request).is_ok_and(|bytes| bytes.len() > 512 * 1024)
+}
+
+/// Asks for the helper before a large request is sent to it.
+fn is_there(transport: &mut dyn Transport, hash: &str, escalate: Option<Escalation>) -> Result<bool, Failure> {
+    let path = format!("{}/{hash}/{HELPER}", places::BIN);
+    let mut channel = transport.exec(&as_root(escalate, &format!("test -x {path}")))?;
+    channel.close_input();
+    let mut rest = Vec::new();
+    let _ = channel.read_to_end(&mut rest);
+    Ok(channel.finish().0 == 0)
+}
+
 /// Sends the helper to where it stays.
 fn ship(transport: &mut dyn Transport, program: &Program, escalate: Option<Escalation>) -> Result<(), Failure> {
     let (state, hash) = (places::STATE, &program.sha256);
     let script = format!(
         "set -e; umask 022; mkdir -p -m 711 {state}; d={bin}/{hash}; mkdir -p $d; t=$d/.{HELPER}.$$; \
-         trap \"rm -f $t\" EXIT; cat >$t; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; mv $t $d/{HELPER}",
+         trap \"rm -f $t\" EXIT; : >$t; echo go; cat >$t || {{ cat >/dev/null; exit 1; }}; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; mv $t $d/{HELPER}",
         bin = places::BIN
     );
     let mut channel = transport.exec(&as_root(escalate, &script))?;
-    let sent = io::copy(&mut &*program.bytes, &mut *channel);
+    // Bytes are sent only to one who reads them: a write to a command that has ended would wait for ever.
+    let mut go = [0_u8; 3];
+    let sent = match channel.read_exact(&mut go) {
+        Ok(()) if &go == b"go\n" => io::copy(&mut &*program.bytes, &mut *channel).is_ok(),
+        _ => false,
+    };
     channel.close_input();
     let mut rest = Vec::new();
     let _ = channel.read_to_end(&mut rest);
     match (sent, channel.finish()) {
-        (Ok(_), (0, _)) => Ok(()),
+        (true, (0, _)) => Ok(()),
         (_, (code, words)) => Err(did_not_start(code, &words).cause("while the helper was sent to the host")),
     }
 }
