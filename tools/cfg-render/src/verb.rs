@@ -133,9 +133,12 @@ pub struct SecretsArgs {
     /// Those of every host and of the controller, as JSON Lines
     #[arg(long, group = "whose")]
     all: bool,
-    /// Those of the machine on which the pipelines run: tokens of providers, the key of the internal CA
+    /// Those of the machine on which the pipelines run: tokens of providers
     #[arg(long, group = "whose")]
     controller: bool,
+    /// The key of the internal CA, for `certs renew` alone
+    #[arg(long, group = "whose")]
+    authority: bool,
     #[command(flatten)]
     fleet: FleetInput,
 }
@@ -302,11 +305,14 @@ fn secrets(args: &SecretsArgs, session: &mut Session) -> Result<Exit, Failure> {
         session.print(&derive::host_secrets(&model, host), text::secrets)?;
     } else if args.controller {
         session.print(&derive::controller_secrets(&model), text::secrets)?;
+    } else if args.authority {
+        session.print(&derive::authority_secrets(&model), text::secrets)?;
     } else {
         for host in model.hosts() {
             session.print_line(&derive::host_secrets(&model, host), text::secrets)?;
         }
         session.print_line(&derive::controller_secrets(&model), text::secrets)?;
+        session.print_line(&derive::authority_secrets(&model), text::secrets)?;
     }
     Ok(Exit::Done)
 }

@@ -12,4 +12,4 @@ pub use dns::dns;
 pub use health::{Vantage, health};
 pub use inventory::inventory;
 pub use postgres::postgres;
-pub use secrets::{controller_secrets, host_secrets};
+pub use secrets::{authority_secrets, controller_secrets, host_secrets};
