@@ -26,9 +26,14 @@ pub(crate) fn run(case: &Case, program: &Path) -> Verdict {
     if let Some(missing) = case.needs.iter().find(|name| !on_path(name)) {
         return Verdict::Skipped(format!("install: {missing}"));
     }
+    // All runs of a case see the same directory: what is observed is part of the input.
+    let fresh = match tempfile::tempdir() {
+        Ok(fresh) => fresh,
+        Err(error) => return Verdict::Failed(vec![error.to_string()]),
+    };
     let mut first: Option<Vec<u8>> = None;
     for _ in 0..case.runs {
-        match attempt(case, program) {
+        match attempt(case, program, fresh.path()) {
             Ok((why, _)) if !why.is_empty() => return Verdict::Failed(why),
             Ok((_, stdout)) => {
                 if first.get_or_insert_with(|| stdout.clone()) != &stdout {
@@ -41,10 +46,8 @@ pub(crate) fn run(case: &Case, program: &Path) -> Verdict {
     Verdict::Passed
 }
 
-fn attempt(case: &Case, program: &Path) -> Result<(Vec<String>, Vec<u8>), String> {
+fn attempt(case: &Case, program: &Path, directory: &Path) -> Result<(Vec<String>, Vec<u8>), String> {
     let text = |error: std::io::Error| error.to_string();
-    let fresh = tempfile::tempdir().map_err(text)?;
-    let directory = fresh.path();
     let mut names = BTreeMap::from([("dir".to_owned(), directory.display().to_string())]);
     for (name, service) in &case.serve {
         names.insert(name.clone(), service.start()?);
