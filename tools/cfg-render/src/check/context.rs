@@ -1,7 +1,7 @@
 //! What all checks look at.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display, Write};
 
 use contract::Pointer;
 
@@ -55,12 +55,49 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A place from its keys.
+/// A place from its keys, made at once: places are made for everything that is looked at.
 pub(crate) fn place<const N: usize>(keys: [&dyn Display; N]) -> Pointer {
-    keys.iter().fold(Pointer::root(), |place, key| place.join(key))
+    let mut escaped = Escaped(String::with_capacity(64));
+    for key in keys {
+        escaped.0.push('/');
+        // Writing to a string does not fail.
+        let _ = write!(escaped, "{key}");
+    }
+    Pointer::parse(escaped.0)
+}
+
+/// Escapes what stands for something else in a pointer (RFC 6901 section 3).
+struct Escaped(String);
+
+impl Write for Escaped {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !text.contains(['~', '/']) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for letter in text.chars() {
+            match letter {
+                '~' => self.0.push_str("~0"),
+                '/' => self.0.push_str("~1"),
+                other => self.0.push(other),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a person has accepted findings of this code.
 pub(crate) fn accepted(list: &[String], code: &str) -> bool {
     list.iter().any(|accepted| accepted == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_that_joining_makes() {
+        let joined = Pointer::root().join("files").join("/etc/a~b").join(3);
+        assert_eq!(place([&"files", &"/etc/a~b", &3]), joined);
+    }
 }

@@ -1,11 +1,11 @@
 //! Circles of services that need one another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Finding;
 
 use super::context::Context;
-use crate::fleet::Strength;
+use crate::fleet::{Dependency, Strength};
 
 /// `dependency-cycle`, `needs-itself`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
@@ -19,31 +19,29 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
     let mut edges: Vec<Vec<usize>> = vec![Vec::new(); numbers.len()];
     for dependency in hard() {
-        if let (Some(from), Some(to)) = (numbers.get(dependency.service.as_str()), numbers.get(dependency.on.name())) {
-            edges[*from].push(*to);
-        }
+        edges[numbers[dependency.service.as_str()]].push(numbers[dependency.on.name()]);
     }
     let component = components(&edges);
-    let mut members: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for (name, number) in &numbers {
-        if let Some(component) = component.get(*number) {
-            members.entry(*component).or_default().push(name);
+    // The steps inside each circle. A node that is in none has no step to its own component.
+    let mut circles: BTreeMap<usize, Vec<&Dependency>> = BTreeMap::new();
+    for dependency in hard() {
+        let (from, to) = (numbers[dependency.service.as_str()], numbers[dependency.on.name()]);
+        if component[from] == component[to] {
+            circles.entry(component[from]).or_default().push(dependency);
         }
     }
-    for names in members.values() {
-        // The places inside the circle, one for each step of it.
-        let inside: Vec<_> = hard()
-            .filter(|dependency| names.contains(&dependency.service.as_str()) && names.contains(&dependency.on.name()))
-            .collect();
-        let Some((first, rest)) = inside.split_first() else { continue };
+    for steps in circles.values() {
+        let Some((first, rest)) = steps.split_first() else { continue };
+        let names: BTreeSet<&str> = steps.iter().map(|step| step.service.as_str()).collect();
         let (code, message) = if names.len() == 1 {
             ("needs-itself", format!("service {} needs itself", first.service))
         } else {
+            let names: Vec<&str> = names.into_iter().collect();
             ("dependency-cycle", format!("none of these can start before the others: {}", names.join(", ")))
         };
         let finding =
             Finding::error(code, first.place.clone(), message).fix("turn one of the needs into a want, or take it out");
-        found.push(rest.iter().fold(finding, |finding, dependency| finding.related(dependency.place.clone())));
+        found.push(rest.iter().fold(finding, |finding, step| finding.related(step.place.clone())));
     }
 }
 

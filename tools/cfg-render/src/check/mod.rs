@@ -20,6 +20,7 @@ mod platforms;
 mod ports;
 mod proxies;
 mod references;
+mod risks;
 mod secrets;
 mod shapes;
 mod shared_references;
@@ -35,7 +36,7 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
     let resolved = fleet.resolved();
     let context = Context::new(fleet, &resolved);
     let mut found = Vec::new();
-    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 20] = [
+    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 21] = [
         names::check,
         shapes::check,
         references::check,
@@ -56,6 +57,7 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
         proxies::check,
         files::check,
         watching::check,
+        risks::check,
     ];
     for check in checks {
         check(&context, &mut found);

@@ -11,7 +11,7 @@ use crate::fleet::{Holder, SecretBackend};
 /// `plaintext-secret`, `secret-backend-missing`, `bad-reference`, `unused-secret`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     let document = serde_json::to_value(context.written).unwrap_or_default();
-    walk(&document, &Pointer::root(), "", found);
+    walk(&document, Way { up: None, key: None, index: 0 }, found);
     backends(context, found);
     let used: BTreeSet<&str> = context.uses.iter().map(|used| used.secret.as_str()).collect();
     for (name, secret) in &context.fleet.secrets {
@@ -67,40 +67,70 @@ fn backends(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+/// A place on the way down, written out only where something is found.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    up: Option<&'a Way<'a>>,
+    key: Option<&'a str>,
+    index: usize,
+}
+
+impl Way<'_> {
+    fn place(&self) -> Pointer {
+        let Some(up) = self.up else { return Pointer::root() };
+        self.key.map_or_else(|| up.place().join(self.index), |key| up.place().join(key))
+    }
+
+    /// Whether this is the value of an environment variable or of an option of a module.
+    fn is_environment(&self) -> bool {
+        if self.up.is_some_and(|up| up.key == Some("env")) {
+            return true;
+        }
+        let mut way = self;
+        while let Some(up) = way.up {
+            if up.key == Some("nixos") && way.key == Some("options") {
+                return true;
+            }
+            way = up;
+        }
+        false
+    }
+
+    /// The nearest key.
+    fn name(&self) -> &str {
+        self.key.or_else(|| self.up.map(Way::name)).unwrap_or_default()
+    }
+}
+
 /// Looks at every text of the document. The message never repeats the value.
-fn walk(value: &Json, at: &Pointer, key: &str, found: &mut Vec<Finding>) {
+fn walk(value: &Json, way: Way<'_>, found: &mut Vec<Finding>) {
     match value {
         Json::String(text) => {
             let fix = "put the value into a SOPS file, and write {\"secret\": \"NAME\"} here";
             if let Some(what) = looks_like(text) {
-                found.push(Finding::error("plaintext-secret", at.clone(), format!("this looks like {what}")).fix(fix));
-            } else if is_environment(at) && means_secret(key) && !is_harmless(text) {
-                let message = format!("the name {key} says that this is a secret, and it is in clear");
-                found.push(Finding::error("plaintext-secret", at.clone(), message).fix(fix));
-            } else if is_environment(at) && is_random(text) {
-                let message = "this looks as random as a secret";
-                found.push(Finding::warning("plaintext-secret", at.clone(), message).fix(fix));
+                found.push(Finding::error("plaintext-secret", way.place(), format!("this looks like {what}")).fix(fix));
+            } else if way.is_environment() {
+                if means_secret(way.name()) && !is_harmless(text) {
+                    let message = format!("the name {} says that this is a secret, and it is in clear", way.name());
+                    found.push(Finding::error("plaintext-secret", way.place(), message).fix(fix));
+                } else if is_random(text) {
+                    let message = "this looks as random as a secret";
+                    found.push(Finding::warning("plaintext-secret", way.place(), message).fix(fix));
+                }
             }
         }
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                walk(item, &at.join(index), key, found);
+                walk(item, Way { up: Some(&way), key: None, index }, found);
             }
         }
         Json::Object(object) => {
             for (key, item) in object {
-                walk(item, &at.join(key), key, found);
+                walk(item, Way { up: Some(&way), key: Some(key), index: 0 }, found);
             }
         }
         _ => {}
     }
-}
-
-/// Whether a place is the value of an environment variable or of an option of a module.
-fn is_environment(at: &Pointer) -> bool {
-    let keys: Vec<String> = at.keys().collect();
-    matches!(keys.as_slice(), [.., parent, _] if parent == "env")
-        || keys.windows(2).any(|pair| matches!(pair, [run, options] if run == "nixos" && options == "options"))
 }
 
 /// Forms that only secrets have.

@@ -62,7 +62,7 @@ pub struct ProxyServer {
     /// Certificates made at the first request for a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
-    /// Names of entries that give none, with `{service}`, `{host}` and `{domain}`; `{service}.{domain}` if none are given.
+    /// Names of entries that give none, with `{service}`, `{host}` (its host name) and `{domain}`; `{service}.{domain}` if none are given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub name_patterns: Vec<String>,
     /// Where metrics are served: a port on loopback.

@@ -120,12 +120,13 @@ impl Fleet {
         let patterns = host.and_then(|host| host.proxy.as_ref()).map(|proxy| proxy.name_patterns.clone());
         let patterns = patterns.unwrap_or_default();
         let domain = host.and_then(|host| self.domain_of(host)).or(self.domain.as_deref());
+        let hostname = host.and_then(|host| host.hostname.as_deref()).unwrap_or(name);
         let patterns = if patterns.is_empty() { vec!["{service}.{domain}".into()] } else { patterns };
         let filled = patterns.iter().filter_map(|pattern| {
             if pattern.contains("{domain}") && domain.is_none() {
                 return None;
             }
-            let pattern = pattern.replace("{service}", service).replace("{host}", name);
+            let pattern = pattern.replace("{service}", service).replace("{host}", hostname);
             Some(pattern.replace("{domain}", domain.unwrap_or_default()))
         });
         filled.filter(|name| !tunnel || !is_special_use(name)).collect()

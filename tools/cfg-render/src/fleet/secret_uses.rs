@@ -142,34 +142,45 @@ impl Fleet {
     }
 }
 
+/// A step of a path in a document. Indexes are written out only where something is found.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
 /// Finds `{"secret": NAME}`, names in lists of secrets, and placeholders.
-fn walk(value: &Json, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, SecretName)>) {
-    // The top-level map says what secrets are, not who uses them.
-    if path.first().is_some_and(|key| key == "secrets") {
-        return;
-    }
+fn walk<'a>(value: &'a Json, path: &mut Vec<Step<'a>>, found: &mut Vec<(Vec<String>, SecretName)>) {
     match value {
         Json::String(text) => {
-            let listed = path.len() >= 3
-                && path.iter().rev().nth(1).is_some_and(|key| key == "secrets" || key == "env_secrets")
-                && path.last().is_some_and(|key| key.bytes().all(|b| b.is_ascii_digit()));
-            let direct = path.last().is_some_and(|key| key == "secret");
+            let direct = matches!(path.last(), Some(Step::Key("secret")));
+            let listed = matches!(path.as_slice(), [_, .., Step::Key("secrets" | "env_secrets"), Step::Index(_)]);
+            if !direct && !listed && !text.contains(contract::PLACEHOLDER_START) {
+                return;
+            }
             let names: Vec<&str> =
                 if listed || direct { vec![text] } else { placeholders(text).map(|(_, name)| name).collect() };
             // `{"secret": NAME}` is one thing: its place is the object.
             let place = if direct { &path[..path.len() - 1] } else { &path[..] };
-            found.extend(names.into_iter().filter_map(|name| Some((place.to_vec(), name.parse().ok()?))));
+            let place = place.iter().map(|step| match step {
+                Step::Key(key) => (*key).to_owned(),
+                Step::Index(index) => index.to_string(),
+            });
+            let place: Vec<String> = place.collect();
+            found.extend(names.into_iter().filter_map(|name| Some((place.clone(), name.parse().ok()?))));
         }
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                path.push(index.to_string());
+                path.push(Step::Index(index));
                 walk(item, path, found);
                 path.pop();
             }
         }
+        // The top-level map says what secrets are, not who uses them.
         Json::Object(object) => {
-            for (key, item) in object {
-                path.push(key.clone());
+            let root = path.is_empty();
+            for (key, item) in object.iter().filter(|(key, _)| !root || *key != "secrets") {
+                path.push(Step::Key(key));
                 walk(item, path, found);
                 path.pop();
             }
