@@ -38,8 +38,12 @@ impl FleetInput {
     /// The text of a file that the fleet names, if it is there.
     pub(crate) fn companion(&self, file: &str) -> Result<Option<String>, Failure> {
         let relative = Path::new(file);
-        if file.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-            return Err(Failure::new(Exit::BadDocument, "outside", "a file of the fleet lies beside it or below").place(file));
+        if file.is_empty()
+            || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            return Err(
+                Failure::new(Exit::BadDocument, "outside", "a file of the fleet lies beside it or below").place(file)
+            );
         }
         let path = super::base_of(self.base.as_ref(), &self.input).join(relative);
         match std::fs::read_to_string(&path) {

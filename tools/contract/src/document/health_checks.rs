@@ -345,7 +345,14 @@ pub struct PostgresCheck {
 
 impl Default for PostgresCheck {
     fn default() -> Self {
-        Self { address: String::new(), port: port_5432(), user: postgres(), database: postgres(), password: None, tls: None }
+        Self {
+            address: String::new(),
+            port: port_5432(),
+            user: postgres(),
+            database: postgres(),
+            password: None,
+            tls: None,
+        }
     }
 }
 

@@ -11,17 +11,15 @@ use contract::document::{
 
 use super::access::Transition;
 use super::batch::Batch;
-use super::entry::{Entry, Node};
 use super::guard;
 use super::handlers::{self, Handled};
 use super::host::Host;
-use super::item::{Kind, View, disable_unit, remove_key};
-use super::owned::{self, Owned};
+use super::item::{Kind, View};
+use super::owned::Owned;
 use super::plan::{Planned, ordered};
 use super::process::Process;
 use super::removal::Removal;
 use super::run::{Run, Stand, Undo};
-use super::tree::Live;
 use super::units::{UnitKey, last_log, show};
 use crate::blobs::Blobs;
 use crate::fault::{Fault, Outcome};
@@ -40,17 +38,17 @@ pub struct Apply<'a> {
     pub lists_are_stale: bool,
     work: &'a Work,
     blobs: &'a Blobs,
-    owned: Owned,
-    batch: Batch,
-    manager_is_stale: bool,
+    pub(super) owned: Owned,
+    pub(super) batch: Batch,
+    pub(super) manager_is_stale: bool,
     started: BTreeSet<UnitKey>,
     acted: BTreeMap<UnitKey, String>,
-    due: Vec<(Handler, String)>,
+    pub(super) due: Vec<(Handler, String)>,
     sets: BTreeMap<String, usize>,
     changed_sets: BTreeSet<String>,
     notify: Vec<Handler>,
     transition: Transition,
-    results: Vec<HostChangeResult>,
+    pub(super) results: Vec<HostChangeResult>,
 }
 
 /// What an apply needs to know beside the work.
@@ -271,130 +269,6 @@ impl<'a> Apply<'a> {
         self.owned.save(self.host)
     }
 
-    /// Remembers an entry as the owner's, with what is there now as its original.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn remember(&mut self, entry: &Entry) -> Outcome<()> {
-        let known = self.owned.get(entry.kind(), &entry.path).map(|thing| thing.original.clone());
-        let original = match known {
-            Some(original) => original,
-            None => owned::original(self.host, &entry.path)?,
-        };
-        let (sha256, data) = match &entry.node {
-            Node::File { content, keep_existing, .. } => {
-                let live = if *keep_existing { self.host.tree.read(&entry.path)? } else { None };
-                (Some(live.map_or_else(|| content.sha256.clone(), |bytes| super::sha256(&bytes))), false)
-            }
-            Node::Symlink(target) => (Some(format!("link {target}")), false),
-            Node::Directory { data, .. } => (None, *data),
-        };
-        self.own(entry.kind(), &entry.path, sha256, data, original);
-        Ok(())
-    }
-
-    /// Makes a path what it shall be, and the owner's. Files take their place at the next barrier.
-    ///
-    /// # Errors
-    /// 65 where a validator says no, and those of the system.
-    pub fn place(&mut self, entry: &Entry) -> Outcome<()> {
-        self.remember(entry)?;
-        self.place_unowned(entry)
-    }
-
-    /// The same for what stays when the owner leaves.
-    ///
-    /// # Errors
-    /// As [`Apply::place`].
-    pub fn place_unowned(&mut self, entry: &Entry) -> Outcome<()> {
-        let difference = entry.compare(self.host)?;
-        if difference.op.is_none() {
-            return Ok(());
-        }
-        self.make_parents(&entry.path)?;
-        let place = self.host.tree.place(&entry.path)?.ok_or_else(|| {
-            Fault::new(Exit::TryAgain, "moved", "the directory went away while it was worked on").place(&entry.path)
-        })?;
-        match &entry.node {
-            Node::Directory { access, .. } => {
-                let owner = entry.owner(self.host, access)?;
-                match place.look()? {
-                    Live::Directory(live) => {
-                        let (mode, uid, gid) = (live.mode, live.uid, live.gid);
-                        self.run.note(&Undo::Directory { path: entry.path.clone(), mode, uid, gid })?;
-                        place.set_attributes(access.mode, owner)?;
-                    }
-                    _ => {
-                        self.run.note(&Undo::DirectoryMade { path: entry.path.clone() })?;
-                        place.make_directory(access.mode, owner)?;
-                    }
-                }
-                self.record_owner(entry)?;
-            }
-            Node::File { content, access, validate, .. } => {
-                let owner = entry.owner(self.host, access)?;
-                let bytes = match &content.bytes {
-                    Some(bytes) => bytes.clone(),
-                    // Only mode or owner differ: the bytes are there already.
-                    None => {
-                        place.read()?.filter(|live| super::sha256(live) == content.sha256).unwrap_or_default().into()
-                    }
-                };
-                if super::sha256(&bytes) != content.sha256 {
-                    return Err(Fault::new(Exit::Bug, "bytes_missing", "the bytes of the file were not sent along")
-                        .place(&entry.path));
-                }
-                let temporary = self.temporary_name(&place.name);
-                let file = place.write_beside(&temporary, &bytes, access.mode, owner)?;
-                if !validate.is_empty()
-                    && !self.host.sandbox
-                    && let Err(fault) = run_validator(self.host, entry, validate, &temporary)
-                {
-                    place.unlink_beside(&temporary);
-                    return Err(fault);
-                }
-                self.batch.add_file(place, temporary, file, &content.sha256);
-                self.record_owner(entry)?;
-                self.manager_is_stale |= is_unit_file(&entry.path);
-            }
-            Node::Symlink(target) => {
-                let temporary = self.temporary_name(&place.name);
-                place.link_beside(&temporary, target)?;
-                self.batch.add_link(place, temporary, target);
-                self.manager_is_stale |= is_unit_file(&entry.path);
-            }
-        }
-        Ok(())
-    }
-
-    /// A temporary name that ends as the real one, because some validators look at that.
-    fn temporary_name(&mut self, name: &str) -> String {
-        let temporary = self.batch.temporary_name(&self.run.record.id);
-        if name.len() + temporary.len() < 250 { format!("{temporary}-{name}") } else { temporary }
-    }
-
-    fn record_owner(&self, entry: &Entry) -> Outcome<()> {
-        let (Node::File { access, .. } | Node::Directory { access, .. }) = &entry.node else { return Ok(()) };
-        if !self.host.sandbox {
-            return Ok(());
-        }
-        self.host.record_owner(&entry.path, Some((access.owner.clone(), access.group.clone())))
-    }
-
-    /// Directories on the way that nobody declared are root's.
-    fn make_parents(&mut self, path: &str) -> Outcome<()> {
-        let Some((parent, _)) = path.rsplit_once('/') else { return Ok(()) };
-        if parent.is_empty() || self.host.tree.look(parent)? != Live::Absent {
-            return Ok(());
-        }
-        self.make_parents(parent)?;
-        if let Some(place) = self.host.tree.place(parent)? {
-            self.run.note(&Undo::DirectoryMade { path: parent.into() })?;
-            place.make_directory(0o755, None)?;
-        }
-        Ok(())
-    }
-
     /// Puts all written files in place and checks the sets that are complete.
     ///
     /// # Errors
@@ -545,99 +419,6 @@ impl<'a> Apply<'a> {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-
-    fn remove(&mut self, removal: &Removal, after: Vec<Handler>) -> Outcome<()> {
-        let thing = &removal.thing;
-        self.run.tell(&Reply::Progress(format!("remove {} {}", thing.kind, thing.name)));
-        let done = self.remove_thing(thing);
-        let (status, message) = match &done {
-            Ok(()) => (ChangeStatus::Done, None),
-            Err(fault) => (ChangeStatus::Failed, Some(fault.to_string())),
-        };
-        self.results.push(HostChangeResult {
-            item: "-".into(),
-            kind: thing.kind.clone(),
-            op: removal.op,
-            name: thing.name.clone(),
-            status,
-            message,
-        });
-        done?;
-        self.owned.remove(&thing.kind, &thing.name);
-        handlers::add(&mut self.due, &after, "-");
-        Ok(())
-    }
-
-    fn remove_thing(&mut self, thing: &OwnedThing) -> Outcome<()> {
-        match thing.kind.as_str() {
-            "unit" => disable_unit(self, &thing.name),
-            "file" | "symlink" => {
-                self.manager_is_stale |= is_unit_file(&thing.name);
-                self.give_back(thing)
-            }
-            "directory" => self.remove_directory(thing),
-            "authorized_key" => {
-                self.barrier()?;
-                if let Some(entry) = remove_key(self.host, &thing.name)? {
-                    self.place_unowned(&entry)?;
-                }
-                self.barrier()
-            }
-            "user" | "group" => {
-                self.barrier()?;
-                self.never_undone(&thing.kind, &thing.name, "accounts are not taken back")?;
-                let program = if thing.kind == "user" { "userdel" } else { "groupdel" };
-                Process::new([program, &thing.name]).succeed()?;
-                self.host.forget_accounts();
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn give_back(&mut self, thing: &OwnedThing) -> Outcome<()> {
-        let Some(place) = self.host.tree.place(&thing.name)? else { return Ok(()) };
-        if let Some(saved) = &thing.original.saved {
-            let bytes = owned::original_bytes(self.host, &saved.sha256)?;
-            let owner = (!self.host.sandbox).then_some((saved.uid, saved.gid));
-            let temporary = self.temporary_name(&place.name);
-            let file = place.write_beside(&temporary, &bytes, saved.mode.bits(), owner)?;
-            self.batch.add_file(place, temporary, file, &saved.sha256);
-        } else if let Some(target) = &thing.original.link {
-            let temporary = self.temporary_name(&place.name);
-            place.link_beside(&temporary, target)?;
-            self.batch.add_link(place, temporary, target);
-        } else {
-            let live = place.look()?;
-            let before = self.run.back_up(&place, &live)?;
-            self.run.note(&Undo::Path { path: thing.name.clone(), before, after: None })?;
-            self.run.sync()?;
-            place.unlink()?;
-            place.sync()?;
-        }
-        if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
-        }
-        Ok(())
-    }
-
-    fn remove_directory(&mut self, thing: &OwnedThing) -> Outcome<()> {
-        self.barrier()?;
-        let Some(place) = self.host.tree.place(&thing.name)? else { return Ok(()) };
-        let Live::Directory(live) = place.look()? else { return Ok(()) };
-        if thing.data {
-            self.never_undone("directory", &thing.name, "data that was dropped by consent is gone")?;
-            let path = self.host.tree.real(&thing.name);
-            return std::fs::remove_dir_all(&path).map_err(|error| Fault::io("take away", &thing.name, &error));
-        }
-        self.run.note(&Undo::Directory { path: thing.name.clone(), mode: live.mode, uid: live.uid, gid: live.gid })?;
-        // Something may have come into it since it was looked at: then it stays.
-        place.remove_directory()?;
-        if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
-        }
-        Ok(())
-    }
 }
 
 fn check(terms: Terms<'_>) -> Outcome<()> {
@@ -645,28 +426,6 @@ fn check(terms: Terms<'_>) -> Outcome<()> {
         return Err(Fault::new(Exit::Interrupted, "interrupted", "the run was asked to stop"));
     }
     Ok(())
-}
-
-fn run_validator(host: &Host, entry: &Entry, validate: &[String], temporary: &str) -> Outcome<()> {
-    let parent = entry.path.rsplit_once('/').map_or("", |(parent, _)| parent);
-    let path = host.tree.real(&format!("{parent}/{temporary}"));
-    let argv: Vec<String> = validate.iter().map(|arg| arg.replace("%s", &path.to_string_lossy())).collect();
-    let ended = Process::new(&argv).run()?;
-    if ended.good() {
-        return Ok(());
-    }
-    let said = ended.last_words().replace(&*path.to_string_lossy(), &entry.path);
-    Err(Fault::new(
-        Exit::BadDocument,
-        "validator_failed",
-        format!("`{}` refuses the new file; the old one stays", validate.join(" ")),
-    )
-    .place(&entry.path)
-    .cause(said))
-}
-
-fn is_unit_file(path: &str) -> bool {
-    ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Where a run stands after its apply.

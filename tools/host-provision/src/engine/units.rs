@@ -137,3 +137,8 @@ pub fn last_log(key: &UnitKey) -> String {
         .map(|ended| ended.stdout.trim().replace('\n', "; "))
         .unwrap_or_default()
 }
+
+/// Whether a change of this path must be told to systemd before units are looked at again.
+pub(super) fn is_unit_file(path: &str) -> bool {
+    ["/etc/systemd/", "/usr/lib/systemd/", "/lib/systemd/"].iter().any(|prefix| path.starts_with(prefix))
+}

@@ -12,6 +12,7 @@ mod yaml_edit;
 mod yaml_lines;
 mod yaml_scalar;
 mod yaml_tree;
+mod yaml_walk;
 
 use contract::Pointer;
 use serde_json::Value as Json;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use contract::document::{
-    DiskCheck, HealthCheck, HttpCheck, MailCheck, PostgresCheck, RedisCheck, TcpCheck, TlsCheck, TlsExpectation, UnitCheck,
-    WebSocketCheck,
+    DiskCheck, HealthCheck, HttpCheck, MailCheck, PostgresCheck, RedisCheck, TcpCheck, TlsCheck, TlsExpectation,
+    UnitCheck, WebSocketCheck,
 };
 use contract::{Pointer, places};
 
