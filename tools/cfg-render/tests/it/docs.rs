@@ -153,7 +153,7 @@ fn mermaid_reads_every_diagram() {
     let script = "
         const { JSDOM } = await import('jsdom');
         const dom = new JSDOM('');
-        globalThis.window = dom.window; globalThis.document = dom.window.document;
+        for (const name of ['window', 'document', 'Element', 'Node', 'DocumentFragment']) globalThis[name] = name === 'window' ? dom.window : dom.window[name];
         const { default: mermaid } = await import('mermaid');
         let text = '';
         for await (const part of process.stdin) text += part;
