@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod format;
 pub mod host;
 pub mod model;
+pub mod nixos;
 mod verb;
 
 use cli::Tool;

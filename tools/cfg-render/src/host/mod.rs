@@ -7,14 +7,14 @@ mod access;
 mod backup;
 mod bans;
 mod builder;
-mod caddy;
+pub(crate) mod caddy;
 mod exporters;
 mod firewall;
 mod machine;
 mod missing;
-mod nginx;
+pub(crate) mod nginx;
 mod postgres;
-mod prometheus;
+pub(crate) mod prometheus;
 mod secrets;
 mod services;
 mod updates;
@@ -27,7 +27,8 @@ use crate::fleet::ProxyKind;
 use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
-pub(crate) use firewall::holes;
+pub(crate) use firewall::{Source, holes};
+pub(crate) use postgres::client_authentication;
 pub(crate) use secrets::manifest;
 
 /// Who owns what is made from a fleet.
@@ -42,10 +43,15 @@ pub struct Rendered {
     pub findings: Vec<Finding>,
     /// Templates that the secrets unit fills.
     pub(crate) templates: Vec<contract::document::ManifestTemplate>,
+    /// The files of its flake, for a NixOS host.
+    pub tree: Option<crate::nixos::Tree>,
 }
 
 /// Makes the document of a host.
 pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
+    if host.os.is_nixos() {
+        return crate::nixos::render(model, host);
+    }
     let mut builder = HostBuilder::new(model, host);
     missing::report(&mut builder);
     if host.is_debian_like() {

@@ -172,7 +172,7 @@ fn main_file(
 }
 
 /// Addresses of a host, ranges of a network, or what was written.
-fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {
+pub(crate) fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {
     if let Some(edge) = builder.model.host(name) {
         let shared = builder.model.shared_network(builder.host, edge).and_then(|network| edge.address(&network));
         return shared.or_else(|| edge.any_address()).iter().map(ToString::to_string).collect();
@@ -288,7 +288,7 @@ fn render_site(
 }
 
 /// A name for `server_name`: no expression, no wildcard but the first label.
-fn site_name(name: &str) -> crate::format::Written {
+pub(crate) fn site_name(name: &str) -> crate::format::Written {
     let name = idna::domain_to_ascii(name.strip_prefix("*.").unwrap_or(name))
         .map(|ascii| if name.starts_with("*.") { format!("*.{ascii}") } else { ascii });
     let good = |name: &String| {
@@ -299,7 +299,7 @@ fn site_name(name: &str) -> crate::format::Written {
 }
 
 /// The locations of an entry. `None` if it must not be served.
-fn render_entry(
+pub(crate) fn render_entry(
     builder: &mut HostBuilder<'_, '_>,
     proxy: &ProxyServer,
     site: &Site<'_>,
@@ -490,7 +490,12 @@ const REPEATED: [&str; 14] = [
     "server",
 ];
 
-fn merge_extra(builder: &mut HostBuilder<'_, '_>, block: &mut Vec<Directive>, lines: &[String], at: &Pointer) {
+pub(crate) fn merge_extra(
+    builder: &mut HostBuilder<'_, '_>,
+    block: &mut Vec<Directive>,
+    lines: &[String],
+    at: &Pointer,
+) {
     for (index, line) in lines.iter().enumerate() {
         let line = line.trim();
         let text = if line.ends_with(';') || line.ends_with('}') { line.to_owned() } else { format!("{line};") };

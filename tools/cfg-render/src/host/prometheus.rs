@@ -72,7 +72,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.unit(Stage::Services, &unit, &from);
 }
 
-fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
+pub(crate) fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
     let mut jobs: BTreeMap<&str, Vec<&Scrape>> = BTreeMap::new();
     for scrape in scrapes {
         jobs.entry(&scrape.job).or_default().push(scrape);
@@ -165,7 +165,7 @@ fn prometheus_duration(duration: Duration) -> String {
     }
 }
 
-fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Vec<Pointer>) {
+pub(crate) fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Vec<Pointer>) {
     let mut groups = Vec::new();
     let mut from = Vec::new();
     if spec.derived_alerts {
