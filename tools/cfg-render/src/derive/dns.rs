@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use contract::document::{DnsDesired, DnsRecord, DnsZone, RecordPhase, Sshfp};
 use contract::{Finding, Pointer};
 
-use crate::fleet::{AcmeChallenge, PUBLIC, TlsMode, Zone};
-use crate::model::{HostView, Model, tls_of};
+use crate::fleet::{AcmeChallenge, Edge, PUBLIC, TlsMode, Zone};
+use crate::model::{HostView, Model};
 
 /// The zones of a fleet, and what is left out of them.
 pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
@@ -95,16 +95,17 @@ type Derived = BTreeMap<(String, &'static str), DnsRecord>;
 fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> Derived {
     let mut records = Derived::new();
     if zone.derive.proxies {
-        for (name, service) in model.services() {
-            for (index, route) in service.proxy.iter().enumerate().filter(|(_, route)| route.dns) {
-                let at = Model::service_at(name).join("proxy").join(index);
-                let Some(edge) = model.edges_of(service, route).into_iter().next() else { continue };
-                for full in model.names_of(name, route, edge) {
-                    let proxied = route.proxied.or_else(|| zone.proxied.then_some(true)).filter(|_| network == PUBLIC);
-                    let phase = phase(edge, &tls_of(route, std::slice::from_ref(&full)));
-                    add(&mut records, zone_name, &full, edge, network, proxied, phase, &at);
-                }
+        for route in model.fleet.routes().iter().filter(|route| route.route.dns) {
+            let Edge::Host(edge) = route.edge else { continue };
+            let Some(edge) = model.host(edge) else { continue };
+            let proxied = route.route.proxied.or_else(|| zone.proxied.then_some(true));
+            let proxied = proxied.filter(|_| network == PUBLIC);
+            for name in &route.names {
+                let phase = phase(edge, &name.tls);
+                add(&mut records, zone_name, &name.name, edge, network, proxied, phase, &route.place);
             }
+        }
+        for (name, service) in model.services() {
             for (index, expose) in service.expose.iter().enumerate() {
                 let at = Model::service_at(name).join("expose").join(index);
                 let host =

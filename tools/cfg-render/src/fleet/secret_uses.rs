@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::{Pointer, SecretName, placeholders};
 use serde_json::Value as Json;
 
-use super::{AcmeChallenge, Fleet};
+use super::{AcmeChallenge, Fleet, Value};
 
 /// That a secret is mentioned somewhere, and who gets it because of that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,13 @@ impl Fleet {
                             add(self.manager_of(self.cluster_name(named)), None);
                         }
                         ["health", ..] => add(Holder::Controller, None),
+                        // Whoever asks for the metrics shows the token.
+                        ["metrics", ..] => {
+                            let prometheus = self.monitoring.prometheus.as_ref();
+                            for host in prometheus.iter().flat_map(|role| self.hosts_of(&role.service)) {
+                                add(Holder::Host(host.into()), Some(service));
+                            }
+                        }
                         _ => {}
                     }
                 }
@@ -208,6 +215,16 @@ impl<'a> Users<'a> {
             }
             if let Some(mailer) = &service.mailer {
                 users.mailers.entry(mailer).or_default().extend(pairs());
+            }
+            let containers = service.run.containers().into_iter().flat_map(|(_, container)| container.env.values());
+            for value in service.env.values().chain(containers) {
+                let Value::Reference(reference) = value else { continue };
+                if let Some(bucket) = &reference.bucket {
+                    users.buckets.entry(bucket).or_default().extend(pairs());
+                }
+                if let Some(mailer) = &reference.mailer {
+                    users.mailers.entry(mailer).or_default().extend(pairs());
+                }
             }
         }
         let alerts = fleet.monitoring.alertmanager.iter();

@@ -51,7 +51,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     });
     builder.check_set("caddy", &[&["/usr/bin/caddy", "validate", "--adapter", "caddyfile", "--config", FILE]]);
     let mut lines = vec![Line { words: Vec::new(), body: Some(global(builder, &proxy)) }];
-    for site in &sites {
+    for site in sites {
         if let Some(blocks) = render_site(builder, &proxy, site) {
             lines.extend(blocks);
             if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
@@ -178,7 +178,7 @@ pub(crate) fn render_entry(
     tls: bool,
 ) -> Option<Vec<Line>> {
     let at = &entry.pointer;
-    if !Model::auth_is_rendered(&entry.route.auth) || matches!(entry.route.auth, Auth::Basic(_)) {
+    if entry.behind.is_none() && !matches!(entry.route.auth, Auth::None) {
         builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
         return None;
     }

@@ -7,9 +7,9 @@ use contract::document::{Handler, Stage};
 use contract::{Pointer, places};
 
 use super::HostBuilder;
-use crate::fleet::{ANY, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
+use crate::fleet::{ANY, BackendTls, Edge, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
 use crate::format::nftables::{self, Chain, Rule, Set, identifier, one_or_set};
-use crate::model::{HostView, Model, tls_of};
+use crate::model::{HostView, Model};
 
 const FILE: &str = "/etc/nftables.conf";
 
@@ -66,35 +66,35 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     };
     let proxy = host.proxy();
     let mut from_hosts: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
-    for (name, service) in model.services() {
-        let at = Model::service_at(name);
-        for (index, route) in service.proxy.iter().enumerate() {
-            let at = at.join("proxy").join(index);
-            let edges = model.edges_of(service, route);
-            let on_edge = edges.first().is_some_and(|edge| edge.name == host.name);
-            if on_edge {
-                let names = model.names_of(name, route, host);
-                open(&route.from, Proto::Tcp, PortRange::one(proxy.http_port), name, &at);
-                if tls_of(route, &names) != TlsMode::None {
-                    open(&route.from, Proto::Tcp, PortRange::one(proxy.https_port), name, &at);
-                    if route.http3.unwrap_or(proxy.http3) {
-                        open(&route.from, Proto::Udp, PortRange::one(proxy.https_port), name, &at);
-                    }
-                }
-            } else if let (Some(edge), true) = (edges.first(), service.host.iter().any(|own| *own == host.name)) {
-                // An edge on another host needs a way in.
-                let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
-                let address = network.and_then(|network| edge.address(&network));
-                let port = match route.backend.through {
-                    Through::Proxy if route.backend.tls == crate::fleet::BackendTls::Internal => Some(proxy.https_port),
-                    Through::Proxy => Some(proxy.http_port),
-                    Through::Port => service.port(route.port.as_deref()).map(|(_, port)| port.port),
-                };
-                if let (Some(address), Some(port)) = (address, port) {
-                    from_hosts.push((address, port, format!("{name} from {}", edge.name), at));
+    for served in model.fleet.routes() {
+        let Edge::Host(edge) = served.edge else { continue };
+        let (name, route) = (served.service, served.route);
+        if edge == host.name {
+            open(&route.from, Proto::Tcp, PortRange::one(proxy.http_port), name, &served.place);
+            if served.names.iter().any(|name| name.tls != TlsMode::None) {
+                open(&route.from, Proto::Tcp, PortRange::one(proxy.https_port), name, &served.place);
+                if route.http3.unwrap_or(proxy.http3) {
+                    open(&route.from, Proto::Udp, PortRange::one(proxy.https_port), name, &served.place);
                 }
             }
+        } else if served.hosts.contains(&host.name.as_str())
+            && let Some(edge) = model.host(edge)
+        {
+            // An edge on another host needs a way in.
+            let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
+            let address = network.and_then(|network| edge.address(&network));
+            let port = match route.backend.through {
+                Through::Proxy if route.backend.tls == BackendTls::Internal => Some(proxy.https_port),
+                Through::Proxy => Some(proxy.http_port),
+                Through::Port => served.port.map(|(_, port)| port.port),
+            };
+            if let (Some(address), Some(port)) = (address, port) {
+                from_hosts.push((address, port, format!("{name} from {}", edge.name), served.place.clone()));
+            }
         }
+    }
+    for (name, service) in model.services() {
+        let at = Model::service_at(name);
         for (index, expose) in service.expose.iter().enumerate() {
             let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
             let at = at.join("expose").join(index);

@@ -4,7 +4,7 @@ use contract::Pointer;
 
 use super::HostBuilder;
 use crate::fleet::{Auth, HostNetwork, ProxyKind, Run, TlsMode};
-use crate::model::{Model, tls_of};
+use crate::model::Model;
 
 pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
@@ -98,8 +98,7 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
             }
         }
         for (index, route) in service.proxy.iter().enumerate() {
-            let tunnel = tls_of(route, &route.names) == TlsMode::Tunnel;
-            if !tunnel && matches!(route.auth, Auth::Access(_)) {
+            if route.tunnel.is_none() && matches!(route.auth, Auth::Access(_)) {
                 builder.missing(at.join("proxy").join(index).join("auth"), "an access policy without a tunnel");
             }
         }

@@ -33,7 +33,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.check_set("nginx", &[&["/usr/sbin/nginx", "-t"]]);
     let rendered: Vec<_> =
         sites.iter().filter_map(|site| Some((site, render_site(builder, &proxy, version, site)?))).collect();
-    let text = builder.header("#", &from) + &nginx::write(&main_file(builder, &proxy, version, &sites));
+    let text = builder.header("#", &from) + &nginx::write(&main_file(builder, &proxy, version, sites));
     builder.file(Stage::Services, MAIN, text, &from).set("nginx").notify(Handler::reload(UNIT)).add(builder);
     builder.directory(Stage::Services, SITES, 0o755, "root", "root", &from);
     for (site, directives) in rendered {
@@ -307,7 +307,7 @@ pub(crate) fn render_entry(
     zones: &mut Vec<Directive>,
 ) -> Option<Vec<Directive>> {
     let at = &entry.pointer;
-    if !Model::auth_is_rendered(&entry.route.auth) {
+    if entry.behind.is_none() && !matches!(entry.route.auth, Auth::None | Auth::Basic(_)) {
         builder.missing(at.join("auth"), "this kind of login at the proxy (so the whole entry)");
         return None;
     }

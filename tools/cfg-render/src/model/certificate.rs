@@ -35,9 +35,9 @@ pub struct CertificateStore {
     pub stand_in: bool,
 }
 
-impl<'f> Model<'f> {
+impl Model<'_> {
     /// The certificate of a site, where it is one of files.
-    pub fn certificate(&self, host: &HostView, site: &Site<'f>) -> Option<Certificate> {
+    pub fn certificate(&self, host: &HostView, site: &Site<'_>) -> Option<Certificate> {
         let name = site.name();
         let secret = leaf_secret(&host.name, name);
         let source = format!("tls/{}/{}.pem", host.name, file_name(name));
@@ -76,8 +76,7 @@ impl<'f> Model<'f> {
         let mut all = Vec::new();
         for host in self.hosts() {
             for site in self.sites(host) {
-                if let Some(certificate) =
-                    self.certificate(host, &site).filter(|certificate| certificate.store.internal)
+                if let Some(certificate) = self.certificate(host, site).filter(|certificate| certificate.store.internal)
                 {
                     if certificate.store.stand_in && host.proxy().kind != crate::fleet::ProxyKind::Nginx {
                         continue;

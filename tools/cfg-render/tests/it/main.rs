@@ -8,6 +8,7 @@ mod documents;
 mod fleet;
 mod formats;
 mod live;
+mod model;
 mod rich;
 mod run;
 mod seeds;
