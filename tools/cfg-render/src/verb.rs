@@ -3,6 +3,7 @@
 mod certs;
 mod docs;
 mod fleet_input;
+mod out;
 mod text;
 
 use std::path::PathBuf;
@@ -71,6 +72,9 @@ pub struct HostArgs {
     /// Every host, as JSON Lines
     #[arg(long, group = "which")]
     all: bool,
+    /// Write the files below this directory instead: the flake of NixOS hosts (for git), HOST/PATH of others
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     fleet: FleetInput,
 }
@@ -196,6 +200,10 @@ fn check(args: &CheckArgs, session: &mut Session) -> Result<Exit, Failure> {
 
 fn warn(session: &Session, findings: &[Finding]) {
     for finding in findings {
+        if finding.level == contract::Level::Note {
+            session.note(&format!("{}: {}", finding.pointer, finding.message));
+            continue;
+        }
         session.warn(&format!("{}: {}", finding.pointer, finding.message));
     }
 }
@@ -208,21 +216,17 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
     };
-    let (hosts, others): (Vec<&HostView>, Vec<&HostView>) = hosts.into_iter().partition(|host| host.is_debian_like());
-    // An empty document would say that nothing of ours belongs there.
-    for host in others {
-        let message = format!("host \"{}\" runs {}, which is not rendered yet", host.name, host.os);
-        if !args.all {
-            let failure = Failure::new(Exit::Unavailable, "not_rendered_yet", message).at(host.at("os"));
-            return Err(fleet.source.located(failure.hint("Debian and Ubuntu hosts are rendered")));
-        }
-        session.warn(&format!("{}: {message}; it is left out", host.at("os")));
-    }
     // All or nothing: a host that cannot be rendered must not leave half of the lines behind.
     let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
     let broken: Vec<_> = rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect();
     if broken.iter().any(|finding| finding.level == contract::Level::Error) {
         return Err(fleet.source.failure(broken));
+    }
+    if let Some(directory) = &args.out {
+        for rendered in &rendered {
+            warn(session, &rendered.findings);
+        }
+        return out::write(&args.fleet, directory, &rendered, args.all, session);
     }
     for rendered in rendered {
         warn(session, &rendered.findings);

@@ -55,6 +55,8 @@ impl Model<'_> {
                     stand_in: false,
                 },
             ),
+            // NixOS' client makes its own stand-in.
+            TlsMode::Acme | TlsMode::AcmeDns if host.os.is_nixos() => return None,
             TlsMode::Acme | TlsMode::AcmeDns => (
                 format!("/var/lib/acme/{}", file_name(name)),
                 CertificateStore { secret, source, internal: true, stand_in: true },

@@ -6,7 +6,7 @@ use contract::{Finding, Pointer};
 
 use super::builder::NixosBuilder;
 use super::secrets;
-use crate::fleet::{ANY, DatabaseAuth, MailTls, Service};
+use crate::fleet::{ANY, DatabaseAuth, Edge, MailTls, Service};
 use crate::format::nix::Nix;
 use crate::model::Model;
 
@@ -56,11 +56,11 @@ pub(super) fn options(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &
         "services.forgejo" | "services.gitea" => forge(builder, name, service, &mut all),
         "services.vaultwarden" => vaultwarden(builder, name, service, &mut all),
         "services.headscale" => headscale(builder, name, service, &mut all),
-        "services.grafana" => grafana(builder, name, service, &mut all),
+        "services.grafana" => grafana(builder, name, &mut all),
         "services.radicle" => radicle(builder, name, service, &mut all),
         "services.mosquitto" => mosquitto(builder, name, service, &mut all),
-        "services.home-assistant" => home_assistant(builder, name, service, &mut all),
-        "services.bluesky-pds" => pds(builder, name, service, &mut all),
+        "services.home-assistant" => home_assistant(builder, name, &mut all),
+        "services.bluesky-pds" => pds(builder, name, &mut all),
         _ => {}
     }
     all
@@ -98,15 +98,9 @@ fn address(builder: &NixosBuilder<'_, '_>, bind: &str) -> String {
 }
 
 /// The name by which people know the service, and its address.
-fn public(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service) -> Option<(String, String, Pointer)> {
-    let route = service.proxy.first()?;
-    let edge =
-        builder.model.edges_of(service, route).into_iter().next().or_else(|| builder.model.hosts_of(service).next())?;
-    let names = builder.model.names_of(name, route, edge);
-    let first = names.first()?.clone();
-    let plain = crate::model::tls_of(route, &names) == crate::fleet::TlsMode::None;
-    let url = format!("{}://{first}{}", if plain { "http" } else { "https" }, route.path.as_deref().unwrap_or(""));
-    Some((first, url, Model::service_at(name).join("proxy").join(0)))
+fn public(builder: &NixosBuilder<'_, '_>, name: &str) -> Option<(String, String, Pointer)> {
+    let (host, url) = builder.model.public_address(name)?;
+    Some((host, url, Model::service_at(name).join("proxy").join(0)))
 }
 
 /// Where the service's first database is: server, port, and whether that is a socket.
@@ -149,7 +143,7 @@ fn database(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service) -> Op
 
 fn forge(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
     let mut set = |key: &str, value: Nix, at: &Pointer| all.push((key.to_owned(), value, at.clone()));
-    if let Some((host, url, at)) = public(builder, name, service) {
+    if let Some((host, url, at)) = public(builder, name) {
         set("settings.server.DOMAIN", Nix::text(host), &at);
         set("settings.server.ROOT_URL", Nix::text(format!("{url}/")), &at);
         set("settings.session.COOKIE_SECURE", Nix::Bool(url.starts_with("https")), &at);
@@ -224,7 +218,7 @@ fn database_url(
 }
 
 fn vaultwarden(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
-    if let Some((_, url, at)) = public(builder, name, service) {
+    if let Some((_, url, at)) = public(builder, name) {
         all.push(("config.DOMAIN".into(), Nix::text(url), at));
     }
     if !service.databases.is_empty() {
@@ -242,7 +236,7 @@ fn vaultwarden(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service
 }
 
 fn headscale(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
-    if let Some((_, url, at)) = public(builder, name, service) {
+    if let Some((_, url, at)) = public(builder, name) {
         all.push(("settings.server_url".into(), Nix::text(url), at));
     }
     let Some(database) = database(builder, name, service) else { return };
@@ -259,9 +253,9 @@ fn headscale(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all:
     }
 }
 
-fn grafana(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
+fn grafana(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {
     let mut set = |key: &str, value: Nix, at: &Pointer| all.push((key.to_owned(), value, at.clone()));
-    if let Some((host, url, at)) = public(builder, name, service) {
+    if let Some((host, url, at)) = public(builder, name) {
         set("settings.server.domain", Nix::text(host), &at);
         set("settings.server.root_url", Nix::text(format!("{url}/")), &at);
         set("settings.security.cookie_secure", Nix::Bool(url.starts_with("https")), &at);
@@ -293,27 +287,24 @@ fn mosquitto(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all:
 }
 
 /// It believes the proxy in front only where that is named.
-fn home_assistant(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
-    let Some((host, url, at)) = public(builder, name, service) else { return };
-    let _ = host;
+fn home_assistant(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {
+    let Some((_, url, at)) = public(builder, name) else { return };
     all.push(("config.homeassistant.external_url".into(), Nix::text(url), at.clone()));
     all.push(("config.http.use_x_forwarded_for".into(), Nix::Bool(true), at.clone()));
-    let edge = service.proxy.first().and_then(|route| builder.model.edges_of(service, route).into_iter().next());
-    let proxies = match edge {
-        Some(edge) if edge.name != builder.host.name => builder
-            .model
-            .shared_network(builder.host, edge)
-            .and_then(|network| edge.address(&network))
-            .map(|address| address.to_string()),
-        _ => None,
-    };
+    let mut proxies = Vec::new();
+    for route in builder.model.fleet.routes_of(name) {
+        let Edge::Host(edge) = route.edge else { continue };
+        let edge = builder.model.host(edge).filter(|edge| edge.name != builder.host.name);
+        let network = edge.and_then(|edge| Some((edge, builder.model.shared_network(builder.host, edge)?)));
+        proxies.extend(network.and_then(|(edge, network)| edge.address(&network)).map(|address| address.to_string()));
+    }
     let mut list = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
     list.extend(proxies);
     all.push(("config.http.trusted_proxies".into(), Nix::texts(list), at));
 }
 
-fn pds(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
-    if let Some((host, _, at)) = public(builder, name, service) {
+fn pds(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {
+    if let Some((host, _, at)) = public(builder, name) {
         all.push(("settings.PDS_HOSTNAME".into(), Nix::text(host), at));
     }
 }

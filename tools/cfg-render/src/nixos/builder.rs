@@ -62,14 +62,6 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
         self.set(module, &path, value, std::slice::from_ref(from));
     }
 
-    /// A module that this one imports. With `inputs` the expression may use the flake's inputs.
-    pub(super) fn import(&mut self, module: &str, import: Nix, inputs: bool, from: &Pointer) {
-        let module = self.modules.entry(module.to_owned()).or_default();
-        module.imports.push(import);
-        module.inputs |= inputs;
-        module.from.insert(from.clone());
-    }
-
     /// The module may use the flake's inputs in its values.
     pub(super) fn uses_inputs(&mut self, module: &str) {
         self.modules.entry(module.to_owned()).or_default().inputs = true;

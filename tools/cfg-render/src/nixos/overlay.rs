@@ -4,7 +4,7 @@ use contract::Finding;
 
 use super::builder::NixosBuilder;
 use super::secrets;
-use crate::fleet::{Tailscale, Tunnel, TunnelManagement};
+use crate::fleet::{Edge, Tailscale, Tunnel, TunnelManagement};
 use crate::format::nix::{Nix, Part};
 
 pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
@@ -89,26 +89,14 @@ fn tunnel(builder: &mut NixosBuilder<'_, '_>, name: &str, spec: &Tunnel) {
     let mut value = vec![("credentialsFile", Nix::text(secret)), ("default", Nix::text("http_status:404"))];
     let mut ingress: Vec<(String, Nix)> = Vec::new();
     let model = builder.model;
-    for (service_name, service) in model.services() {
-        for (index, route) in
-            service.proxy.iter().enumerate().filter(|(_, route)| route.tunnel.as_deref() == Some(name))
-        {
-            let at = crate::model::Model::service_at(service_name).join("proxy").join(index);
-            let Some((_, port)) = service.port(route.port.as_deref()) else { continue };
-            let target = model
-                .hosts_of(service)
-                .find(|target| target.name == builder.host.name)
-                .or_else(|| model.hosts_of(service).next());
-            let Some(address) = target.and_then(|target| model.address_between(Some(builder.host), target, &port.bind))
-            else {
-                continue;
-            };
-            let target = format!("{}://{}", route.scheme.as_str(), std::net::SocketAddr::new(address, port.port));
-            for host_name in model.names_of(service_name, route, builder.host) {
-                ingress.push((host_name, Nix::text(&target)));
-            }
-            builder.set(&module, &["services", "cloudflared", "enable"], Nix::Bool(true), &[at]);
-        }
+    for route in model.fleet.routes().into_iter().filter(|route| route.edge == Edge::Tunnel(name)) {
+        let Some((_, port)) = route.port else { continue };
+        let host = route.hosts.iter().find(|host| **host == builder.host.name).or(route.hosts.first());
+        let Some(target) = host.and_then(|host| model.host(host)) else { continue };
+        let Some(address) = model.address_between(Some(builder.host), target, &port.bind) else { continue };
+        let target = format!("{}://{}", route.route.scheme.as_str(), std::net::SocketAddr::new(address, port.port));
+        ingress.extend(route.names.iter().map(|name| (name.name.clone(), Nix::text(&target))));
+        builder.set(&module, &["services", "cloudflared", "enable"], Nix::Bool(true), &[route.place]);
     }
     value.push(("ingress", Nix::set(ingress)));
     builder.set(&module, &["services", "cloudflared", "tunnels", id], Nix::set(value), &from);

@@ -29,7 +29,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         // Groups in the order that a person gave, others behind them by name.
         let place = portal.groups.iter().position(|known| known == group).unwrap_or(usize::MAX);
         let mut keys = serde_json::Map::new();
-        if let Some(href) = tile.href.clone().or_else(|| address(builder, name)) {
+        if let Some(href) = tile.href.clone().or_else(|| model.public_address(name).map(|(_, url)| url)) {
             keys.insert("href".into(), json!(href));
         }
         if let Some(icon) = &tile.icon {
@@ -59,9 +59,8 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     );
     // It answers only for names that it knows.
     let mut names = Vec::new();
-    for route in &service.proxy {
-        let edge = model.edges_of(service, route).into_iter().next().unwrap_or(builder.host);
-        names.extend(model.names_of(&portal.service, route, edge));
+    for route in model.fleet.routes_of(&portal.service) {
+        names.extend(route.names.into_iter().map(|name| name.name));
     }
     names.sort();
     names.dedup();
@@ -69,14 +68,4 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         let from: Vec<Pointer> = vec![Model::service_at(&portal.service).join("proxy")];
         builder.set(&file, &["services", "homepage-dashboard", "allowedHosts"], Nix::text(names.join(",")), &from);
     }
-}
-
-fn address(builder: &NixosBuilder<'_, '_>, name: &str) -> Option<String> {
-    let reference = crate::fleet::Reference {
-        service: Some(name.to_owned()),
-        attr: Some("url".into()),
-        ..crate::fleet::Reference::default()
-    };
-    let resolved = builder.model.resolve_value(builder.host, name, &crate::fleet::Value::Reference(reference));
-    resolved.problem.is_none().then_some(resolved.text)
 }
