@@ -1,8 +1,13 @@
 //! The verbs of the program.
 
+mod adopt;
 mod certs;
+mod diff;
 mod docs;
+mod explain;
 mod fleet_input;
+mod join;
+mod new;
 mod out;
 mod text;
 
@@ -43,6 +48,19 @@ pub enum Verb {
     Secrets(SecretsArgs),
     /// Draw the fleet: networks, dependencies, zones, secrets, backups, names, the way of a request
     Docs(docs::DocsArgs),
+    /// Put a fleet of several files together: fleet.json, hosts/*.json, services/*.json
+    ///
+    /// Every verb takes such a directory too, in the place of FILE. One file owns a host or a service; errors name the file and the
+    /// place in it.
+    Join(join::JoinArgs),
+    /// Say which lines of the fleet made a file of a host, or what would go with a service
+    Explain(explain::ExplainArgs),
+    /// Compare what the fleet makes now with an earlier render
+    Diff(diff::DiffArgs),
+    /// Start a fleet: one host, rules for secrets, what git ignores, a check for CI; nothing that is there is touched
+    New(new::NewArgs),
+    /// Make the first draft of a fleet from the facts of a running host, with its open questions
+    Adopt(adopt::AdoptArgs),
     /// Keep the internal CA: make it, renew its leaves, check them
     #[command(subcommand)]
     Certs(certs::CertsVerb),
@@ -171,6 +189,11 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Health(args) => health(&args, session),
         Verb::Secrets(args) => secrets(&args, session),
         Verb::Docs(args) => docs::run(&args, session),
+        Verb::Join(args) => join::run(&args, session),
+        Verb::Explain(args) => explain::run(&args, session),
+        Verb::Diff(args) => diff::run(&args, session),
+        Verb::New(args) => new::run(&args, session),
+        Verb::Adopt(args) => adopt::run(&args, session),
         Verb::Certs(verb) => certs::run(&verb, session),
     }
 }
@@ -193,7 +216,11 @@ fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
 
 fn check(args: &CheckArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read_unchecked(session)?;
-    let findings = findings_of(&fleet.document);
+    let mut findings = findings_of(&fleet.document);
+    for finding in &mut findings.findings {
+        // In a fleet of several files the place alone does not say where to look.
+        finding.file = fleet.source.file_of(&finding.pointer).map(|(file, _)| file.to_owned());
+    }
     session.print(&findings, text::findings)?;
     Ok(if findings.has_errors() { Exit::No } else { Exit::Done })
 }
@@ -352,6 +379,9 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
 
 /// Where files named in the fleet lie.
 fn base_of(given: Option<&PathBuf>, input: &cli::Input) -> PathBuf {
+    if !input.is_stdin() && input.file.is_dir() {
+        return given.unwrap_or(&input.file).clone();
+    }
     let beside = || input.file.parent().filter(|parent| !input.is_stdin() && !parent.as_os_str().is_empty());
     given.map(PathBuf::as_path).or_else(beside).unwrap_or(std::path::Path::new(".")).to_owned()
 }

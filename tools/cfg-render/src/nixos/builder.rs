@@ -32,6 +32,8 @@ pub(super) struct NixosBuilder<'m, 'f> {
     modules: BTreeMap<String, Module>,
     pub(super) tree: Tree,
     pub(super) access: Option<Access>,
+    /// Rules of the firewall that are there already, with their module.
+    pub(super) rules: BTreeSet<(String, String)>,
     /// Tools that the host needs, and what asks for them.
     pub(super) tools: BTreeMap<String, Pointer>,
 }
@@ -45,6 +47,7 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
             modules: BTreeMap::new(),
             tree: Tree::default(),
             access: None,
+            rules: BTreeSet::new(),
             tools: BTreeMap::new(),
         }
     }

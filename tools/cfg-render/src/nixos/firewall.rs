@@ -79,8 +79,11 @@ pub(super) fn sources(from: &[String]) -> Vec<Source> {
 
 /// Adds a rule to the chain of what comes in.
 pub(super) fn rule(builder: &mut NixosBuilder<'_, '_>, module: &str, text: &str, from: &Pointer) {
-    let lines = Nix::Text(vec![Part::Plain(format!("{text}\n"))]);
-    builder.option(module, "networking.firewall.extraInputRules", lines, from);
+    // Two entries of a service may need the same hole.
+    if builder.rules.insert((module.to_owned(), text.to_owned())) {
+        let lines = Nix::Text(vec![Part::Plain(format!("{text}\n"))]);
+        builder.option(module, "networking.firewall.extraInputRules", lines, from);
+    }
 }
 
 /// The rules that let in what comes from these sources: one a family of addresses.

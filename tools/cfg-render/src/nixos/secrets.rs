@@ -104,6 +104,14 @@ fn common(found: &SecretUse) -> Vec<(&'static str, Nix)> {
     keys
 }
 
+/// The usual path of a secret. Keys of certificates have none: the proxy's module names the secret itself.
+fn link(found: &SecretUse) -> Option<&str> {
+    found
+        .link
+        .as_deref()
+        .filter(|link| !link.starts_with("/var/lib/plumbline/tls/") && !link.starts_with("/var/lib/acme/"))
+}
+
 /// Debian's group of web servers has the name of the server on NixOS.
 fn nixos_group(group: &str) -> &str {
     if group == "www-data" { "nginx" } else { group }
@@ -169,7 +177,7 @@ fn sops(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse
     }
     keys.extend(common(found));
     keys.extend(units(found));
-    keys.extend(found.link.as_ref().map(|link| ("path", Nix::text(link))));
+    keys.extend(link(found).map(|link| ("path", Nix::text(link))));
     builder.set(&module, &["sops", "secrets", name.as_str()], Nix::set(keys), &from);
 }
 
@@ -230,6 +238,12 @@ fn sops_template(builder: &mut NixosBuilder<'_, '_>, template: &ManifestTemplate
     }
 }
 
+/// Where agenix finds the ciphertext of a secret.
+fn age_file(builder: &NixosBuilder<'_, '_>, name: &str) -> String {
+    let given = builder.model.fleet.secrets.iter().find(|(known, _)| known.as_str() == name);
+    given.and_then(|(_, spec)| spec.file.clone()).unwrap_or_else(|| format!("secrets/{name}.age"))
+}
+
 fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse) {
     let module = module_of(found);
     let from: Vec<Pointer> = found.from.iter().cloned().collect();
@@ -251,7 +265,7 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
     }
     let mut keys = vec![("file", NixosBuilder::from_root(&module, &file))];
     keys.extend(common(found));
-    keys.extend(found.link.as_ref().map(|link| ("path", Nix::text(link))));
+    keys.extend(link(found).map(|link| ("path", Nix::text(link))));
     builder.set(&module, &["age", "secrets", name.as_str()], Nix::set(keys), &from);
     for unit in found.units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
         // agenix restarts nothing by itself; a new ciphertext changes the unit.
@@ -260,15 +274,26 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
     }
 }
 
-/// agenix has no templates: a unit of ours fills them before anything reads them.
+/// agenix has no templates: a step of the activation fills them right after it.
 fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTemplate], at: &Pointer) {
     if templates.is_empty() {
         return;
     }
     let mut script = vec![Part::Plain(format!("umask 077\nmkdir -p {0}\nchmod 0751 {0}\n", places::RENDERED))];
-    let mut before = BTreeSet::new();
     for template in templates {
-        before.extend(template.units.iter().cloned());
+        for unit in template.units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
+            // A new text or a new ciphertext restarts who reads it.
+            let mut triggers = vec![Nix::text(&template.text)];
+            triggers.extend(
+                placeholders(&template.text).map(|(_, name)| NixosBuilder::from_root(MODULE, &age_file(builder, name))),
+            );
+            builder.set(
+                MODULE,
+                &["systemd", "services", unit, "restartTriggers"],
+                Nix::List(triggers),
+                std::slice::from_ref(at),
+            );
+        }
         let target = format!("{}/{}", places::RENDERED, template.name);
         let quoted = shell_word(&target);
         // Written aside and moved, so that no reader sees half of it.
@@ -293,16 +318,9 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
             script.push(Part::Plain(format!("ln -sfn {quoted} {}\n", shell_word(link))));
         }
     }
-    let before: Vec<String> = before.into_iter().collect();
-    let value = Nix::set([
-        ("description", Nix::text("Fills files with secrets, in RAM")),
-        ("wantedBy", Nix::texts(["multi-user.target"])),
-        ("before", Nix::texts(&before)),
-        ("requiredBy", Nix::texts(&before)),
-        ("serviceConfig", Nix::set([("Type", Nix::text("oneshot")), ("RemainAfterExit", Nix::Bool(true))])),
-        ("script", Nix::Text(script)),
-    ]);
-    builder.set(MODULE, &["systemd", "services", "plumbline-templates"], value, std::slice::from_ref(at));
+    // agenix makes a new directory at every activation; what is filled from it follows each time.
+    let value = Nix::set([("deps", Nix::texts(["agenix"])), ("text", Nix::Text(script))]);
+    builder.set(MODULE, &["system", "activationScripts", "plumbline-templates"], value, std::slice::from_ref(at));
 }
 
 /// A word of a shell script.

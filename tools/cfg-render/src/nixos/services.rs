@@ -57,7 +57,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         let mode = format!("{:04o}", spec.mode.bits());
         directory(
             builder,
-            "system",
+            "machine",
             path,
             &mode,
             owner,
@@ -437,7 +437,7 @@ pub(super) fn plain_unit(builder: &mut NixosBuilder<'_, '_>, name: &str, spec: &
         value.push(("wantedBy", Nix::texts(["multi-user.target"])));
     }
     if !value.is_empty() {
-        builder.set("system", &["systemd", "units", name], Nix::set(value), &from);
+        builder.set("machine", &["systemd", "units", name], Nix::set(value), &from);
     }
 }
 

@@ -8,7 +8,7 @@ use super::services;
 use crate::fleet::{HostNetwork, Timer, UpdateScope};
 use crate::format::nix::Nix;
 
-const MODULE: &str = "system";
+const MODULE: &str = "machine";
 
 pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     let host = builder.host;

@@ -22,6 +22,9 @@ pub(crate) struct FleetInput {
 impl FleetInput {
     /// Reads a fleet without judging it.
     pub(crate) fn read_unchecked(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
+        if !self.input.is_stdin() && self.input.file.is_dir() {
+            return super::join::read(&self.input.file);
+        }
         session.read(&self.input)
     }
 

@@ -21,6 +21,41 @@ enum Content {
     Source(String),
 }
 
+/// Generated texts of these hosts by their path below a directory.
+pub(super) fn texts(hosts: &[Rendered]) -> BTreeMap<String, String> {
+    let texts = contents(hosts).into_iter().filter_map(|(path, content)| match content {
+        Content::Text(text, _) => Some((path, text)),
+        Content::Source(_) => None,
+    });
+    texts.collect()
+}
+
+fn contents(hosts: &[Rendered]) -> BTreeMap<String, Content> {
+    let mut files: BTreeMap<String, Content> = BTreeMap::new();
+    for host in hosts {
+        if let Some(tree) = &host.tree {
+            for (path, entry) in &tree.entries {
+                let content = match (&entry.file.content, &entry.file.source) {
+                    (Some(text), _) => Content::Text(text.clone(), 0o644),
+                    (None, Some(source)) => Content::Source(source.clone()),
+                    (None, None) => continue,
+                };
+                files.insert(path.clone(), content);
+            }
+            continue;
+        }
+        for file in host.desired.items.iter().filter_map(|item| item.file.as_ref()) {
+            let path = format!("{}{}", host.desired.host, file.path);
+            match (&file.content, &file.source) {
+                (Some(text), _) => files.insert(path, Content::Text(text.clone(), file.mode.bits())),
+                (None, Some(source)) => files.insert(path, Content::Source(source.clone())),
+                (None, None) => None,
+            };
+        }
+    }
+    files
+}
+
 /// Writes the files of these hosts below a directory, and takes away generated files of theirs that are no longer made.
 pub(super) fn write(
     input: &FleetInput,
@@ -29,31 +64,7 @@ pub(super) fn write(
     all: bool,
     session: &Session,
 ) -> Result<Exit, Failure> {
-    let mut files: BTreeMap<String, Content> = BTreeMap::new();
-    for host in hosts {
-        match &host.tree {
-            Some(tree) => {
-                for (path, entry) in &tree.entries {
-                    let content = match (&entry.file.content, &entry.file.source) {
-                        (Some(text), _) => Content::Text(text.clone(), 0o644),
-                        (None, Some(source)) => Content::Source(source.clone()),
-                        (None, None) => continue,
-                    };
-                    files.insert(path.clone(), content);
-                }
-            }
-            None => {
-                for file in host.desired.items.iter().filter_map(|item| item.file.as_ref()) {
-                    let path = format!("{}{}", host.desired.host, file.path);
-                    match (&file.content, &file.source) {
-                        (Some(text), _) => files.insert(path, Content::Text(text.clone(), file.mode.bits())),
-                        (None, Some(source)) => files.insert(path, Content::Source(source.clone())),
-                        (None, None) => None,
-                    };
-                }
-            }
-        }
-    }
+    let files = contents(hosts);
     let mut changed = BTreeSet::new();
     for (path, content) in &files {
         let target = inside(directory, path)?;
@@ -122,6 +133,13 @@ fn stale(
 ) -> Result<Vec<String>, Failure> {
     let ours: BTreeSet<String> =
         hosts.iter().filter(|host| host.tree.is_some()).map(|host| format!("hosts/{}/", host.desired.host)).collect();
+    let mut found = generated(directory)?;
+    found.retain(|path| !files.contains_key(path) && (all || ours.iter().any(|prefix| path.starts_with(prefix))));
+    Ok(found)
+}
+
+/// Generated modules below `hosts/` of a directory.
+pub(super) fn generated(directory: &Path) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     let mut open = vec!["hosts".to_owned()];
     while let Some(folder) = open.pop() {
@@ -134,8 +152,6 @@ fn stale(
                 open.push(path);
             } else if kind.is_file()
                 && path.ends_with(".nix")
-                && !files.contains_key(&path)
-                && (all || ours.iter().any(|prefix| path.starts_with(prefix)))
                 && fs::read_to_string(entry.path()).is_ok_and(|text| text.starts_with(MARK))
             {
                 found.push(path);

@@ -9,6 +9,8 @@ mod fleet;
 mod formats;
 mod live;
 mod model;
+mod nixos;
 mod rich;
 mod run;
 mod seeds;
+mod verbs;
