@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use contract::document::{Group, Handler, HostItem, Stage, User};
 use contract::{Finding, Pointer};
 
-use super::HostBuilder;
-use super::nginx::{add_certificate, headers};
+use super::{HostBuilder, certificates, headers};
 use crate::fleet::{Auth, ProxyServer, Scheme, TlsMode};
 use crate::format::caddyfile::{self, Line, word};
 use crate::model::{Entry, Model, Site, Upstream};
@@ -55,7 +54,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         if let Some(blocks) = render_site(builder, &proxy, site) {
             lines.extend(blocks);
             if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
-                add_certificate(builder, &certificate, UNIT);
+                certificates::add(builder, &certificate, UNIT);
             }
         }
     }
@@ -202,7 +201,7 @@ fn render_entry(
         let size = builder.fit(word(&format!("{size}B").replace("BB", "B")), &at.join("max_body"))?;
         lines.push(Line::new("request_body").body(vec![Line::new("max_size").with(size)]));
     }
-    let headers = headers(&proxy.security_headers, &entry.route.headers, tls);
+    let headers = headers::of(proxy, entry, tls);
     if !headers.is_empty() {
         let mut body = Vec::new();
         for (name, value) in headers {

@@ -187,7 +187,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             rules.push(Rule::new(format!("{prefix}tcp dport @{} accept", places::NFT_SSH_PORTS)).comment("ssh"));
         }
     }
-    rules.extend(rules_of(builder, &mut networks, &holes));
+    rules.extend(rules_of(builder, &mut networks, &holes, "dport"));
+    let guard = container_guard(builder, &mut networks, &holes);
     if let Some(extra) = &host.spec.extra {
         for (index, line) in extra.nftables.iter().enumerate() {
             let at = host.at("extra").join("nftables").join(index);
@@ -218,8 +219,16 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     sets.extend(networks.sets.into_values());
     let chain =
         Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
+    let mut chains = vec![chain];
+    if super::containers::used(builder) {
+        chains.push(Chain {
+            name: "container_ports".into(),
+            hook: "type filter hook forward priority filter - 1; policy accept;".into(),
+            rules: guard,
+        });
+    }
     let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
-        + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
+        + &nftables::write(places::NFT_TABLE, &sets, &chains);
     builder.packages(Stage::Base, &["nftables"], &from[0]);
     builder
         .file(Stage::Base, FILE, text, &from)
@@ -241,8 +250,22 @@ fn ssh_sources(from: &[String]) -> Vec<Source> {
 /// Ports, and what they are for.
 type Group<'h> = (BTreeSet<PortRange>, BTreeSet<&'h str>);
 
-/// One rule for all ports of the same origin and protocol, and a comment that names what they are for.
-fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+/// A published port of a container is no port of the host: its packets are sent on before the input chain sees them. They
+/// may come from where the fleet says, by the port that was asked for.
+fn container_guard(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+    let mut rules = vec![Rule::new("ct state established,related accept")];
+    // Containers among themselves and on their way out.
+    rules.extend(
+        ["docker*", "br-*", "podman*", "veth*"].map(|interface| Rule::new(format!("iifname \"{interface}\" accept"))),
+    );
+    rules.extend(rules_of(builder, networks, holes, "ct status dnat ct original proto-dst"));
+    rules.push(Rule::new("ct status dnat counter drop").comment("ports of containers that are not declared"));
+    rules
+}
+
+/// One rule for all ports of the same origin and protocol, and a comment that names what they are for. `port` is what the
+/// rule looks at.
+fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole], port: &str) -> Vec<Rule> {
     let mut grouped: BTreeMap<(&Source, &str), Group<'_>> = BTreeMap::new();
     for hole in holes {
         if let Err(error) = nftables::comment(&hole.why) {
@@ -261,7 +284,9 @@ fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &
         let ports: Vec<_> = ports.into_iter().collect();
         let comment = comment_of(&why.into_iter().collect::<Vec<_>>());
         for prefix in networks.prefixes(builder, source) {
-            rules.push(Rule::new(format!("{prefix}{proto} dport {} accept", one_or_set(&ports))).comment(&comment));
+            // Only the header of a packet names its protocol by itself.
+            let what = if port == "dport" { format!("{proto} dport") } else { format!("meta l4proto {proto} {port}") };
+            rules.push(Rule::new(format!("{prefix}{what} {} accept", one_or_set(&ports))).comment(&comment));
         }
     }
     rules

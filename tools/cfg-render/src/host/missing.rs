@@ -3,7 +3,7 @@
 use contract::Pointer;
 
 use super::HostBuilder;
-use crate::fleet::{Auth, HostNetwork, ProxyKind, Run, TlsMode};
+use crate::fleet::{Auth, HostNetwork, ProxyKind, Run};
 use crate::model::Model;
 
 pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
@@ -14,9 +14,6 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     }
     if matches!(&host.spec.network, Some(HostNetwork::Dhcp(_) | HostNetwork::Static(_))) {
         builder.missing(host.at("network"), "the network's configuration");
-    }
-    if host.spec.containers.is_some() {
-        builder.missing(host.at("containers"), "the container engine");
     }
     if host.spec.disk.is_some() {
         builder.missing(host.at("disk"), "the layout of the disk");
@@ -32,28 +29,12 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
             }
         }
     }
-    let sites = model.sites(host);
     let proxy = host.proxy();
-    if proxy.kind == ProxyKind::Traefik && (host.spec.proxy.is_some() || !sites.is_empty()) {
-        builder.missing(host.at("proxy").join("kind"), "Traefik (and every name behind it)");
+    if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
+        builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
     }
-    if proxy.image.is_some() {
-        builder.missing(host.at("proxy").join("image"), "a reverse proxy in a container");
-    }
-    if proxy.kind == ProxyKind::Nginx {
-        for (key, what, there) in [("http3", "HTTP/3", proxy.http3), ("early_data", "early data", proxy.early_data)] {
-            if there {
-                builder.missing(host.at("proxy").join(key), &format!("{what} with nginx"));
-            }
-        }
-        for site in sites.iter().filter(|site| matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns)) {
-            if let Some(at) = site.from().first() {
-                builder.missing(
-                    at.clone(),
-                    &format!("the ACME client for {} (a leaf of the internal CA stands in)", site.name()),
-                );
-            }
-        }
+    if proxy.acme.as_ref().is_some_and(|acme| acme.bucket.is_some()) {
+        builder.missing(host.at("proxy").join("acme").join("bucket"), "a second copy of certificates in a bucket");
     }
     for (name, network) in &model.fleet.networks {
         if network.tailscale.is_some() && host.address(name).is_some() {
@@ -77,7 +58,7 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     for (name, service) in model.services_on(&host.name) {
         let at = Model::service_at(name);
         match &service.run {
-            Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::Nixos(_) | Run::HomeManager(_) => {
+            Run::Nixos(_) | Run::HomeManager(_) => {
                 builder.missing(
                     at.join("run").join(service.run.kind()),
                     &format!("the service \"{name}\" ({})", service.run.kind()),
@@ -87,7 +68,13 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
                 builder
                     .missing(at.join("run").join("systemd").join("user_unit"), &format!("the user's unit \"{name}\""));
             }
-            Run::Static(_) | Run::Systemd(_) | Run::Package(_) | Run::External(_) => {}
+            Run::Static(_)
+            | Run::Systemd(_)
+            | Run::Package(_)
+            | Run::External(_)
+            | Run::Container(_)
+            | Run::Containers(_)
+            | Run::Compose(_) => {}
         }
         if service.sso.is_some() {
             builder.missing(at.join("sso"), "single sign-on");

@@ -4,19 +4,26 @@
 //! secret; what the fleet says and no part renders is named in a finding.
 
 mod access;
+mod acme;
 mod backup;
 mod bans;
 mod builder;
 mod caddy;
+mod certificates;
+mod containers;
 mod exporters;
 mod firewall;
+mod gate;
+mod headers;
 mod machine;
+mod merge_patch;
 mod missing;
 mod nginx;
 mod postgres;
 mod prometheus;
 mod secrets;
 mod services;
+mod traefik;
 mod updates;
 mod users;
 
@@ -57,10 +64,11 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         updates::add(&mut builder);
         postgres::add(&mut builder);
         services::add(&mut builder);
+        containers::add(&mut builder);
         match host.proxy().kind {
             ProxyKind::Nginx => nginx::add(&mut builder),
             ProxyKind::Caddy => caddy::add(&mut builder),
-            ProxyKind::Traefik => {}
+            ProxyKind::Traefik => traefik::add(&mut builder),
         }
         exporters::add(&mut builder);
         prometheus::add(&mut builder);

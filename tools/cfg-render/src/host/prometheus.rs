@@ -6,8 +6,8 @@ use contract::document::{Handler, Stage};
 use contract::{Duration, Pointer, places};
 use serde_json::{Map, Value, json};
 
-use super::HostBuilder;
 use super::services::default_args;
+use super::{HostBuilder, merge_patch};
 use crate::fleet::{Alert, Prometheus, Run, Severity};
 use crate::format::yaml;
 use crate::model::{Model, Scrape};
@@ -131,29 +131,9 @@ fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) 
         .prometheus()
         .and_then(|(_, name)| builder.model.service(name)?.extra.as_ref()?.prometheus.as_ref());
     if let Some(patch) = extra {
-        merge(&mut config, patch);
+        merge_patch::apply(&mut config, patch);
     }
     config
-}
-
-/// A merge patch (RFC 7396).
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    if let Value::Object(object) = target {
-        for (key, value) in patch {
-            if value.is_null() {
-                object.remove(key);
-            } else {
-                merge(object.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-    }
 }
 
 /// Prometheus knows the same units, but not all of ours in one text (`model.ParseDuration`).

@@ -144,7 +144,7 @@ fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
 }
 
 /// Units on the same host that must be started before.
-fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Service) {
+pub(super) fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Service) {
     let (model, host) = (builder.model, builder.host);
     let of = |name: &String| -> Option<String> {
         if let Some(cluster) = model.cluster(name).filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
@@ -255,7 +255,7 @@ pub(super) fn environment(
     }
 }
 
-fn extra_settings(
+pub(super) fn extra_settings(
     builder: &mut HostBuilder<'_, '_>,
     unit: &mut UnitFile,
     extra: &BTreeMap<String, BTreeMap<String, Vec<String>>>,

@@ -182,7 +182,9 @@ impl<'f> Model<'f> {
                     .cloned()
                     .unwrap_or_else(|| format!("{}.service", run.module.rsplit('.').next().unwrap_or(name))),
             ),
-            Run::Static(_) | Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::HomeManager(_) => None,
+            // One unit stands for all containers of a service.
+            Run::Container(_) | Run::Containers(_) | Run::Compose(_) => Some(format!("{name}.service")),
+            Run::Static(_) | Run::HomeManager(_) => None,
         }
     }
 

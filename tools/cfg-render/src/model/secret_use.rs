@@ -159,7 +159,7 @@ impl Model<'_> {
             let Some(certificate) = files else { continue };
             for from in &certificate.from {
                 let found = table.on(user.clone(), &certificate.store.secret, from);
-                found.link = Some(certificate.key.clone());
+                found.link = Some(certificate.store.key.clone());
                 found.reload_units.insert(format!("{}.service", kind.as_str()));
                 if kind != ProxyKind::Nginx {
                     // nginx reads keys as root, the others as their own user.

@@ -3,12 +3,14 @@
 
 mod certs;
 mod check;
+mod containers;
 mod docs;
 mod documents;
 mod fleet;
 mod formats;
 mod live;
 mod model;
+mod newer_nginx;
 mod rich;
 mod run;
 mod seeds;
