@@ -64,6 +64,14 @@ impl Fleet {
                             add(self.manager_of(self.cluster_name(named)), None);
                         }
                         ["health", ..] => add(Holder::Controller, None),
+                        // The provider knows the secrets of its clients.
+                        ["sso", ..] => {
+                            let sso = self.services.get(*service).and_then(|service| service.sso.as_ref());
+                            let provider = sso.and_then(|sso| self.sso.get(&sso.provider));
+                            for host in provider.iter().flat_map(|provider| self.hosts_of(&provider.service)) {
+                                add(Holder::Host(host.into()), Some(service));
+                            }
+                        }
                         // Whoever asks for the metrics shows the token.
                         ["metrics", ..] => {
                             let prometheus = self.monitoring.prometheus.as_ref();

@@ -130,6 +130,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             }
         }
     }
+    for (client, port, why, pointer) in watched(model, host) {
+        if let Some(address) = model.shared_network(client, host).and_then(|network| client.address(&network)) {
+            from_hosts.push((address, port, why, pointer));
+        }
+    }
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
         for database in model.databases_in(cluster.name) {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
@@ -144,6 +149,28 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         found.insert(Hole { from: Source::Address(address), proto: "tcp", ports: PortRange::one(port), why, pointer });
     }
     found.into_iter().collect()
+}
+
+/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, and why.
+fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer)> {
+    let monitoring = &model.fleet.monitoring;
+    let mut found = Vec::new();
+    let loki = monitoring.loki.as_ref().and_then(|role| model.service(&role.service));
+    if let Some(service) = loki.filter(|service| service.host.iter().any(|own| *own == host.name)) {
+        let port = service.port(None).map_or(3100, |(_, port)| port.port);
+        let senders = model.hosts().filter(|other| {
+            other.name != host.name && other.spec.agents.as_ref().is_some_and(|agents| agents.alloy.is_some())
+        });
+        found.extend(senders.map(|sender| (sender, port, "logs".to_owned(), sender.at("agents").join("alloy"))));
+    }
+    let agent = host.spec.agents.as_ref().and_then(|agents| agents.zabbix_agent.as_ref());
+    let server = monitoring.zabbix.as_ref().and_then(|role| model.service(&role.server));
+    if let (Some(agent), Some(server)) = (agent, server) {
+        let port = agent.port.unwrap_or(10050);
+        let askers = model.hosts_of(server).filter(|asker| asker.name != host.name);
+        found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), host.at("agents").join("zabbix_agent"))));
+    }
+    found
 }
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {

@@ -18,42 +18,12 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     if host.spec.disk.is_some() {
         builder.missing(host.at("disk"), "the layout of the disk");
     }
-    if let Some(agents) = &host.spec.agents {
-        for (key, what, there) in [
-            ("cadvisor", "cAdvisor", agents.cadvisor.is_some()),
-            ("alloy", "Grafana Alloy", agents.alloy.is_some()),
-            ("zabbix_agent", "the Zabbix agent", agents.zabbix_agent.is_some()),
-        ] {
-            if there {
-                builder.missing(host.at("agents").join(key), what);
-            }
-        }
-    }
     let proxy = host.proxy();
     if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
         builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
     }
     if proxy.acme.as_ref().is_some_and(|acme| acme.bucket.is_some()) {
         builder.missing(host.at("proxy").join("acme").join("bucket"), "a second copy of certificates in a bucket");
-    }
-    for (name, network) in &model.fleet.networks {
-        if network.tailscale.is_some() && host.address(name).is_some() {
-            builder.missing(
-                Pointer::root().join("networks").join(name).join("tailscale"),
-                "the installation of Tailscale",
-            );
-        }
-    }
-    for (name, tunnel) in &model.fleet.tunnels {
-        if tunnel.host == host.name {
-            builder.missing(Pointer::root().join("tunnels").join(name), "the tunnel's connector");
-        }
-    }
-    for (name, operation) in &model.fleet.operations {
-        let on = serde_json::to_value(operation).unwrap_or_default();
-        if on.get("host").is_none_or(|value| value.as_str().is_none_or(|value| value == host.name)) {
-            builder.missing(Pointer::root().join("operations").join(name), "the operation");
-        }
     }
     for (name, service) in model.services_on(&host.name) {
         let at = Model::service_at(name);
@@ -76,35 +46,10 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
             | Run::Containers(_)
             | Run::Compose(_) => {}
         }
-        if service.sso.is_some() {
-            builder.missing(at.join("sso"), "single sign-on");
-        }
-        for (index, expose) in service.expose.iter().enumerate() {
-            if expose.via.is_some() {
-                builder.missing(at.join("expose").join(index).join("via"), "the forwarding through another host");
-            }
-        }
         for (index, route) in service.proxy.iter().enumerate() {
             if route.tunnel.is_none() && matches!(route.auth, Auth::Access(_)) {
                 builder.missing(at.join("proxy").join(index).join("auth"), "an access policy without a tunnel");
             }
-        }
-    }
-    for (key, service, what) in [
-        (
-            "alertmanager",
-            model.fleet.monitoring.alertmanager.as_ref().map(|spec| &spec.service),
-            "Alertmanager's configuration",
-        ),
-        ("grafana", model.fleet.monitoring.grafana.as_ref().map(|spec| &spec.service), "Grafana's provisioning"),
-        ("loki", model.fleet.monitoring.loki.as_ref().map(|spec| &spec.service), "Loki's configuration"),
-        ("zabbix", model.fleet.monitoring.zabbix.as_ref().map(|spec| &spec.server), "Zabbix's configuration"),
-    ] {
-        let here = service
-            .and_then(|service| model.service(service))
-            .is_some_and(|service| service.host.iter().any(|own| *own == host.name));
-        if here {
-            builder.missing(Pointer::root().join("monitoring").join(key), what);
         }
     }
     if let Some(portal) = &model.fleet.portal

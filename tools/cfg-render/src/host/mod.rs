@@ -13,17 +13,23 @@ mod certificates;
 mod containers;
 mod exporters;
 mod firewall;
+mod forwards;
 mod gate;
 mod headers;
 mod machine;
 mod merge_patch;
 mod missing;
+mod monitoring;
 mod nginx;
+mod operations;
 mod postgres;
 mod prometheus;
 mod secrets;
 mod services;
+mod single_sign_on;
+mod tailscale;
 mod traefik;
+mod tunnel;
 mod updates;
 mod users;
 
@@ -62,6 +68,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         firewall::add(&mut builder);
         bans::add(&mut builder);
         updates::add(&mut builder);
+        tailscale::add(&mut builder);
         postgres::add(&mut builder);
         services::add(&mut builder);
         containers::add(&mut builder);
@@ -72,6 +79,11 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         }
         exporters::add(&mut builder);
         prometheus::add(&mut builder);
+        monitoring::add(&mut builder);
+        single_sign_on::add(&mut builder);
+        tunnel::add(&mut builder);
+        forwards::add(&mut builder);
+        operations::add(&mut builder);
         backup::add(&mut builder);
         machine::add_files_of_the_user(&mut builder);
         // Last, because every other part may ask for secrets.

@@ -13,6 +13,7 @@ mod host_view;
 mod scrape;
 mod secret_use;
 mod sites;
+mod sso;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use host_view::HostView;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use sites::{Entry, Site, Upstream};
+pub use sso::{OidcClient, is_image};
 
 /// The secret with the key of the internal CA, which only administrators can read.
 pub const CA_KEY: &str = "ca-key";

@@ -12,12 +12,11 @@ mod quadlet;
 use contract::Pointer;
 use contract::document::{Engine, HostItem, Image, Stage};
 
-use self::engine::Runtime;
 use super::HostBuilder;
 use crate::fleet::{Container, Run, Service};
 use crate::model::Model;
 
-pub(super) use engine::runtime;
+pub(super) use engine::{Runtime, runtime};
 
 /// A service of our own making (a proxy, an agent) that runs as those of the fleet do.
 pub(super) fn one(builder: &mut HostBuilder<'_, '_>, runtime: &Runtime, name: &str, service: &Service, at: &Pointer) {
@@ -51,10 +50,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     for (name, service) in services {
         let at = Model::service_at(name);
         match (&service.run, &runtime) {
-            (Run::Container(_) | Run::Containers(_), Runtime::Docker { .. }) => {
-                compose::add(builder, &runtime, name, service, &at);
+            (Run::Container(_) | Run::Containers(_), _) => {
+                let service = super::services::as_it_runs(builder, name, service);
+                one(builder, &runtime, name, &service, &at);
             }
-            (Run::Container(_) | Run::Containers(_), Runtime::Podman) => quadlet::add(builder, name, service, &at),
             (Run::Compose(run), Runtime::Docker { .. }) => {
                 compose::add_file_of_the_user(builder, &runtime, name, service, run, &at);
             }
