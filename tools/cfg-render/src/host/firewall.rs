@@ -193,6 +193,22 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         ),
         Rule::new("icmp type { destination-unreachable, time-exceeded, parameter-problem } accept"),
     ];
+    let mut sets = vec![Set {
+        name: places::NFT_SSH_PORTS.into(),
+        kind: "inet_service",
+        interval: false,
+        dynamic: false,
+        elements: vec![ssh.port.to_string()],
+    }];
+    if let Some(limits) = &firewall.new_connections {
+        let unit = if limits.rate.seconds == 1 { "second" } else { "minute" };
+        for (name, family, kind) in [("new_4", "ip", "ipv4_addr"), ("new_6", "ip6", "ipv6_addr")] {
+            sets.push(Set { name: name.into(), kind, interval: false, dynamic: true, elements: Vec::new() });
+            let rate = format!("limit rate over {}/{unit} burst {} packets", limits.rate.requests, limits.burst.max(1));
+            let rule = format!("tcp flags syn ct state new add @{name} {{ {family} saddr {rate} }} counter drop");
+            rules.push(Rule::new(rule).comment("too many new connections"));
+        }
+    }
     if firewall.ping {
         rules.push(Rule::new("icmp type echo-request limit rate 20/second accept"));
         rules.push(Rule::new("icmpv6 type echo-request limit rate 20/second accept"));
@@ -237,12 +253,6 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         rules.push(Rule::new("limit rate 10/minute log prefix \"dropped: \""));
     }
     rules.push(Rule::new("counter drop"));
-    let mut sets = vec![Set {
-        name: places::NFT_SSH_PORTS.into(),
-        kind: "inet_service",
-        interval: false,
-        elements: vec![ssh.port.to_string()],
-    }];
     sets.extend(networks.sets.into_values());
     let chain =
         Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
@@ -255,7 +265,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         });
     }
     let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
-        + &nftables::write(places::NFT_TABLE, &sets, &chains);
+        + &nftables::write(places::NFT_TABLE, &sets, &chains)
+        + &super::block_lists::write(builder);
     builder.packages(Stage::Base, &["nftables"], &from[0]);
     builder
         .file(Stage::Base, FILE, text, &from)
@@ -372,7 +383,7 @@ impl Networks {
             let interface =
                 network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
             prefixes.push(format!("{interface}{family} saddr @{set} "));
-            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, elements: ranges });
+            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, dynamic: false, elements: ranges });
         }
         prefixes
     }

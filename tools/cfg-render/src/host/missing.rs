@@ -52,9 +52,4 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
             }
         }
     }
-    if let Some(portal) = &model.fleet.portal
-        && model.service(&portal.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name))
-    {
-        builder.missing(Pointer::root().join("portal"), "the start page");
-    }
 }

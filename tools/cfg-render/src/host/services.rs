@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::document::{Handler, Stage};
 use contract::{Finding, Pointer, SecretName, places};
 
-use super::{HostBuilder, monitoring, single_sign_on};
+use super::{HostBuilder, monitoring, portal, single_sign_on};
 use crate::fleet::{PackageRun, Run, Service, StartKind, StaticSite, SystemdRun, Value};
 use crate::format::env::{self, Dialect};
 use crate::format::systemd::{self, UnitFile};
@@ -25,7 +25,9 @@ const ARGS_IN_DEFAULT: [&str; 6] = [
 pub(super) fn as_it_runs(builder: &HostBuilder<'_, '_>, name: &str, service: &Service) -> Service {
     let signed = single_sign_on::fitted(builder.model, name, service);
     let watching = monitoring::fitted(builder, name, &signed);
-    single_sign_on::with_blueprints(builder.model, name, watching).into_owned()
+    let mut service = single_sign_on::with_blueprints(builder.model, name, watching).into_owned();
+    portal::fitted(builder.model, name, &mut service);
+    service
 }
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {

@@ -211,9 +211,13 @@ fn podman_reads_its_quadlets() {
     assert!(good, "{said}");
     assert!(said.contains("---stack-app.service---") && said.contains("---wiki.service---"), "{said}");
     let start = said.lines().find(|line| line.starts_with("ExecStart=") && line.contains("example/wiki")).unwrap();
+    // The check inside is run as it was given, without a shell.
+    assert!(start.contains("--health-cmd \"[\\\"/bin/check\\\",\\\"a b\\\"]\""), "{start}");
     // systemd makes one sign of two again.
     assert!(
-        start.contains("$$HOME 100%% ") && start.contains("--read-only") && start.contains("NET_BIND_SERVICE"),
+        start.contains("$$HOME 100%% ")
+            && start.contains("--read-only")
+            && start.to_uppercase().contains("NET_BIND_SERVICE"),
         "{start}"
     );
 }

@@ -77,7 +77,7 @@ pub(crate) fn full_tier() -> bool {
     std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")
 }
 
-fn absent(program: &str, install: &str, needed: bool) -> Option<PathBuf> {
+pub(crate) fn absent(program: &str, install: &str, needed: bool) -> Option<PathBuf> {
     let message = format!("skipped: {program} is not there (install: {install})");
     let required = std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
     assert!(!(needed && required), "{message}");
@@ -88,6 +88,15 @@ fn absent(program: &str, install: &str, needed: bool) -> Option<PathBuf> {
 /// Runs a program to its end and returns its exit and everything that it said.
 pub(crate) fn say(command: &mut Command) -> (bool, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
+}
+
+/// The same with a text on its standard input.
+pub(crate) fn say_with(command: &mut Command, input: &str) -> (bool, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }

@@ -188,7 +188,8 @@ fn fill(
     if !container.health_command.is_empty() {
         // As JSON it is run without a shell.
         let command = serde_json::to_string(&container.health_command).unwrap_or_default();
-        word_of(builder, unit, "HealthCmd", &command, at)?;
+        // The one key that Podman takes as it stands; systemd reads it afterwards.
+        unit.push("Container", "HealthCmd", command.replace('%', "%%").replace('$', "$$"));
     }
     if let Some((program, rest)) = container.entrypoint.split_first() {
         word_of(builder, unit, "Entrypoint", program, at)?;
