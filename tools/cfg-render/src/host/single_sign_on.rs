@@ -86,6 +86,14 @@ fn is_authentik(model: &Model<'_>, service: &str) -> bool {
     model.fleet.sso.values().any(|spec| spec.kind == SsoKind::Authentik && spec.service == service)
 }
 
+/// Places of the fleet from which the blueprints of a service are made.
+pub(super) fn places(model: &Model<'_>, name: &str) -> Vec<contract::Pointer> {
+    if !is_authentik(model, name) {
+        return Vec::new();
+    }
+    blueprints_of(model, name).into_iter().flat_map(|(_, _, from)| from).collect()
+}
+
 /// Blueprints of the providers that a service is: file, text, and where they come from.
 fn blueprints_of(model: &Model<'_>, service: &str) -> Vec<(String, Json, Vec<contract::Pointer>)> {
     let mut all = Vec::new();
