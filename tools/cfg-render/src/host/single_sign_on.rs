@@ -68,7 +68,8 @@ pub(super) fn with_blueprints<'s>(model: &Model<'_>, name: &str, service: Cow<'s
         return service;
     }
     let mut fitted = service.into_owned();
-    let mount = |file: &str| format!("{}/{file}:{INSIDE}/{file}:ro", places::RENDERED).parse().ok();
+    let mount =
+        |file: &str| format!("{}/{file}:{INSIDE}/{file}:ro", places::RENDERED).parse::<crate::fleet::Volume>().ok();
     let files: Vec<_> = blueprints_of(model, name).into_iter().filter_map(|(file, _, _)| mount(&file)).collect();
     match &mut fitted.run {
         Run::Container(container) => container.volumes.extend(files),
