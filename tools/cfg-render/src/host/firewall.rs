@@ -130,6 +130,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             }
         }
     }
+    for (client, port, why, pointer) in watched(model, host) {
+        if let Some(address) = model.shared_network(client, host).and_then(|network| client.address(&network)) {
+            from_hosts.push((address, port, why, pointer));
+        }
+    }
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
         for database in model.databases_in(cluster.name) {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
@@ -144,6 +149,28 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         found.insert(Hole { from: Source::Address(address), proto: "tcp", ports: PortRange::one(port), why, pointer });
     }
     found.into_iter().collect()
+}
+
+/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, and why.
+fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer)> {
+    let monitoring = &model.fleet.monitoring;
+    let mut found = Vec::new();
+    let loki = monitoring.loki.as_ref().and_then(|role| model.service(&role.service));
+    if let Some(service) = loki.filter(|service| service.host.iter().any(|own| *own == host.name)) {
+        let port = service.port(None).map_or(3100, |(_, port)| port.port);
+        let senders = model.hosts().filter(|other| {
+            other.name != host.name && other.spec.agents.as_ref().is_some_and(|agents| agents.alloy.is_some())
+        });
+        found.extend(senders.map(|sender| (sender, port, "logs".to_owned(), sender.at("agents").join("alloy"))));
+    }
+    let agent = host.spec.agents.as_ref().and_then(|agents| agents.zabbix_agent.as_ref());
+    let server = monitoring.zabbix.as_ref().and_then(|role| model.service(&role.server));
+    if let (Some(agent), Some(server)) = (agent, server) {
+        let port = agent.port.unwrap_or(10050);
+        let askers = model.hosts_of(server).filter(|asker| asker.name != host.name);
+        found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), host.at("agents").join("zabbix_agent"))));
+    }
+    found
 }
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
@@ -166,6 +193,22 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         ),
         Rule::new("icmp type { destination-unreachable, time-exceeded, parameter-problem } accept"),
     ];
+    let mut sets = vec![Set {
+        name: places::NFT_SSH_PORTS.into(),
+        kind: "inet_service",
+        interval: false,
+        dynamic: false,
+        elements: vec![ssh.port.to_string()],
+    }];
+    if let Some(limits) = &firewall.new_connections {
+        let unit = if limits.rate.seconds == 1 { "second" } else { "minute" };
+        for (name, family, kind) in [("new_4", "ip", "ipv4_addr"), ("new_6", "ip6", "ipv6_addr")] {
+            sets.push(Set { name: name.into(), kind, interval: false, dynamic: true, elements: Vec::new() });
+            let rate = format!("limit rate over {}/{unit} burst {} packets", limits.rate.requests, limits.burst.max(1));
+            let rule = format!("tcp flags syn ct state new add @{name} {{ {family} saddr {rate} }} counter drop");
+            rules.push(Rule::new(rule).comment("too many new connections"));
+        }
+    }
     if firewall.ping {
         rules.push(Rule::new("icmp type echo-request limit rate 20/second accept"));
         rules.push(Rule::new("icmpv6 type echo-request limit rate 20/second accept"));
@@ -187,7 +230,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             rules.push(Rule::new(format!("{prefix}tcp dport @{} accept", places::NFT_SSH_PORTS)).comment("ssh"));
         }
     }
-    rules.extend(rules_of(builder, &mut networks, &holes));
+    rules.extend(rules_of(builder, &mut networks, &holes, "dport"));
+    let guard = container_guard(builder, &mut networks, &holes);
     if let Some(extra) = &host.spec.extra {
         for (index, line) in extra.nftables.iter().enumerate() {
             let at = host.at("extra").join("nftables").join(index);
@@ -209,17 +253,20 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         rules.push(Rule::new("limit rate 10/minute log prefix \"dropped: \""));
     }
     rules.push(Rule::new("counter drop"));
-    let mut sets = vec![Set {
-        name: places::NFT_SSH_PORTS.into(),
-        kind: "inet_service",
-        interval: false,
-        elements: vec![ssh.port.to_string()],
-    }];
     sets.extend(networks.sets.into_values());
     let chain =
         Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
+    let mut chains = vec![chain];
+    if super::containers::used(builder) {
+        chains.push(Chain {
+            name: "container_ports".into(),
+            hook: "type filter hook forward priority filter - 1; policy accept;".into(),
+            rules: guard,
+        });
+    }
     let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
-        + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
+        + &nftables::write(places::NFT_TABLE, &sets, &chains)
+        + &super::block_lists::write(builder);
     builder.packages(Stage::Base, &["nftables"], &from[0]);
     builder
         .file(Stage::Base, FILE, text, &from)
@@ -241,8 +288,22 @@ fn ssh_sources(from: &[String]) -> Vec<Source> {
 /// Ports, and what they are for.
 type Group<'h> = (BTreeSet<PortRange>, BTreeSet<&'h str>);
 
-/// One rule for all ports of the same origin and protocol, and a comment that names what they are for.
-fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+/// A published port of a container is no port of the host: its packets are sent on before the input chain sees them. They
+/// may come from where the fleet says, by the port that was asked for.
+fn container_guard(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+    let mut rules = vec![Rule::new("ct state established,related accept")];
+    // Containers among themselves and on their way out.
+    rules.extend(
+        ["docker*", "br-*", "podman*", "veth*"].map(|interface| Rule::new(format!("iifname \"{interface}\" accept"))),
+    );
+    rules.extend(rules_of(builder, networks, holes, "ct status dnat ct original proto-dst"));
+    rules.push(Rule::new("ct status dnat counter drop").comment("ports of containers that are not declared"));
+    rules
+}
+
+/// One rule for all ports of the same origin and protocol, and a comment that names what they are for. `port` is what the
+/// rule looks at.
+fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole], port: &str) -> Vec<Rule> {
     let mut grouped: BTreeMap<(&Source, &str), Group<'_>> = BTreeMap::new();
     for hole in holes {
         if let Err(error) = nftables::comment(&hole.why) {
@@ -261,7 +322,9 @@ fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &
         let ports: Vec<_> = ports.into_iter().collect();
         let comment = comment_of(&why.into_iter().collect::<Vec<_>>());
         for prefix in networks.prefixes(builder, source) {
-            rules.push(Rule::new(format!("{prefix}{proto} dport {} accept", one_or_set(&ports))).comment(&comment));
+            // Only the header of a packet names its protocol by itself.
+            let what = if port == "dport" { format!("{proto} dport") } else { format!("meta l4proto {proto} {port}") };
+            rules.push(Rule::new(format!("{prefix}{what} {} accept", one_or_set(&ports))).comment(&comment));
         }
     }
     rules
@@ -320,7 +383,7 @@ impl Networks {
             let interface =
                 network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
             prefixes.push(format!("{interface}{family} saddr @{set} "));
-            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, elements: ranges });
+            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, dynamic: false, elements: ranges });
         }
         prefixes
     }

@@ -29,6 +29,10 @@ pub struct CertificateStore {
     pub secret: SecretName,
     /// The chain on the controller, relative to the fleet.
     pub source: String,
+    /// Where that chain is put on the host.
+    pub chain: String,
+    /// Where the key appears on the host.
+    pub key: String,
     /// A leaf of the internal CA.
     pub internal: bool,
     /// It only stands in until ACME has got the real one.
@@ -41,27 +45,22 @@ impl Model<'_> {
         let name = site.name();
         let secret = leaf_secret(&host.name, name);
         let source = format!("tls/{}/{}.pem", host.name, file_name(name));
-        let (directory, store) = match &site.tls {
-            TlsMode::Internal => (
-                format!("/var/lib/plumbline/tls/{}", file_name(name)),
-                CertificateStore { secret, source, internal: true, stand_in: false },
-            ),
-            TlsMode::Files(files) => (
-                format!("/var/lib/plumbline/tls/{}", file_name(name)),
-                CertificateStore {
-                    secret: files.key.secret.clone(),
-                    source: files.certificate.clone(),
-                    internal: false,
-                    stand_in: false,
-                },
-            ),
+        let own = format!("/var/lib/plumbline/tls/{}", file_name(name));
+        let (directory, secret, source) = match &site.tls {
+            TlsMode::Internal => (own.clone(), secret, source),
+            TlsMode::Files(files) => (own.clone(), files.key.secret.clone(), files.certificate.clone()),
             // NixOS' client makes its own stand-in.
             TlsMode::Acme | TlsMode::AcmeDns if host.os.is_nixos() => return None,
-            TlsMode::Acme | TlsMode::AcmeDns => (
-                format!("/var/lib/acme/{}", file_name(name)),
-                CertificateStore { secret, source, internal: true, stand_in: true },
-            ),
+            TlsMode::Acme | TlsMode::AcmeDns => (format!("/var/lib/acme/{}", file_name(name)), secret, source),
             TlsMode::OnDemand | TlsMode::Tunnel | TlsMode::None => return None,
+        };
+        let store = CertificateStore {
+            secret,
+            source,
+            chain: format!("{own}/fullchain.pem"),
+            key: format!("{own}/key.pem"),
+            internal: !matches!(site.tls, TlsMode::Files(_)),
+            stand_in: matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns),
         };
         Some(Certificate {
             host: host.name.clone(),

@@ -113,7 +113,15 @@ impl Model<'_> {
             return found
                 .map_or_else(|| Resolved::problem(format!("the host \"{name}\" has no such thing")), Resolved::text);
         }
-        Resolved::problem("single sign-on is not rendered yet")
+        if let Some(name) = &reference.sso {
+            let client = self.oidc_client(service).filter(|client| client.provider == name);
+            let found = client.and_then(|client| client.attribute(attr));
+            return found.map_or_else(
+                || Resolved::problem(format!("the service \"{service}\" has no such thing of \"{name}\"")),
+                Resolved::text,
+            );
+        }
+        Resolved::problem("it names nothing")
     }
 
     fn service_attr(&self, host: &HostView, name: &str, attr: Option<&str>, port: Option<&str>) -> Resolved {

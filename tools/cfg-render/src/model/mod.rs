@@ -13,6 +13,7 @@ mod host_view;
 mod scrape;
 mod secret_use;
 mod sites;
+mod sso;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use host_view::HostView;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use sites::{Entry, Site, Upstream};
+pub use sso::{OidcClient, is_image};
 
 /// The secret with the key of the internal CA, which only administrators can read.
 pub const CA_KEY: &str = "ca-key";
@@ -182,7 +184,9 @@ impl<'f> Model<'f> {
                     .cloned()
                     .unwrap_or_else(|| format!("{}.service", run.module.rsplit('.').next().unwrap_or(name))),
             ),
-            Run::Static(_) | Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::HomeManager(_) => None,
+            // One unit stands for all containers of a service.
+            Run::Container(_) | Run::Containers(_) | Run::Compose(_) => Some(format!("{name}.service")),
+            Run::Static(_) | Run::HomeManager(_) => None,
         }
     }
 

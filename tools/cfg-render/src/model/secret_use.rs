@@ -6,7 +6,7 @@ use contract::document::Generator;
 use contract::{FileMode, Pointer, SecretName};
 
 use super::{HostView, Model};
-use crate::fleet::{Auth, Edge, Holder, ProxyKind};
+use crate::fleet::{Auth, Edge, Holder, ProxyKind, Run};
 
 /// Who uses a secret: a host of this name, or the controller (`None`).
 type User = Option<String>;
@@ -159,7 +159,7 @@ impl Model<'_> {
             let Some(certificate) = files else { continue };
             for from in &certificate.from {
                 let found = table.on(user.clone(), &certificate.store.secret, from);
-                found.link = Some(certificate.key.clone());
+                found.link = Some(certificate.store.key.clone());
                 found.reload_units.insert(format!("{}.service", kind.as_str()));
                 if kind != ProxyKind::Nginx {
                     // nginx reads keys as root, the others as their own user.
@@ -174,12 +174,29 @@ impl Model<'_> {
         {
             found.units.insert("prometheus-postgres-exporter.service".into());
         }
+        if let Some(spec) = &self.fleet.monitoring.alertmanager
+            && let Some(mailer) = spec.mailer.as_ref().and_then(|name| self.fleet.mailers.get(name))
+            && let Some(password) = &mailer.password
+            && self.service(&spec.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name))
+            && let Some(found) = table.known(&host.name, &password.secret)
+            && found.owner.is_none()
+        {
+            found.owner = Some(self.watcher(Some(&spec.service)));
+        }
         if self.prometheus().is_some_and(|(prometheus, _)| prometheus.name == host.name) {
             for bearer in self.scrapes().iter().filter_map(|scrape| scrape.bearer.as_ref()) {
                 if let Some(found) = table.known(&host.name, bearer) {
-                    found.owner = Some("prometheus".into());
+                    found.owner =
+                        Some(self.watcher(self.fleet.monitoring.prometheus.as_ref().map(|role| &role.service)));
                 }
             }
         }
+    }
+
+    /// As whom Prometheus and Alertmanager run: their package's user, or nobody in their images.
+    fn watcher(&self, service: Option<&String>) -> String {
+        let package =
+            service.and_then(|name| self.service(name)).is_some_and(|service| matches!(service.run, Run::Package(_)));
+        if package { "prometheus".into() } else { "nobody".into() }
     }
 }

@@ -6,7 +6,7 @@ use contract::Pointer;
 
 use super::{HostView, Model};
 use crate::fleet::{
-    BackendTls, Edge, LOCAL, Limits, PUBLIC, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
+    BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
 };
 
 /// Names with the same entries behind them.
@@ -59,6 +59,11 @@ impl Entry<'_> {
             return None;
         }
         self.route.limits.clone().or_else(|| proxy.cloned())
+    }
+
+    /// Whether it is served over HTTP/3, given the proxy.
+    pub fn http3(&self, proxy: &ProxyServer) -> bool {
+        self.route.http3.unwrap_or(proxy.http3)
     }
 
     /// Whether everybody may reach it.

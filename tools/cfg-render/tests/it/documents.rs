@@ -157,6 +157,35 @@ fn removing_a_service_changes_only_what_names_it() {
 }
 
 #[test]
+fn removing_a_container_changes_only_what_names_it() {
+    let whole = fleet("seed-004.json");
+    for service in ["outline", "wobbler", "nextcloud", "decidim"] {
+        let mut less = whole.clone();
+        less["services"].as_object_mut().unwrap().remove(service);
+        for other in less["services"].as_object_mut().unwrap().values_mut() {
+            for key in ["needs", "wants"] {
+                if let Some(list) = other.get_mut(key).and_then(Value::as_array_mut) {
+                    list.retain(|name| name != service);
+                }
+            }
+        }
+        for host in ["tools-prod", "management", "authentik-prod"] {
+            let (before, after) = (items(&whole, host), items(&less, host));
+            for id in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+                if before.get(id) == after.get(id) {
+                    continue;
+                }
+                let from = before.get(id).map(|item| item["from"].clone()).unwrap_or_default();
+                let places = from.as_array().into_iter().flatten().filter_map(Value::as_str);
+                let own = format!("/services/{service}");
+                let named = places.into_iter().any(|place| place == own || place.starts_with(&format!("{own}/")));
+                assert!(named, "without {service}, {id} of {host} changes, but it comes from {from}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_item_says_where_it_comes_from() {
     let fleet = rich::fleet("nginx");
     for host in ["edge", "back"] {
@@ -175,8 +204,7 @@ fn every_item_says_where_it_comes_from() {
 fn what_is_not_rendered_is_named() {
     let mut all = rich::fleet("nginx");
     all["hosts"]["new"] = json!({"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.3"]}});
-    all["services"]["box"] = json!({"host": "back", "run": {"container": {"image": "docker.io/library/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000"}}, "backup": {"none": "no data"}});
-    all["hosts"]["back"]["containers"] = json!({"engine": "podman"});
+    all["hosts"]["back"]["network"] = json!({"dhcp": {}});
     let output = cfg_render(&["check"], &all.to_string());
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let missing: Vec<_> = findings["findings"]
@@ -185,7 +213,7 @@ fn what_is_not_rendered_is_named() {
         .iter()
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
-    for place in ["/services/box/run/container", "/hosts/back/containers"] {
+    for place in ["/hosts/back/network"] {
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

@@ -81,7 +81,7 @@ fn common(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Direct
     let mut http = vec![nginx::dollar(), Directive::new("limit_req_status", ["429"])];
     let mut trusted = Vec::new();
     for name in &proxy.real_ip_from {
-        trusted.extend(shared::trusted_addresses(&mut builder.shared, name));
+        trusted.extend(shared::main_file::trusted_addresses(&mut builder.shared, name));
     }
     if !trusted.is_empty() {
         http.extend(trusted.iter().map(|range| Directive::new("set_real_ip_from", [range])));
@@ -99,7 +99,7 @@ fn common(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Direct
     }
     if let Some(extra) = builder.host.spec.extra.as_ref().and_then(|extra| extra.nginx.as_ref()) {
         let at = builder.host.at("extra").join("nginx").join("http");
-        shared::merge_extra(&mut builder.shared, &mut http, &extra.http, &at);
+        shared::snippet::merge(&mut builder.shared, &mut http, &extra.http, &at);
     }
     http
 }
@@ -120,20 +120,22 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
     let module = module_of(site);
     let from = site.from();
     let Some(at) = from.first() else { return };
+    let tls = !matches!(site.tls, TlsMode::None | TlsMode::Tunnel);
     let mut keys: Vec<(&str, Nix)> = Vec::new();
     let mut names = Vec::new();
     for name in &site.names {
-        let Some(name) = builder.shared.fit(shared::site_name(name), at) else { return };
+        let Some(name) = builder.shared.fit(shared::site::site_name(name), at) else { return };
         names.push(name);
     }
     let name = names.remove(0);
     if !names.is_empty() {
         keys.push(("serverAliases", Nix::texts(&names)));
     }
+    let quic = tls && site.entries.iter().any(|entry| entry.behind.is_none() && entry.http3(proxy));
     let mut entries = Vec::new();
     let mut zones = Vec::new();
     for entry in &site.entries {
-        let Some(found) = shared::render_entry(&mut builder.shared, proxy, site, entry, &mut zones) else { return };
+        let Some(found) = shared::entry::write(&mut builder.shared, proxy, site, entry, quic, &mut zones) else { return };
         entries.push((entry, found));
     }
     let mut extra = Vec::new();
@@ -169,13 +171,11 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
             keys.push(("sslCertificateKey", Nix::text(key)));
         }
     }
-    let tls = !matches!(site.tls, TlsMode::None | TlsMode::Tunnel);
     if tls {
         keys.push(("forceSSL", Nix::Bool(true)));
         if proxy.ktls {
             keys.push(("kTLS", Nix::Bool(true)));
         }
-        let quic = site.entries.iter().any(|entry| entry.route.http3.unwrap_or(proxy.http3));
         if quic {
             keys.push(("quic", Nix::Bool(true)));
             keys.push(("http3", Nix::Bool(true)));
@@ -189,7 +189,7 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
             builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.nginx.as_ref());
         if let Some(found) = found {
             let at = Model::service_at(service).join("extra").join("nginx").join("server");
-            shared::merge_extra(&mut builder.shared, &mut extra, &found.server, &at);
+            shared::snippet::merge(&mut builder.shared, &mut extra, &found.server, &at);
         }
     }
     if !extra.is_empty() {
@@ -199,22 +199,20 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
     if !zones.is_empty() {
         builder.set(&module, &["services", "nginx", "commonHttpConfig"], Nix::text(nginx::write(&zones)), &from);
     }
+    let mut own = BTreeSet::new();
     for (entry, locations) in entries {
         for location in locations {
-            add_location(builder, proxy, &name, tls, entry, location);
+            // Several entries may ask the same provider of logins, whose own locations stand once.
+            if shared::forward_auth::is_own(&location) && !own.insert(location.args.clone()) {
+                continue;
+            }
+            add_location(builder, &name, entry, location);
         }
     }
 }
 
 /// A location in the module of the service whose it is.
-fn add_location(
-    builder: &mut NixosBuilder<'_, '_>,
-    proxy: &ProxyServer,
-    name: &str,
-    tls: bool,
-    entry: &Entry<'_>,
-    location: Directive,
-) {
+fn add_location(builder: &mut NixosBuilder<'_, '_>, name: &str, entry: &Entry<'_>, location: Directive) {
     let module = super::super::services::module(entry.service);
     let path = location.args.join(" ");
     let mut body = location.body.unwrap_or_default();
@@ -222,15 +220,8 @@ fn add_location(
     if let Some(place) = body.iter().position(|directive| directive.name == "proxy_pass" && directive.args.len() == 1) {
         let pass = body.remove(place);
         keys.push(("proxyPass", Nix::text(&pass.args[0])));
-        if proxy.early_data {
-            body.push(Directive::new("proxy_set_header", ["Early-Data", "$ssl_early_data"]));
-        }
     }
-    if entry.route.http3.unwrap_or(proxy.http3) && tls {
-        let port = proxy.https_port;
-        body.push(Directive::new("add_header", ["Alt-Svc", &format!("h3=\":{port}\"; ma=86400"), "always"]));
-    }
-    trust(builder, &mut body);
+    trust(&mut body);
     keys.push(("extraConfig", text_with_paths(builder, &module, &body, entry)));
     builder.set(
         &module,
@@ -241,7 +232,7 @@ fn add_location(
 }
 
 /// Files that only Debian has where the shared writer names them.
-fn trust(_builder: &NixosBuilder<'_, '_>, body: &mut [Directive]) {
+fn trust(body: &mut [Directive]) {
     for directive in body {
         if directive.name == "proxy_ssl_trusted_certificate"
             && directive.args.iter().any(|arg| arg.contains("/tls/ca.pem"))
