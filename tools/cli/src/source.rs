@@ -97,7 +97,7 @@ impl RawDocument {
             }
             Some(Value::String(schema)) => {
                 let hint = match did_you_mean(&schema, expected.iter().map(|id| id.as_str())) {
-                    Some(near) if contract::published_schema(&schema).is_none() => format!("did you mean {near}?"),
+                    Some(near) if !SchemaId::NAMES.contains(&schema.as_str()) => format!("did you mean {near}?"),
                     _ => format!("this verb reads {wanted}; is the right step before it in the pipe?"),
                 };
                 Failure::new(Exit::BadDocument, "wrong_schema", format!("the document is {schema}, expected {wanted}"))
