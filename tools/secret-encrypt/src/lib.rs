@@ -6,6 +6,8 @@
 //! Invariants: no value of a secret in an argument, an error, a log or a result; the MAC is verified before a byte is given
 //! out; a file is old or new and never between; what the program does not understand in a file's metadata it keeps.
 
+mod agenix;
+mod check;
 mod creation_rules;
 mod document;
 mod error;
@@ -14,7 +16,9 @@ mod format;
 mod generate;
 mod host;
 mod keys;
+mod merge;
 mod random;
+mod references;
 mod sops;
 mod verb;
 

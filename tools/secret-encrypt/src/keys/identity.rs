@@ -33,6 +33,18 @@ impl Identities {
         armored.into_iter().find_map(|text| armor::unwrap(text, &self.keys))
     }
 
+    /// Opens a whole age file, armored or not.
+    ///
+    /// # Errors
+    /// Where no identity fits, or the file was changed.
+    pub(crate) fn decrypt(&self, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        armor::decrypt(bytes, &self.keys, || Error::NoKey {
+            recipients: Vec::new(),
+            foreign: Vec::new(),
+            tried: self.names(),
+        })
+    }
+
     /// Adds the identities of a text: age identities one a line, or an OpenSSH or PEM private key.
     ///
     /// # Errors

@@ -42,6 +42,32 @@ impl Recipient {
     }
 }
 
+impl Recipient {
+    /// The recipient as the age crate takes it, for files that are for several at once.
+    ///
+    /// # Errors
+    /// As [`Recipient::wrap`].
+    pub(crate) fn to_age(&self) -> Result<Box<dyn age::Recipient>, Error> {
+        let text = self.0.as_str();
+        let bad = |reason: String| Error::BadRecipient { recipient: short(text), reason };
+        if text.starts_with("ssh-") {
+            let recipient = age::ssh::Recipient::from_str(text).map_err(|_| bad("no usable SSH public key".into()))?;
+            return Ok(Box::new(recipient));
+        }
+        if let Ok(recipient) = age::x25519::Recipient::from_str(text) {
+            return Ok(Box::new(recipient));
+        }
+        let recipient = plugin::Recipient::from_str(text).map_err(|reason| bad(reason.into()))?;
+        let name = recipient.plugin().to_owned();
+        let program =
+            plugin::RecipientPluginV1::new(&name, &[recipient], &[], NoCallbacks).map_err(|_| Error::Program {
+                message: format!("the recipient needs age-plugin-{name}, which is not there"),
+                hint: format!("install age-plugin-{name}"),
+            })?;
+        Ok(Box::new(program))
+    }
+}
+
 impl FromStr for Recipient {
     type Err = Error;
 
