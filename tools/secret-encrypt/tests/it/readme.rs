@@ -1,0 +1,59 @@
+//! The manual: its examples run, and the tests that its table names are there.
+
+use std::path::Path;
+
+use crate::program::{Program, finish};
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+/// The blocks of shell lines, each of which runs in a directory of its own, in order.
+#[test]
+fn the_examples_of_the_manual_run() {
+    let text = readme();
+    let mut lines = text.lines();
+    let mut ran = 0;
+    let program = Program::new();
+    while let Some(line) = lines.next() {
+        if line != "```sh" {
+            continue;
+        }
+        let script: String = lines.by_ref().take_while(|line| *line != "```").fold(String::new(), |all, line| all + line + "\n");
+        let bin = Path::new(env!("CARGO_BIN_EXE_secret-encrypt")).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut command = program.command("bash");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.org");
+        }
+        finish(command.env("PATH", path).args(["-euo", "pipefail", "-c", &script]), "").ok();
+        ran += 1;
+    }
+    assert!(ran >= 4, "{ran} blocks ran");
+}
+
+#[test]
+fn every_row_of_the_table_names_a_test_that_is_there() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for place in ["tests/it", "src", "src/keys", "src/sops", "src/format", "src/merge", "src/files", "src/references", "src/agenix"] {
+        for entry in std::fs::read_dir(directory.join(place)).unwrap().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "rs") {
+                code.push_str(&std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let text = readme();
+    let table = text.split("## What it can do").nth(1).unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 20, "{}", rows.len());
+    for row in rows {
+        let proof = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            let last = name.rsplit("::").next().unwrap();
+            assert!(code.contains(&format!("fn {last}(")), "{name} is no test: {row}");
+        }
+    }
+}
