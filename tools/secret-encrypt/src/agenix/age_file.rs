@@ -6,6 +6,8 @@ use std::path::Path;
 use age::armor::ArmoredReader;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use cli::Failure;
+use contract::Exit;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -15,6 +17,19 @@ use crate::keys::{Identities, Recipient};
 /// Whether a file of this name is an age file as a whole.
 pub(crate) fn is_age_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "age")
+}
+
+/// Refuses an age file where places inside a file are meant.
+///
+/// # Errors
+/// 65 with what to do instead.
+pub(crate) fn refuse_age_file(path: &Path) -> Result<(), Failure> {
+    if !is_age_file(path) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::BadDocument, "whole_file", "an age file is one value and has no places in it")
+        .place(path.display().to_string())
+        .hint(format!("give it a new value: secret-encrypt encrypt --agenix secrets.json --to {} < VALUE", path.display())))
 }
 
 /// Decrypts an age file.

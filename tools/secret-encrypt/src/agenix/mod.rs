@@ -3,5 +3,5 @@
 mod age_file;
 mod rules;
 
-pub(crate) use age_file::{Fit, Header, is_age_file, read};
+pub(crate) use age_file::{Fit, Header, is_age_file, read, refuse_age_file};
 pub(crate) use rules::{AgenixFlags, AgenixRules, Entry};

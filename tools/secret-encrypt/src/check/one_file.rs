@@ -231,6 +231,13 @@ fn of_document(document: &SopsDocument) -> Vec<Finding> {
             });
         }
     }
+    // Keys are joined with colons where a value is bound to its place: `a: {b: x}` and `"a:b": x` are the same place.
+    for slot in document.parsed.slots.iter().filter(|slot| !slot.is_comment()) {
+        if slot.path.iter().any(|key| key.contains(':')) {
+            let message = "a key has a colon in it, so that the format cannot tell its place from another one";
+            findings.push(Finding::note("colon-in-key", slot.pointer.clone(), message).fix("rename the key"));
+        }
+    }
     if metadata.mac().and_then(EncText::parse).is_none() || metadata.lastmodified().is_none() {
         let message = "the file has no good MAC, so that nothing protects its values from being swapped";
         findings.push(

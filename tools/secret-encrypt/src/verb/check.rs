@@ -9,7 +9,7 @@ use contract::{Exit, Finding, Findings, Level, Pointer};
 
 use super::RuleFlags;
 use super::rekey::sops_document;
-use crate::agenix::{AgenixFlags, AgenixRules};
+use crate::agenix::{self, AgenixFlags, AgenixRules, is_age_file};
 use crate::check::Looks;
 use crate::files;
 use crate::host::{Manifest, base_of};
@@ -63,7 +63,7 @@ impl Check {
         let mut openable = Vec::new();
         for path in &found.files {
             findings.extend(looks.at(path));
-            if self.can_open && self.manifest.is_none() && sops_document(path).is_some() {
+            if self.can_open && self.manifest.is_none() && (is_age_file(path) || sops_document(path).is_some()) {
                 openable.push(path);
             }
         }
@@ -81,7 +81,12 @@ impl Check {
             }
         } else if let Some(identities) = &identities {
             for path in openable {
-                if let Err(error) = crate::host::open(path, identities) {
+                let opened = if is_age_file(path) {
+                    files::read(path).and_then(|bytes| agenix::read(&bytes, identities)).map(drop)
+                } else {
+                    crate::host::open(path, identities).map(drop)
+                };
+                if let Err(error) = opened {
                     let pointer = error.pointer().cloned().unwrap_or_default();
                     let finding = Finding::error(&error.code().replace('_', "-"), pointer, error.to_string());
                     findings.push(finding.in_file(path.display().to_string()));

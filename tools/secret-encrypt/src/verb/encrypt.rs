@@ -14,6 +14,7 @@ use crate::agenix::{self, AgenixFlags, Entry, is_age_file};
 use crate::document::{SopsDocument, choose_format, encrypt_new};
 use crate::files;
 use crate::keys::IdentityFlags;
+use crate::references::Catalogue;
 
 /// Encrypt a file. Comments, blank lines, indentation and quotes stay as they are.
 ///
@@ -61,6 +62,11 @@ impl Encrypt {
         if self.input.is_stdin() && target.is_none() && self.filename_override.is_none() && self.format.is_none() {
             return Err(Failure::new(Exit::Usage, "usage", "the format of standard input is not known")
                 .hint("give --format yaml, or --filename-override secrets/x.yaml, which also chooses the rule"));
+        }
+        if self.in_place && Catalogue::read(choose_format(self.format.as_deref(), named)?, &bytes, &[]).is_some() {
+            session.warn(&format!("{place} holds references only, which are no secrets; it stays in clear"));
+            session.print(&SecretsResult::default(), describe)?;
+            return Ok(Exit::Done);
         }
         if let Some(target) = target.as_ref().filter(|target| is_age_file(target)) {
             return self.age_file(session, &bytes, target);

@@ -169,6 +169,9 @@ impl Rekey {
             let rule = self.with_threshold(rule, &document, &path, result);
             let threshold = self.threshold.is_some() && needed_groups(&document.metadata) != rule.threshold;
             if self.rotate || threshold || !same_recipients(&document.metadata, &rule) {
+                if !self.rotate {
+                    warn_of_removed(&document, &rule, &path, result);
+                }
                 wanted.push(Wanted::Sops(path, document, rule));
             }
         }
@@ -205,6 +208,18 @@ impl Rekey {
         }
         rule.threshold = Some(threshold);
         rule
+    }
+}
+
+/// The data key stays, so that who was taken off and kept a copy of it can read what comes next.
+fn warn_of_removed(document: &SopsDocument, rule: &CreationRule, path: &Path, result: &mut SecretsResult) {
+    let stays = |name: &String| rule.groups.iter().flatten().any(|recipient| name.starts_with(recipient.text()));
+    for name in document.metadata.recipients().iter().filter(|name| !stays(name)) {
+        let name: String = name.chars().take(72).collect();
+        result.warnings.push(format!(
+            "{}: {name} is taken off; with a kept data key it can still read the file: give --rotate, and change the secrets",
+            path.display()
+        ));
     }
 }
 

@@ -61,6 +61,7 @@ impl Set {
             return many.run(session, &self.rules, &self.identities);
         };
         let place = file.display().to_string();
+        crate::agenix::refuse_age_file(file)?;
         let puts = self.values()?;
         files::finish_interrupted(session, std::slice::from_ref(file))?;
         let _lock = files::Lock::of([file.as_path()])?;

@@ -148,6 +148,7 @@ fn a_catalogue_stays_in_clear_and_is_checked_for_form() {
     let catalogue = "# what is where\nrestic: op://home/restic/password\nmail:\n  token: op://Home Lab/mail/smtp/token\n";
     program.write("secrets/catalogue.yaml", catalogue);
     program.run(&["check", "secrets"]).ok();
+    program.run(&["encrypt", "--in-place", "secrets/catalogue.yaml"]).ok();
     vault.run(&["refs", "seal", "--to", "sealed.yaml", "-r", &program.recipient, "secrets/catalogue.yaml"]).ok();
     assert_eq!(program.read("secrets/catalogue.yaml"), catalogue);
     assert_eq!(program.decrypt("sealed.yaml"), format!("restic: {CANARY}\nmail:\n  token: t1\n"));
