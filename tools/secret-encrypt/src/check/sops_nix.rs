@@ -25,11 +25,15 @@ pub(super) fn lint(document: &SopsDocument) -> Vec<Finding> {
     if !["yaml", "json"].contains(&format) {
         return findings;
     }
-    if document.parsed.layout.blocks.len() > 1 {
+    let later = |slot: &Slot| {
+        // Documents after the first are told apart by `#1`, `#2` in pointers, which are no keys of theirs.
+        slot.pointer.keys().next().is_some_and(|first| first.starts_with('#') && slot.path.first() != Some(&first))
+    };
+    if document.parsed.slots.iter().any(|slot| !slot.is_comment() && later(slot)) {
         let message = "the file holds several documents, and sops-nix looks into the first only";
         findings.push(Finding::warning("sops-nix-documents", Pointer::root(), message).fix("one file a document"));
     }
-    for slot in document.parsed.slots.iter().filter(|slot| !slot.is_comment()) {
+    for slot in document.parsed.slots.iter().filter(|slot| !slot.is_comment() && !later(slot)) {
         let at = || slot.pointer.clone();
         let in_list = slot.pointer.keys().count() > slot.path.len();
         if in_list {

@@ -86,7 +86,7 @@ fn a_tree_moves_to_sops_and_back() {
     // And back.
     std::fs::remove_file(program.path("secrets.json")).unwrap();
     let back = program.run(&["convert", "--to", "agenix", "--remove", "-i", "host", "-i", "age.key", "secrets"]).ok().json();
-    assert_eq!(back["files"], json!(["secrets.json", "secrets.nix", "secrets/app.env.age", "secrets/db.age"]));
+    assert_eq!(back["files"], json!(["secrets/app.env.age", "secrets/db.age", "secrets.json", "secrets.nix"]));
     let real = |key: &str, name: &str| finish(program.command(&age).args(["-d", "-i", key, name]), "").ok().text();
     assert_eq!(real("age.key", "secrets/db.age"), CANARY);
     assert_eq!(program.run(&["decrypt", "-i", "host", "secrets/app.env.age"]).ok().text(), "A=1\n# c\nB=two\n");

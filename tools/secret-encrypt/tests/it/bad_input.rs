@@ -172,6 +172,7 @@ fn no_verb_writes_what_it_cannot_trust() {
     program.run(&["keygen", "other.key"]).ok();
     program.write("plain.yaml", format!("a: {CANARY}-2\n"));
     program.write("base.yaml", &good);
+    program.run_with(&["set", "base.yaml", "/b"], "before").ok();
     program.write("theirs.yaml", &good);
     program.run_with(&["set", "theirs.yaml", "/b"], "theirs").ok();
     let manifest = r#"{"schema": "secrets.manifest/v1", "secrets": [{"name": "n", "file": "x.yaml", "pointer": "/n", "generator": {"uuid": {}}},

@@ -151,7 +151,7 @@ fn a_catalogue_stays_in_clear_and_is_checked_for_form() {
     program.run(&["encrypt", "--in-place", "secrets/catalogue.yaml"]).ok();
     vault.run(&["refs", "seal", "--to", "sealed.yaml", "-r", &program.recipient, "secrets/catalogue.yaml"]).ok();
     assert_eq!(program.read("secrets/catalogue.yaml"), catalogue);
-    assert_eq!(program.decrypt("sealed.yaml"), format!("restic: {CANARY}\nmail:\n  token: t1\n"));
+    assert_eq!(program.decrypt("sealed.yaml"), format!("mail:\n  token: t1\nrestic: {CANARY}\n"));
     assert_eq!(
         vault.run(&["refs", "seal", "--to", "sealed.yaml", "-r", &program.recipient, "secrets/catalogue.yaml"]).ok().json()["changed"],
         false
