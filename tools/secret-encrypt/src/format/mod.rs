@@ -5,6 +5,8 @@
 
 mod binary;
 mod dotenv;
+mod ini;
+mod ini_text;
 mod json;
 mod json_text;
 mod yaml;
@@ -70,6 +72,10 @@ pub(crate) enum Style {
     SingleInFlow,
     /// In double quotes, inside brackets or braces.
     DoubleInFlow,
+    /// In three double quotes, which hold several lines (INI).
+    Triple,
+    /// In backquotes (INI).
+    Back,
     /// `#` and text.
     Comment,
     /// An element of a list that is an encrypted comment (`- ENC[...,type:comment]`).
@@ -208,7 +214,8 @@ pub(crate) trait Format: Sync {
 }
 
 /// Every format. A name that no other claims is binary.
-pub(crate) static FORMATS: [&dyn Format; 4] = [&yaml::Yaml, &json::JsonFormat, &dotenv::Dotenv, &binary::Binary];
+pub(crate) static FORMATS: [&dyn Format; 5] =
+    [&yaml::Yaml, &json::JsonFormat, &dotenv::Dotenv, &ini::IniFormat, &binary::Binary];
 
 /// The format of a file, by its name.
 pub(crate) fn format_of(file_name: &str) -> &'static dyn Format {

@@ -28,7 +28,7 @@ pub struct Encrypt {
     /// Write to this file; an encrypted one is updated
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// The format, where the file's name does not say it: yaml, json, dotenv, binary
+    /// The format, where the file's name does not say it: yaml, json, dotenv, ini, binary
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
     /// Take rules and format as for a file of this name

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod edit;
+mod ini;
 mod materialize;
 mod program;
 mod round_trip;
