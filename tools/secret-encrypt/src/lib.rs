@@ -11,6 +11,9 @@ mod document;
 mod error;
 mod files;
 mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generate;
 mod host;
 mod keys;

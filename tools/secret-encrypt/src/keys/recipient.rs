@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
-use age::{NoCallbacks, plugin};
+use age::plugin;
 
+use super::hybrid::{self, HybridRecipient};
 use super::armor;
+use super::prompt::Prompt;
 use crate::Error;
 
 /// A recipient as it stands in `.sops.yaml` and in metadata.
@@ -15,6 +17,11 @@ impl Recipient {
     /// The text of the recipient.
     pub(crate) fn text(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a quantum computer cannot open what is wrapped for it.
+    pub(crate) fn is_post_quantum(&self) -> bool {
+        self.0.starts_with(hybrid::RECIPIENT)
     }
 
     /// Wraps a data key for it: an armored age file.
@@ -31,10 +38,13 @@ impl Recipient {
         if let Ok(recipient) = age::x25519::Recipient::from_str(text) {
             return armor::wrap(&recipient, text, secret);
         }
+        if let Ok(recipient) = HybridRecipient::from_str(text) {
+            return armor::wrap(&recipient, text, secret);
+        }
         let recipient = plugin::Recipient::from_str(text).map_err(|reason| bad(reason.into()))?;
         let name = recipient.plugin().to_owned();
         let program =
-            plugin::RecipientPluginV1::new(&name, &[recipient], &[], NoCallbacks).map_err(|_| Error::Program {
+            plugin::RecipientPluginV1::new(&name, &[recipient], &[], Prompt).map_err(|_| Error::Program {
                 message: format!("the recipient needs age-plugin-{name}, which is not there"),
                 hint: format!("install age-plugin-{name}"),
             })?;
@@ -61,8 +71,11 @@ impl FromStr for Recipient {
                 Err(_) => bad("no usable SSH public key; ed25519 and RSA of at least 2048 bits are"),
             };
         }
-        if text.starts_with("age1pq1") {
-            return bad("hybrid post-quantum recipients cannot be written yet");
+        if text.starts_with(hybrid::RECIPIENT) {
+            return match HybridRecipient::from_str(text) {
+                Ok(_) => Ok(Self(text.into())),
+                Err(()) => bad("the hybrid recipient is damaged: its checksum or its key is no good"),
+            };
         }
         if !text.starts_with("age1") {
             return bad("the recipient is of no known kind");
@@ -78,6 +91,16 @@ impl std::fmt::Display for Recipient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What to tell who encrypts one file for both kinds: the weaker one decides. `None` where all are of one kind.
+pub(crate) fn mixing_warning<'a>(recipients: impl IntoIterator<Item = &'a Recipient>) -> Option<String> {
+    let (strong, weak): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|recipient| recipient.is_post_quantum());
+    let weak = weak.first().filter(|_| !strong.is_empty())?;
+    Some(format!(
+        "post-quantum recipients beside others ({}) do not keep the file from a quantum computer: it needs only one of them",
+        short(weak.text())
+    ))
 }
 
 /// A recipient for a message: long keys are cut.

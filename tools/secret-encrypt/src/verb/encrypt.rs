@@ -12,7 +12,7 @@ use super::{RuleFlags, describe};
 use crate::Error;
 use crate::document::{SopsDocument, choose_format, encrypt_new};
 use crate::files;
-use crate::keys::IdentityFlags;
+use crate::keys::{IdentityFlags, mixing_warning};
 
 /// Encrypt a file. Comments, blank lines, indentation and quotes stay as they are.
 ///
@@ -83,6 +83,10 @@ impl Encrypt {
             let old = SopsDocument::parse(format, files::read(target)?.to_vec())?;
             return old.open(&self.identities.load(session)?)?.replaced(plain);
         }
-        encrypt_new(format, plain, &self.rules.rule_for(named)?).map(Some)
+        let rule = self.rules.rule_for(named)?;
+        if let Some(warning) = mixing_warning(rule.groups.iter().flatten()) {
+            session.warn(&warning);
+        }
+        encrypt_new(format, plain, &rule).map(Some)
     }
 }

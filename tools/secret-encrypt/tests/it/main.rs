@@ -4,7 +4,9 @@
 mod bad_input;
 mod edit;
 mod ini;
+mod keys;
 mod materialize;
+mod matrix;
 mod program;
 mod round_trip;
 mod sops;
