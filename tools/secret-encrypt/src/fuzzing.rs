@@ -26,7 +26,11 @@ pub fn document(format: &str, bytes: &[u8]) {
         Ok(()) => {}
         // Refusals that say what they refuse.
         Err(
-            Error::Alias { .. } | Error::LooksEncrypted { .. } | Error::Unsupported(_) | Error::Syntax { .. } | Error::BadMetadata(_),
+            Error::Alias { .. }
+            | Error::LooksEncrypted { .. }
+            | Error::Unsupported(_)
+            | Error::Syntax { .. }
+            | Error::BadMetadata(_),
         ) => {}
         Err(error) => panic!("{}: {error}", error.code()),
     }
@@ -51,8 +55,12 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     let Some(block) = &read.metadata else { panic!("the block is lost\n{}", String::from_utf8_lossy(&text)) };
     let opened = open(&read, block, &cipher).unwrap_or_else(|error| fail(error));
     assert_eq!(opened.mac, sealed.mac, "another MAC");
-    let puts: Vec<_> =
-        opened.values.iter().enumerate().filter_map(|(index, value)| Some((index, Put::Plain(value.clone()?)))).collect();
+    let puts: Vec<_> = opened
+        .values
+        .iter()
+        .enumerate()
+        .filter_map(|(index, value)| Some((index, Put::Plain(value.clone()?))))
+        .collect();
     let back = format.render(&text, &read, &puts, &Block::Remove).unwrap_or_else(|error| fail(error));
     let again = format.parse(&back, Side::Plain).unwrap_or_else(|error| fail(error));
     let values = |parsed: &crate::format::Parsed| {

@@ -17,6 +17,8 @@ pub mod fuzzing;
 mod generate;
 mod host;
 mod keys;
+#[cfg(test)]
+mod properties;
 mod random;
 mod sops;
 mod verb;

@@ -212,7 +212,8 @@ fn put_key(text: &str, name: &str, key: &str, value: &Json, pointer: &Pointer) -
             if name.is_empty() || name.contains('\n') || name.contains(']') && name.contains(['#', ';']) {
                 return Err(unfit("section"));
             }
-            let at = ini.sections.iter().rfind(|section| section.name != BLOCK).map_or(bom(text), |section| section.end);
+            let at =
+                ini.sections.iter().rfind(|section| section.name != BLOCK).map_or(bom(text), |section| section.end);
             let blank = if at == bom(text) { "" } else { "\n" };
             (at, format!("{blank}[{name}]\n{}\n", &*line))
         }

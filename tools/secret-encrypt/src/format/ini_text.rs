@@ -342,7 +342,9 @@ pub(super) fn write_value(value: &str, style: Style) -> Result<String, Error> {
         })
     });
     found.ok_or_else(|| {
-        Error::Unsupported("a value holds quotes, line breaks or marks of comments in a way that INI has no form for".into())
+        Error::Unsupported(
+            "a value holds quotes, line breaks or marks of comments in a way that INI has no form for".into(),
+        )
     })
 }
 
@@ -367,7 +369,10 @@ pub(super) fn write_key(name: &str) -> Option<String> {
         name.to_owned()
     };
     let line = format!("{written} = x\n");
-    let alone = !name.contains('\n') && name != "-" && !written.starts_with(['#', ';', '[']) && !written.starts_with(char::is_whitespace);
+    let alone = !name.contains('\n')
+        && name != "-"
+        && !written.starts_with(['#', ';', '['])
+        && !written.starts_with(char::is_whitespace);
     (alone && key_name(&line).is_ok_and(|(read, _)| read == name)).then_some(written)
 }
 
@@ -382,7 +387,9 @@ mod tests {
         let ini = parse(text).unwrap();
         ini.sections
             .iter()
-            .flat_map(|section| section.keys.iter().map(|key| (section.name.clone(), key.name.clone(), key.value.clone())))
+            .flat_map(|section| {
+                section.keys.iter().map(|key| (section.name.clone(), key.name.clone(), key.value.clone()))
+            })
             .collect()
     }
 

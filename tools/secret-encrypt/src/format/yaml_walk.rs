@@ -182,8 +182,10 @@ impl Walk<'_> {
                         continue;
                     }
                     self.entries.push(Entry { start: key.outer_start(), column: key.column, container: id });
-                    let path = path.iter().cloned().chain([name.clone()]).collect();
-                    self.collect(value, Some(id), path, pointer.join(&name))?;
+                    if matches!(value.data, Data::Map { .. } | Data::Seq { .. }) {
+                        let path = path.iter().cloned().chain([name.clone()]).collect();
+                        self.collect(value, Some(id), path, pointer.join(&name))?;
+                    }
                 }
             }
             Data::Seq { flow, items } => {
@@ -192,7 +194,9 @@ impl Walk<'_> {
                 for (index, item) in items.iter().enumerate() {
                     let start = if *flow { item.outer_start() } else { dash_of(self.text, item).0 };
                     self.entries.push(Entry { start, column: self.containers[id].column, container: id });
-                    self.collect(item, Some(id), path.clone(), pointer.join(index))?;
+                    if matches!(item.data, Data::Map { .. } | Data::Seq { .. }) {
+                        self.collect(item, Some(id), path.clone(), pointer.join(index))?;
+                    }
                 }
             }
             Data::Scalar { .. } | Data::Alias(_) => {}

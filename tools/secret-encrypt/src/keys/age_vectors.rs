@@ -75,7 +75,7 @@ fn check(name: &str, bytes: &[u8]) {
     let mut payload = Vec::new();
     let outcome = match Decryptor::new_buffered(ArmoredReader::new(body)) {
         Err(_) => "failure",
-        Ok(decryptor) => match decryptor.decrypt(identities.keys.iter().map(AsRef::as_ref)) {
+        Ok(decryptor) => match decryptor.decrypt(identities.at_hand()) {
             Err(age::DecryptError::NoMatchingKeys) => "no match",
             Err(_) => "failure",
             Ok(mut reader) => match reader.read_to_end(&mut payload) {

@@ -74,9 +74,8 @@ fn schedule(shared: &[u8; 32]) -> (ChaCha20Poly1305, Zeroizing<[u8; 12]>) {
     let extract = |salt: &[u8], label: &[u8], input: &[u8]| hmac(salt, &[version, suite, label, input]);
     let (id, info) = (extract(b"", b"psk_id_hash", b""), extract(b"", b"info_hash", INFO));
     let secret = extract(shared, b"secret", b"");
-    let expand = |label: &[u8], length: u8| {
-        hmac(&*secret, &[&[0, length], version, suite, label, &[0], &*id, &*info, &[1]])
-    };
+    let expand =
+        |label: &[u8], length: u8| hmac(&*secret, &[&[0, length], version, suite, label, &[0], &*id, &*info, &[1]]);
     let mut nonce = Zeroizing::new([0; 12]);
     nonce.copy_from_slice(&expand(b"base_nonce", 12)[..12]);
     (ChaCha20Poly1305::new((&*expand(b"key", 32)).into()), nonce)
@@ -150,7 +149,9 @@ impl FromStr for HybridIdentity {
             return Err(());
         }
         let bytes = decode(text, IDENTITY_HRP).ok_or(())?;
-        <[u8; 32]>::try_from(bytes.as_slice()).map(|seed| Self(PrivateKey::from_seed(&Zeroizing::new(seed)))).map_err(|_| ())
+        <[u8; 32]>::try_from(bytes.as_slice())
+            .map(|seed| Self(PrivateKey::from_seed(&Zeroizing::new(seed))))
+            .map_err(|_| ())
     }
 }
 

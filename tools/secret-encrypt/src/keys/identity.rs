@@ -106,6 +106,12 @@ impl Identities {
         self.names.push(place.into());
     }
 
+    /// The identities that need nothing more.
+    #[cfg(test)]
+    pub(super) fn at_hand(&self) -> impl Iterator<Item = &dyn age::Identity> {
+        self.keys.iter().map(AsRef::as_ref)
+    }
+
     fn add_age(&mut self, place: &str, line: &str) -> Result<(), Error> {
         if let Ok(identity) = x25519::Identity::from_str(line) {
             self.recipients.push(identity.to_public().to_string());

@@ -93,7 +93,8 @@ impl Locked {
                     found.add(&self.place, &super::openssh_private_key(&key, 0))?;
                     return Ok(found);
                 }
-                let identity = age::ssh::Identity::from_buffer(text.as_bytes(), None).map_err(|_| self.bad("it is damaged"))?;
+                let identity =
+                    age::ssh::Identity::from_buffer(text.as_bytes(), None).map_err(|_| self.bad("it is damaged"))?;
                 let age::ssh::Identity::Encrypted(key) = identity else { return Err(self.bad("it is damaged")) };
                 let key = key.decrypt(passphrase).map_err(|_| self.bad("the passphrase does not fit"))?;
                 found.add_key(&self.place, Box::new(age::ssh::Identity::from(key)));
@@ -129,7 +130,8 @@ impl Locked {
 
     /// Runs the command. As in sops no shell does; quotes and backslashes hold words together.
     fn run(&self, command: &str, recipient: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let words = words(command).filter(|words| !words.is_empty()).ok_or_else(|| self.bad("a quote is not closed"))?;
+        let words =
+            words(command).filter(|words| !words.is_empty()).ok_or_else(|| self.bad("a quote is not closed"))?;
         let output = Command::new(&words[0])
             .args(&words[1..])
             .env("SOPS_AGE_RECIPIENT", recipient)

@@ -24,8 +24,7 @@ pub(crate) struct Prompt;
 
 impl Prompt {
     /// What to do where nobody can be asked.
-    pub(super) const REMEDY: &'static str =
-        "there is no terminal to ask for it; give it in the file descriptor that AGE_PASSPHRASE_FD names, or in AGE_PASSPHRASE";
+    pub(super) const REMEDY: &'static str = "there is no terminal to ask for it; give it in the file descriptor that AGE_PASSPHRASE_FD names, or in AGE_PASSPHRASE";
 
     /// The passphrase of something; `None` where nobody can be asked, or nobody answered.
     pub(super) fn passphrase(self, what: &str) -> Option<SecretString> {
@@ -90,9 +89,9 @@ fn ask(question: &str, secret: bool) -> Option<String> {
         // Without signals: who interrupts must not be left with a terminal that shows nothing.
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
     }
-    tcsetattr(&terminal, OptionalActions::Flush, &quiet).ok()?;
+    tcsetattr(&terminal, OptionalActions::Now, &quiet).ok()?;
     let answer = read_line(&mut terminal);
-    let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
+    let _ = tcsetattr(&terminal, OptionalActions::Now, &before);
     if secret {
         let _ = terminal.write_all(b"\n");
     }

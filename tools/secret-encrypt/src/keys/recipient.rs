@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use age::plugin;
 
-use super::hybrid::{self, HybridRecipient};
 use super::armor;
+use super::hybrid::{self, HybridRecipient};
 use super::prompt::Prompt;
 use crate::Error;
 
@@ -43,11 +43,10 @@ impl Recipient {
         }
         let recipient = plugin::Recipient::from_str(text).map_err(|reason| bad(reason.into()))?;
         let name = recipient.plugin().to_owned();
-        let program =
-            plugin::RecipientPluginV1::new(&name, &[recipient], &[], Prompt).map_err(|_| Error::Program {
-                message: format!("the recipient needs age-plugin-{name}, which is not there"),
-                hint: format!("install age-plugin-{name}"),
-            })?;
+        let program = plugin::RecipientPluginV1::new(&name, &[recipient], &[], Prompt).map_err(|_| Error::Program {
+            message: format!("the recipient needs age-plugin-{name}, which is not there"),
+            hint: format!("install age-plugin-{name}"),
+        })?;
         armor::wrap(&program, text, secret)
     }
 }

@@ -33,8 +33,7 @@ impl Keygen {
             .place(self.file.display().to_string())
             .hint("name another file, or print its recipient with `secret-encrypt recipient`"));
         }
-        let (recipient, text) =
-            if self.pq { Identities::generate_hybrid()? } else { Identities::generate() };
+        let (recipient, text) = if self.pq { Identities::generate_hybrid()? } else { Identities::generate() };
         files::write(&self.file, text.as_bytes(), 0o600)?;
         let result = SecretsResult {
             changed: true,

@@ -63,7 +63,9 @@ fn real_sops_reads_ours() {
         assert_eq!(program.run(&["decrypt", "x.ini", "--pointer", pointer]).ok().text(), theirs);
     }
     let text = text.text();
-    for comment in ["; above everything\n; in two lines\n", "; a port", "two", "lines", "behind", "# about", "# apart"] {
+    for comment in
+        ["; above everything\n; in two lines\n", "; a port", "two", "lines", "behind", "; about the section", "# apart"]
+    {
         assert!(text.contains(comment), "{comment} in {text}");
     }
 }
@@ -75,7 +77,8 @@ fn we_read_what_real_sops_writes() {
     program.write("x.ini", INI);
     finish(program.command(&sops).args(["encrypt", "--in-place", "--age", &program.recipient, "x.ini"]), "").ok();
     let theirs = finish(program.command(&sops).args(["decrypt", "x.ini"]), "").ok().text();
-    assert_eq!(program.decrypt("x.ini"), theirs);
+    // Sops puts a blank into `;;`, which is no more than how it writes a comment.
+    assert_eq!(program.decrypt("x.ini"), theirs.replace("; ;  lines", ";;  lines"));
     let ours = program.run(&["decrypt", "--json", "x.ini"]).ok().json();
     assert_eq!(ours["server"]["multi"], "first\nsecond\n  third");
     assert_eq!(ours["server#2"]["host"], "again");
@@ -112,7 +115,9 @@ fn values_are_put_and_taken_away() {
         "; head\n\nz=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
     );
     for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/sops/mac", "x"), ("/s/n", "[1]")] {
-        program.run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]")).fails(65);
+        program
+            .run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]"))
+            .fails(65);
     }
     for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n"] {
         program.write("y.ini", text);

@@ -38,8 +38,7 @@ fn post_quantum() {
     assert_eq!(recipient_of(&program, &["recipient", "pq.key"]), recipient);
     both_ways(&program, &recipient, "pq.key", &[("SOPS_AGE_KEY_FILE", program.path("pq.key"))]);
     program.write("mixed.yaml", "a: b\n");
-    let ran =
-        program.run(&["encrypt", "--in-place", "-r", &recipient, "-r", &program.recipient, "mixed.yaml"]).ok();
+    let ran = program.run(&["encrypt", "--in-place", "-r", &recipient, "-r", &program.recipient, "mixed.yaml"]).ok();
     assert!(ran.stderr.contains("post-quantum"), "{}", ran.stderr);
     for key in ["pq.key", "age.key"] {
         assert_eq!(program.run(&["decrypt", "-i", key, "mixed.yaml"]).ok().text(), "a: b\n");
@@ -89,7 +88,9 @@ writeFileSync(file, JSON.stringify(document));
 
 fn ssh_keygen(program: &Program, kind: &str, file: &str, passphrase: &str) -> String {
     let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", kind, "-b", "2048", "-a", "4", "-N", passphrase, "-C", "someone", "-f"]).arg(program.path(file));
+    command
+        .args(["-q", "-t", kind, "-b", "2048", "-a", "4", "-N", passphrase, "-C", "someone", "-f"])
+        .arg(program.path(file));
     finish(&mut command, "").ok();
     program.read(&format!("{file}.pub")).trim().to_owned()
 }
@@ -128,7 +129,11 @@ fn ssh_keys_with_a_passphrase() {
             };
             assert_eq!(decrypt("AGE_PASSPHRASE", "open sesame").ok().text(), "a: b\n");
             let wrong = decrypt("AGE_PASSPHRASE", "close sesame").fails(78);
-            assert!(wrong.stderr.contains("passphrase does not fit") && !wrong.stderr.contains("sesame"), "{}", wrong.stderr);
+            assert!(
+                wrong.stderr.contains("passphrase does not fit") && !wrong.stderr.contains("sesame"),
+                "{}",
+                wrong.stderr
+            );
             assert!(detached(&program, &["decrypt", "-i", "id", "x.yaml"]).contains("AGE_PASSPHRASE_FD"));
         }
         // A file for somebody else asks for nothing.
@@ -142,7 +147,7 @@ fn ssh_keys_with_a_passphrase() {
 /// Runs the program without any terminal; what it says on standard error.
 fn detached(program: &Program, args: &[&str]) -> String {
     let mut command = program.command("setsid");
-    let ran = finish(command.arg(env!("CARGO_BIN_EXE_secret-encrypt")).args(args), "");
+    let ran = finish(command.arg("-w").arg(env!("CARGO_BIN_EXE_secret-encrypt")).args(args), "");
     assert_eq!(ran.code, 78, "{}", ran.stderr);
     ran.stderr
 }
@@ -245,7 +250,8 @@ fn plugins() {
     let program = Program::new();
     let text = |hrp: &str, upper: bool| {
         let hrp = Hrp::parse(hrp).unwrap();
-        if upper { bech32::encode_upper::<Bech32>(hrp, &[7; 8]) } else { bech32::encode::<Bech32>(hrp, &[7; 8]) }.unwrap()
+        if upper { bech32::encode_upper::<Bech32>(hrp, &[7; 8]) } else { bech32::encode::<Bech32>(hrp, &[7; 8]) }
+            .unwrap()
     };
     let recipient = text("age1flip", false);
     program.write("id.key", text("age-plugin-flip-", true) + "\n");

@@ -24,7 +24,10 @@ const FILES: [(&str, &str); 4] = [
         "meta: one\ndata:\n  inner: two\n  # seal this\n  list: [1, two_secret]\ntoken: 3\na_secret: four\nb_clear: five\n\
         # seal this\nsealed: six\n# leave this\nleft: 7.5\n---\ndata: second\n# leave that\nother: 8\nb_clear:\n  deep: nine\n",
     ),
-    ("x.json", "{\"meta\": {\"data\": 1}, \"data\": [true, null, 1.5, \"x\"], \"a_secret\": {\"b_clear\": \"y\"}, \"token\": 3}\n"),
+    (
+        "x.json",
+        "{\"meta\": {\"data\": 1}, \"data\": [true, null, 1.5, \"x\"], \"a_secret\": {\"b_clear\": \"y\"}, \"token\": 3}\n",
+    ),
     ("x.env", "meta=one\ndata=two\ntoken=3\n# seal this\na_secret=four\n# leave this\nb_clear=five\nlast=six\n"),
     (
         "x.ini",
@@ -45,7 +48,9 @@ fn sealed_places(program: &Program, name: &str) -> Vec<String> {
     fn walk(value: &Value, path: &str, out: &mut Vec<String>) {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}"), out)),
-            Value::Array(list) => list.iter().enumerate().for_each(|(at, value)| walk(value, &format!("{path}/{at}"), out)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(at, value)| walk(value, &format!("{path}/{at}"), out))
+            }
             Value::String(text) if text.starts_with("ENC[") => out.push(path.to_owned()),
             _ => {}
         }
@@ -63,7 +68,11 @@ fn sealed_places(program: &Program, name: &str) -> Vec<String> {
     let mut inside = false;
     for line in text.lines() {
         // The block of YAML is indented, that of dotenv has its prefix, that of INI is the last section.
-        inside = if line == "sops:" || line == "[sops]" { true } else { inside && (line.starts_with(' ') || name == "x.ini") };
+        inside = if line == "sops:" || line == "[sops]" {
+            true
+        } else {
+            inside && (line.starts_with(' ') || name == "x.ini")
+        };
         if !inside && !line.starts_with("sops_") && own(&line) {
             let key = line.split(['=', ':']).next().unwrap_or_default();
             out.push(key.trim().trim_start_matches("- ").to_owned());
@@ -95,7 +104,12 @@ fn every_rule_in_every_format() {
             let ours = ran.json();
             program.write(&format!("plain-{name}"), text);
             let plain = finish(
-                program.command(env!("CARGO_BIN_EXE_secret-encrypt")).args(["encrypt", "--to", name, &format!("plain-{name}")]),
+                program.command(env!("CARGO_BIN_EXE_secret-encrypt")).args([
+                    "encrypt",
+                    "--to",
+                    name,
+                    &format!("plain-{name}"),
+                ]),
                 "",
             );
             plain.ok();
@@ -149,7 +163,13 @@ fn flat(prefix: &str, value: &Value) -> String {
 
 #[test]
 fn recipients_of_other_kinds_are_kept() {
-    for (name, text) in [("x.yaml", "a: b\n"), ("x.json", "{\n  \"s\": {\"a\": \"b\"}\n}\n"), ("x.env", "a=b\n"), ("x.ini", "[s]\na=b\n"), ("x.bin", "b")] {
+    for (name, text) in [
+        ("x.yaml", "a: b\n"),
+        ("x.json", "{\n  \"s\": {\"a\": \"b\"}\n}\n"),
+        ("x.env", "a=b\n"),
+        ("x.ini", "[s]\na=b\n"),
+        ("x.bin", "b"),
+    ] {
         let program = Program::new();
         program.run(&["keygen", "new.key"]).ok();
         let new = program.run(&["recipient", "new.key"]).ok().json()["recipients"][0].as_str().unwrap().to_owned();
@@ -157,12 +177,15 @@ fn recipients_of_other_kinds_are_kept() {
         program.encrypt(name);
         let sealed = program.read(name);
         let flat_lines = |prefix: &str| {
-            foreign().as_object().unwrap().iter().map(|(kind, list)| flat(&format!("{prefix}{kind}"), list)).collect::<String>()
+            foreign()
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(kind, list)| flat(&format!("{prefix}{kind}"), list))
+                .collect::<String>()
         };
         let with = match name {
-            "x.yaml" => {
-                sealed.replacen("sops:\n", &format!("sops:\n{}", yaml(&foreign(), 4)), 1)
-            }
+            "x.yaml" => sealed.replacen("sops:\n", &format!("sops:\n{}", yaml(&foreign(), 4)), 1),
             "x.env" => sealed + &flat_lines("sops_"),
             "x.ini" => sealed + &flat_lines(""),
             _ => {
@@ -222,14 +245,19 @@ fn yaml(value: &Value, indent: usize) -> String {
             .iter()
             .map(|(key, value)| match value {
                 Value::String(text) if text.contains('\n') => {
-                    let lines: String = text.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{pad}    {line}\n") }).collect();
+                    let lines: String = text
+                        .lines()
+                        .map(|line| if line.is_empty() { "\n".into() } else { format!("{pad}    {line}\n") })
+                        .collect();
                     format!("{pad}{key}: |-\n{lines}")
                 }
                 Value::String(text) => format!("{pad}{key}: {}\n", Value::from(text.as_str())),
                 other => format!("{pad}{key}:\n{}", yaml(other, indent + 4)),
             })
             .collect(),
-        Value::Array(list) => list.iter().map(|item| format!("{pad}- {}", yaml(item, indent + 2).trim_start())).collect(),
+        Value::Array(list) => {
+            list.iter().map(|item| format!("{pad}- {}", yaml(item, indent + 2).trim_start())).collect()
+        }
         _ => String::new(),
     }
 }
