@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
 use super::ini_text::{self, DEFAULT, Ini, Key, Piece, Section, quote, write_key, write_value};
-use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
+use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
 use crate::Error;
 use crate::sops::{EncText, Metadata, Value, flatten, unflatten};
 
@@ -324,17 +324,20 @@ fn parse(text: &str) -> Result<Parsed, Error> {
         text,
         parsed: Parsed { slots: Vec::new(), metadata: None, layout: Layout::default() },
         sections: Vec::new(),
+        current: 0,
     };
     for section in ini.sections.iter().filter(|section| section.name != BLOCK) {
         walk.sections.push(vec![section.name.clone()]);
     }
     for section in &ini.sections {
         walk.section(section)?;
+        walk.current += usize::from(section.name != BLOCK);
     }
+    walk.current = walk.sections.len().saturating_sub(1);
     let last = ini.sections.iter().rfind(|section| section.name != BLOCK);
     walk.parsed.layout.insert_at = last.map_or(bom(text), |section| section.end);
     let path = vec![last.map_or(DEFAULT, |section| &section.name).to_owned()];
-    walk.comment(&ini.trailing, &path, None, &[]);
+    walk.comment(&ini.trailing, &path, None, Comments::default());
     Ok(walk.parsed)
 }
 
@@ -343,6 +346,8 @@ struct Walk<'a> {
     parsed: Parsed,
     /// The path of each section: a comment that was moved may have been encrypted under another.
     sections: Vec<Vec<String>>,
+    /// Which of them the walk is in.
+    current: usize,
 }
 
 impl Walk<'_> {
@@ -351,14 +356,14 @@ impl Walk<'_> {
         if section.name == BLOCK {
             // Comments before the block belong to nobody; people left them there.
             let before = self.sections.last().cloned().unwrap_or_else(|| vec![DEFAULT.into()]);
-            self.comment(&section.comment, &before, None, &[]);
+            self.comment(&section.comment, &before, None, Comments::default());
             return self.block(section);
         }
         let pointer = Pointer::root().join(section_key(section));
         if section.keys.is_empty() {
             self.parsed.layout.collections.push((pointer.clone(), "a section"));
         }
-        let mut active = self.comment(&section.comment, &path, Some(section.anchor), &[]);
+        let mut active = self.comment(&section.comment, &path, Some(section.anchor), Comments::default());
         for key in &section.keys {
             self.push(
                 Slot {
@@ -375,10 +380,10 @@ impl Walk<'_> {
                 None,
             );
             // To sops the comment of a key stands behind it, and so is in force for the next one.
-            active = self.comment(&key.comment, &path, Some(key.span.end), &[]);
+            active = self.comment(&key.comment, &path, Some(key.span.end), Comments::default());
             if let Some(range) = &key.unread {
                 let piece = Piece { range: range.clone(), inline: true };
-                self.comment(&[piece], &path, None, &active);
+                self.comment(&[piece], &path, None, active.clone());
             }
         }
         Ok(())
@@ -390,8 +395,7 @@ impl Walk<'_> {
     }
 
     /// Makes the slots of a comment; the texts that are in force behind it.
-    fn comment(&mut self, pieces: &[Piece], path: &[String], anchor: Option<usize>, before: &[String]) -> Vec<String> {
-        let mut active = before.to_vec();
+    fn comment(&mut self, pieces: &[Piece], path: &[String], anchor: Option<usize>, mut active: Comments) -> Comments {
         let text = self.text;
         let raw = |piece: &Piece| &text[piece.range.clone()];
         let encrypted = pieces.iter().any(|piece| EncText::is_meant(unmarked(raw(piece))));
@@ -452,11 +456,14 @@ impl Walk<'_> {
         own: String,
         span: Range<usize>,
         path: &[String],
-        active: &mut Vec<String>,
+        active: &mut Comments,
         tail: Option<Range<usize>>,
     ) {
-        active.push(own.clone());
-        let elsewhere = self.sections.iter().filter(|other| other.as_slice() != path).cloned().collect();
+        active.push(&own);
+        // Where a person moved it from, most likely; only an encrypted one can have come from elsewhere.
+        let near = self.current.saturating_sub(1)..(self.current + 2).min(self.sections.len());
+        let near = self.sections.get(near).filter(|_| EncText::is_meant(&own)).unwrap_or_default();
+        let elsewhere = near.iter().filter(|other| other.as_slice() != path).cloned().collect();
         let pointer = path.iter().fold(Pointer::root(), |pointer, key| pointer.join(key));
         let value = Value::comment(&own);
         self.push(

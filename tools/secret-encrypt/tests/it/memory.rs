@@ -95,6 +95,21 @@ fn large_values_and_bombs_are_bounded() {
                 text + &format!("a{}: &a{} [*a{at}, *a{at}]\n", at + 1, at + 1)
             }),
         ),
+        (
+            "comments.yaml",
+            "# a comment like any other\n".repeat(20_000)
+                + &(0..2_000).map(|at| format!("k{at}: x\n")).collect::<String>(),
+        ),
+        ("long-keys.yaml", {
+            let way: String = (0..60).map(|at| format!("{}{}:\n", " ".repeat(at), "k".repeat(20_000))).collect();
+            way + &(0..2_000).map(|at| format!("{}v{at}: x\n", " ".repeat(60))).collect::<String>()
+        }),
+        ("long-keys.json", {
+            let way = format!("{{\"{}\":", "k".repeat(20_000)).repeat(60);
+            let values: Vec<String> = (0..2_000).map(|at| format!("\"v{at}\": 1")).collect();
+            format!("{way}{{{}}}{}", values.join(","), "}".repeat(60))
+        }),
+        ("sections.ini", (0..5_000).map(|at| format!("; about\n[s{at}] ; it\nk = v\n")).collect()),
         ("section.ini", "[".repeat(10_000)),
         ("open.ini", "a = `".to_owned() + &"x\n".repeat(10_000)),
     ];
