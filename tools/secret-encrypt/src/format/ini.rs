@@ -178,6 +178,9 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn put_key(text: &str, name: &str, key: &str, value: &Json, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if name == BLOCK {
+        return Err(Error::NoSuchValue { pointer: pointer.clone(), near: None });
+    }
     let ini = ini_text::parse(text)?;
     let value = super::value_of(value).unwrap_or_else(Value::null);
     let raw = match value.as_text() {
@@ -187,13 +190,15 @@ fn put_key(text: &str, name: &str, key: &str, value: &Json, pointer: &Pointer) -
     };
     let section = ini.sections.iter().find(|section| section_key(section) == name);
     if let Some(found) = section.and_then(|section| section.keys.iter().find(|found| found.name == key)) {
-        let written = Zeroizing::new(write_value(raw, found.style)?);
+        let mut written = Zeroizing::new(write_value(raw, found.style)?);
+        // A key without a value may end in its equals sign.
+        let before = &text[..found.span.start];
+        if found.value.is_empty() && [" =", " :", ":"].iter().any(|end| before.ends_with(end)) {
+            written.insert(0, ' ');
+        }
         return Ok(splice(text, vec![(found.span.clone(), written)]));
     }
     let unfit = |what: &str| Error::Unsupported(format!("INI cannot hold a {what} of this name"));
-    if name == BLOCK {
-        return Err(Error::NoSuchValue { pointer: pointer.clone(), near: None });
-    }
     let written = Zeroizing::new(write_value(raw, Style::Plain)?);
     let key = write_key(key).ok_or_else(|| unfit("key"))?;
     let equals = equals_of(text, &ini, section);
