@@ -358,7 +358,7 @@ pub(crate) fn choose_format(named: Option<&str>, file: &Path) -> Result<&'static
     match named {
         None => Ok(format_of(&file.to_string_lossy())),
         Some(name) => crate::format::format_named(name).ok_or_else(|| {
-            Error::Unsupported(format!("there is no format {name}; there are yaml, json, dotenv and binary"))
+            Error::Unsupported(format!("there is no format {name}; there are yaml, json, dotenv, ini and binary"))
         }),
     }
 }

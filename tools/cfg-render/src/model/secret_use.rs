@@ -79,7 +79,9 @@ impl Model<'_> {
         let file = match spec.and_then(|spec| spec.file.clone()) {
             Some(file) => file,
             // What is resolved on the controller is no part of the repository.
-            None if spec.is_some_and(|spec| spec.reference.is_some()) => format!("{}/{}", places::CONTROLLER_STATE, usual()),
+            None if spec.is_some_and(|spec| spec.reference.is_some()) => {
+                format!("{}/{}", places::CONTROLLER_STATE, usual())
+            }
             None if ca => self.fleet.certificates.key_file.clone(),
             None => usual(),
         };

@@ -29,7 +29,10 @@ pub(crate) fn refuse_age_file(path: &Path) -> Result<(), Failure> {
     }
     Err(Failure::new(Exit::BadDocument, "whole_file", "an age file is one value and has no places in it")
         .place(path.display().to_string())
-        .hint(format!("give it a new value: secret-encrypt encrypt --agenix secrets.json --to {} < VALUE", path.display())))
+        .hint(format!(
+            "give it a new value: secret-encrypt encrypt --agenix secrets.json --to {} < VALUE",
+            path.display()
+        )))
 }
 
 /// Decrypts an age file.
@@ -39,7 +42,9 @@ pub(crate) fn refuse_age_file(path: &Path) -> Result<(), Failure> {
 pub(crate) fn read(bytes: &[u8], identities: &Identities) -> Result<Zeroizing<Vec<u8>>, Error> {
     let header = Header::parse(bytes)?;
     if header.stanzas.iter().any(|(kind, _)| kind == "scrypt") {
-        return Err(Error::Unsupported("the age file is encrypted with a passphrase, which only `age -d` asks for".into()));
+        return Err(Error::Unsupported(
+            "the age file is encrypted with a passphrase, which only `age -d` asks for".into(),
+        ));
     }
     identities.decrypt(bytes)
 }
@@ -100,9 +105,7 @@ impl Header {
                 None => {
                     certain = false;
                     let native = x25519(text);
-                    stanzas
-                        .iter()
-                        .position(|(kind, _)| !kind.starts_with("ssh-") && (kind == "X25519") == native)
+                    stanzas.iter().position(|(kind, _)| !kind.starts_with("ssh-") && (kind == "X25519") == native)
                 }
             };
             match found {
@@ -138,7 +141,13 @@ mod tests {
 
     #[test]
     fn headers_that_are_none_are_refused() {
-        for bytes in [&b""[..], b"x", b"age-encryption.org/v1\n", b"age-encryption.org/v1\n--- x", b"age-encryption.org/v2\n-> X25519 a\n---"] {
+        for bytes in [
+            &b""[..],
+            b"x",
+            b"age-encryption.org/v1\n",
+            b"age-encryption.org/v1\n--- x",
+            b"age-encryption.org/v2\n-> X25519 a\n---",
+        ] {
             assert!(Header::parse(bytes).is_err());
         }
         let header = Header::parse(b"age-encryption.org/v1\n-> X25519 abc\nxyz\n-> q-grease 1\n\n--- mac\n").unwrap();

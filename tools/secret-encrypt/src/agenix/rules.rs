@@ -67,8 +67,8 @@ impl AgenixRules {
             files::read(path)?
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| bad(Pointer::root(), "it is no UTF-8 text".into()))?;
-        let mut values =
-            cli::parse_json(text).map_err(|error| bad(Pointer::root(), format!("line {}: {}", error.line, error.message)))?;
+        let mut values = cli::parse_json(text)
+            .map_err(|error| bad(Pointer::root(), format!("line {}: {}", error.line, error.message)))?;
         let Some((_, Json::Object(map))) = values.pop().filter(|_| values.is_empty()) else {
             return Err(bad(Pointer::root(), "it is no object from files to {\"publicKeys\": [...]}".into()));
         };
@@ -135,9 +135,10 @@ impl Entry {
     pub(crate) fn encrypt(&self, plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let recipients = self.recipients.iter().map(Recipient::to_age).collect::<Result<Vec<_>, _>>()?;
         let failed = |reason: String| Error::Unsupported(format!("the age file cannot be written: {reason}"));
-        let encryptor =
-            age::Encryptor::with_recipients(recipients.iter().map(|recipient| recipient.as_ref() as &dyn age::Recipient))
-                .map_err(|error| failed(error.to_string()))?;
+        let encryptor = age::Encryptor::with_recipients(
+            recipients.iter().map(|recipient| recipient.as_ref() as &dyn age::Recipient),
+        )
+        .map_err(|error| failed(error.to_string()))?;
         let format = if self.armor { Format::AsciiArmor } else { Format::Binary };
         let mut bytes = Vec::new();
         let done: Result<(), std::io::Error> = (|| {
@@ -162,7 +163,10 @@ fn evaluate(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|_| Error::Program { message: "secrets.nix needs nix-instantiate, which is not there".into(), hint: hint() })?;
+        .map_err(|_| Error::Program {
+            message: "secrets.nix needs nix-instantiate, which is not there".into(),
+            hint: hint(),
+        })?;
     if !output.status.success() {
         return Err(Error::Program { message: "nix-instantiate cannot read secrets.nix".into(), hint: hint() });
     }

@@ -115,8 +115,9 @@ impl Looks<'_> {
 fn private_key(path: &Path, name: &str) -> Finding {
     let error = |message: &str| Finding::error("private-key", Pointer::root(), message);
     match Git::about(path) {
-        Git::Tracks => error("a private key lies here in clear, and git tracks it")
-            .fix(format!("git rm --cached {name}, then make a new key and rekey with --rotate: this one is in the history")),
+        Git::Tracks => error("a private key lies here in clear, and git tracks it").fix(format!(
+            "git rm --cached {name}, then make a new key and rekey with --rotate: this one is in the history"
+        )),
         Git::WouldAdd => error("a private key lies here in clear, and git would add it")
             .fix("move it out of the tree, or list it in .gitignore"),
         Git::Ignores => {
@@ -153,8 +154,9 @@ fn bad_references(catalogue: &Catalogue) -> Vec<Finding> {
 
 /// A file in clear that a rule names.
 fn in_clear(format: &dyn Format, bytes: &[u8], rule: &CreationRule, path: &Path, name: &str) -> Vec<Finding> {
-    let mut finding = Finding::error("plaintext", Pointer::root(), "a creation rule names this file, and it is not encrypted")
-        .fix(format!("secret-encrypt encrypt --in-place {name}"));
+    let mut finding =
+        Finding::error("plaintext", Pointer::root(), "a creation rule names this file, and it is not encrypted")
+            .fix(format!("secret-encrypt encrypt --in-place {name}"));
     match format.parse(bytes, Side::Plain) {
         Ok(parsed) if parsed.metadata.is_some() => {
             return vec![
@@ -224,9 +226,8 @@ fn of_document(document: &SopsDocument) -> Vec<Finding> {
             let pointer = error.pointer().cloned().unwrap_or_default();
             let finding = Finding::error(&error.code().replace('_', "-"), pointer, error.to_string());
             findings.push(match error {
-                Error::PlainUnderRule { .. } => {
-                    finding.fix("take it out, put it in with `secret-encrypt set`, and change the secret: it was in clear")
-                }
+                Error::PlainUnderRule { .. } => finding
+                    .fix("take it out, put it in with `secret-encrypt set`, and change the secret: it was in clear"),
                 _ => finding.fix("restore the line from version control"),
             });
         }
@@ -275,8 +276,8 @@ fn drift(metadata: &Metadata, rule: &CreationRule, name: &str) -> Option<Finding
     if !more.is_empty() {
         message.push_str(&format!("; it also has {}", list(more.clone())));
     }
-    let mut finding =
-        Finding::error("recipients-drift", Pointer::root().join("sops"), message).fix(format!("secret-encrypt rekey {name}"));
+    let mut finding = Finding::error("recipients-drift", Pointer::root().join("sops"), message)
+        .fix(format!("secret-encrypt rekey {name}"));
     let entries = metadata.recipients();
     finding.related = entries
         .iter()

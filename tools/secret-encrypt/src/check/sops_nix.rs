@@ -41,7 +41,8 @@ pub(super) fn lint(document: &SopsDocument) -> Vec<Finding> {
             findings.push(Finding::warning("sops-nix-list", at(), message).fix("put it under a key of its own"));
         } else if format == "json" && slot.path.len() > 1 {
             let message = "the value is nested in a JSON file, where sops-nix reaches only the top";
-            findings.push(Finding::warning("sops-nix-nested-json", at(), message).fix("move it to the top, or use YAML"));
+            findings
+                .push(Finding::warning("sops-nix-nested-json", at(), message).fix("move it to the top, or use YAML"));
         }
         if slot.path.iter().any(|key| key.contains('/')) {
             let message = "a key has a / in it, which sops-nix takes for a step down";

@@ -211,7 +211,10 @@ fn recover(path: &Path) -> Result<Recovered, Error> {
                 Some(staged) => is_beside(staged, &entry.place) && digest(&home.join(staged))? == entry.new,
             };
         } else {
-            return Err(refused(format!("a run before this one was interrupted, and {} was changed since", entry.place)));
+            return Err(refused(format!(
+                "a run before this one was interrupted, and {} was changed since",
+                entry.place
+            )));
         }
     }
     let count = journal.files.len();

@@ -166,7 +166,10 @@ impl Manifest {
                 Err(error) => {
                     let fix = match &error {
                         Error::NoKey { recipients, .. } | Error::TooFewGroups { recipients, .. } => {
-                            format!("the file is for {}; secret-encrypt rekey {name} brings it to its rule", recipients.join(", "))
+                            format!(
+                                "the file is for {}; secret-encrypt rekey {name} brings it to its rule",
+                                recipients.join(", ")
+                            )
                         }
                         _ => "restore the file from version control".into(),
                     };
@@ -176,10 +179,17 @@ impl Manifest {
                 Ok(source) => {
                     for secret in secrets {
                         match source.value(&secret.pointer) {
-                            Ok(value) if value.is_empty() => find(secret, "empty-secret", "it is empty", "put a value there"),
+                            Ok(value) if value.is_empty() => {
+                                find(secret, "empty-secret", "it is empty", "put a value there")
+                            }
                             Ok(_) => {}
                             Err(error) => {
-                                find(secret, "secret-missing", &error.to_string(), "put it there with `secret-encrypt set`");
+                                find(
+                                    secret,
+                                    "secret-missing",
+                                    &error.to_string(),
+                                    "put it there with `secret-encrypt set`",
+                                );
                             }
                         }
                     }

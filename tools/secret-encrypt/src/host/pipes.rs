@@ -48,6 +48,7 @@ fn make(path: &Path) -> Result<(), Error> {
 #[cfg(target_vendor = "apple")]
 fn make(path: &Path) -> Result<(), Error> {
     let failed = |error| Error::io(Exit::CannotCreate, "make the pipe", path.display(), error);
-    let status = std::process::Command::new("/usr/bin/mkfifo").args(["-m", "600"]).arg(path).status().map_err(failed)?;
+    let status =
+        std::process::Command::new("/usr/bin/mkfifo").args(["-m", "600"]).arg(path).status().map_err(failed)?;
     if status.success() { Ok(()) } else { Err(failed(std::io::Error::other("mkfifo failed"))) }
 }

@@ -32,8 +32,7 @@ pub(super) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Zeroizing
             (Some(our), Some(their)) => {
                 let apart = our.base.end <= their.base.start || their.base.end <= our.base.start;
                 if !apart || our.base.start == their.base.start {
-                    let same = our.base == their.base
-                        && our_lines[our.own.clone()] == their_lines[their.own.clone()];
+                    let same = our.base == their.base && our_lines[our.own.clone()] == their_lines[their.own.clone()];
                     if !same {
                         return None;
                     }
@@ -74,7 +73,8 @@ mod tests {
     use super::*;
 
     fn merged(base: &str, ours: &str, theirs: &str) -> Option<String> {
-        merge(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()).map(|text| String::from_utf8_lossy(&text).into_owned())
+        merge(base.as_bytes(), ours.as_bytes(), theirs.as_bytes())
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Sides {
         };
         let recipients = self.recipients();
         if recipients != names(document) {
-            let rule = CreationRule::of(recipients.iter().map(|text| text.parse()).collect::<Result<Vec<Recipient>, _>>()?);
+            let rule =
+                CreationRule::of(recipients.iter().map(|text| text.parse()).collect::<Result<Vec<Recipient>, _>>()?);
             let text = bytes.map_or_else(|| Zeroizing::new(document.document.bytes.clone()), |bytes| bytes);
             let reopened = SopsDocument::parse(format, text.to_vec())?.open_with(document.key())?;
             bytes = Some(reopened.rekeyed(&rule, false)?.unwrap_or(text));

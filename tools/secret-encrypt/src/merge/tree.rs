@@ -165,7 +165,10 @@ mod tests {
         let (tree, conflicts) = merged(&base, &ours, &theirs);
         assert_eq!(conflicts, ["/a", "/b/d", "/l"]);
         assert_eq!(tree, ours);
-        assert_eq!(merge(Some(&base), &ours, &theirs, Favor::Theirs).tree, json!({"a": 3, "b": {"c": 1, "d": 7}, "l": [1, 2, 3], "o": 1}));
+        assert_eq!(
+            merge(Some(&base), &ours, &theirs, Favor::Theirs).tree,
+            json!({"a": 3, "b": {"c": 1, "d": 7}, "l": [1, 2, 3], "o": 1})
+        );
     }
 
     #[test]
@@ -177,7 +180,8 @@ mod tests {
     }
 
     fn object() -> impl Strategy<Value = Json> {
-        let leaf = prop_oneof![(0..3_i64).prop_map(Json::from), prop::collection::vec(0..2_i64, 0..3).prop_map(Json::from)];
+        let leaf =
+            prop_oneof![(0..3_i64).prop_map(Json::from), prop::collection::vec(0..2_i64, 0..3).prop_map(Json::from)];
         let inner = prop::collection::btree_map("[a-c]", leaf.clone(), 0..3)
             .prop_map(|map| Json::Object(map.into_iter().collect()));
         prop::collection::btree_map("[a-d]", prop_oneof![leaf, inner], 0..4)

@@ -29,7 +29,8 @@ impl FromStr for Declared {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected SCHEME=COMMAND with {} in it, such as 'vault=vault kv get -field=value {}'".to_owned();
+        let expected =
+            || "expected SCHEME=COMMAND with {} in it, such as 'vault=vault kv get -field=value {}'".to_owned();
         let (scheme, command) = text.split_once('=').ok_or_else(expected)?;
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         let good = !scheme.is_empty()
@@ -152,7 +153,8 @@ fn payload(output: &[u8], field: Option<&str>, reference: &str) -> Result<Zeroiz
     let data = json.get("data").and_then(Json::as_str).ok_or_else(|| odd("it printed no data"))?;
     let data = Zeroizing::new(STANDARD.decode(data).map_err(|_| odd("its data is no base64"))?);
     let Some(field) = field else { return Ok(data) };
-    let json: Json = serde_json::from_slice(&data).map_err(|_| odd("the secret is no JSON object, and a field is wanted"))?;
+    let json: Json =
+        serde_json::from_slice(&data).map_err(|_| odd("the secret is no JSON object, and a field is wanted"))?;
     match json.get(field) {
         Some(Json::String(text)) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
         _ => Err(odd(&format!("the secret has no text in a field {field}"))),

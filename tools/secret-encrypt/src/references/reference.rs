@@ -84,7 +84,8 @@ fn one_password(text: &str, rest: &str) -> Result<Reference, String> {
     if parts.len() < 3 || parts.len() > 4 {
         return Err("it needs a vault, an item and a field: op://VAULT/ITEM[/SECTION]/FIELD".into());
     }
-    for (part, what) in parts.iter().zip(["vault", "item", if parts.len() == 4 { "section" } else { "field" }, "field"]) {
+    for (part, what) in parts.iter().zip(["vault", "item", if parts.len() == 4 { "section" } else { "field" }, "field"])
+    {
         if part.trim().is_empty() {
             return Err(format!("the name of the {what} is empty"));
         }
@@ -111,13 +112,16 @@ fn scaleway(rest: &str) -> Result<Reference, String> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     if !word(name) {
-        return Err("the name of the secret is letters, digits, -, _ and .: scw:[/FOLDER/]NAME[@REVISION][#FIELD]".into());
+        return Err(
+            "the name of the secret is letters, digits, -, _ and .: scw:[/FOLDER/]NAME[@REVISION][#FIELD]".into()
+        );
     }
     let good_folder = folder.is_empty() || (folder.starts_with('/') && folder[1..].split('/').all(word));
     if !good_folder {
         return Err("a folder begins with /, such as scw:/team/NAME".into());
     }
-    let good_revision = ["latest", LATEST].contains(&revision) || revision.parse::<u32>().is_ok_and(|number| number > 0);
+    let good_revision =
+        ["latest", LATEST].contains(&revision) || revision.parse::<u32>().is_ok_and(|number| number > 0);
     if !good_revision {
         return Err("a revision is a number, latest or latest_enabled".into());
     }
@@ -153,8 +157,20 @@ mod tests {
             assert!(is_reference(good));
         }
         for bad in [
-            "op://", "op://v/i", "op://v//f", "op://v/i/s/f/x", "op://v/i/f?x=1", "op://v/ü/f", "OP://v/i/f", "scw:", "scw:a b",
-            "scw:a/b", "scw:a@0", "scw:a#", "vault:x", "op:/v/i/f",
+            "op://",
+            "op://v/i",
+            "op://v//f",
+            "op://v/i/s/f/x",
+            "op://v/i/f?x=1",
+            "op://v/ü/f",
+            "OP://v/i/f",
+            "scw:",
+            "scw:a b",
+            "scw:a/b",
+            "scw:a@0",
+            "scw:a#",
+            "vault:x",
+            "op:/v/i/f",
         ] {
             assert!(Reference::parse(bad, &[]).is_err(), "{bad}");
         }

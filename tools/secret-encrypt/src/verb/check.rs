@@ -52,12 +52,8 @@ impl Check {
     pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let rules = self.rules.rules()?;
         let agenix = self.agenix.load()?;
-        let looks = Looks {
-            rules: rules.as_ref(),
-            agenix: agenix.as_ref(),
-            sops_nix: self.sops_nix,
-            schemes: &self.schemes,
-        };
+        let looks =
+            Looks { rules: rules.as_ref(), agenix: agenix.as_ref(), sops_nix: self.sops_nix, schemes: &self.schemes };
         let found = files::find(&self.paths)?;
         let mut findings = interrupted(&found);
         let mut openable = Vec::new();

@@ -204,10 +204,8 @@ impl Convert {
         let rule = if named {
             self.rules.rule_for(target)?
         } else {
-            let sets: BTreeSet<BTreeSet<&str>> = secrets
-                .iter()
-                .map(|(_, _, recipients)| recipients.iter().map(Recipient::text).collect())
-                .collect();
+            let sets: BTreeSet<BTreeSet<&str>> =
+                secrets.iter().map(|(_, _, recipients)| recipients.iter().map(Recipient::text).collect()).collect();
             if sets.len() > 1 {
                 return Err(Failure::new(
                     Exit::Refused,
@@ -256,28 +254,32 @@ impl Convert {
         let mut failures = Vec::new();
         for path in files::tree(around)? {
             let Some(document) = sops_document(&path) else { continue };
-            let made = (|| -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, Error> {
-                if document.metadata.groups().len() > 1 || !document.metadata.foreign().is_empty() {
-                    return Err(Error::Unsupported(
-                        "age files know neither key groups nor recipients of other kinds".into(),
-                    ));
-                }
-                let recipients =
-                    document.metadata.recipients().iter().map(|text| text.parse()).collect::<Result<Vec<Recipient>, _>>()?;
-                let entry = Entry { recipients, armor: false };
-                let opened = document.open(identities)?;
-                let mut made = Vec::new();
-                for (target, plain) in parts(&path, &opened, self.split)? {
-                    let own = files::absolute(&target)?;
-                    let name = own.strip_prefix(&home).ok().and_then(Path::to_str).ok_or_else(|| {
-                        Error::Unsupported(format!("{} is not below the rules", target.display()))
-                    })?;
-                    work.recipients.extend(entry.recipients.iter().map(|recipient| recipient.text().to_owned()));
-                    made.push((target.clone(), entry.encrypt(&plain)?));
-                    rules.entries.insert(name.to_owned(), entry.clone());
-                }
-                Ok(made)
-            })();
+            let made =
+                (|| -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, Error> {
+                    if document.metadata.groups().len() > 1 || !document.metadata.foreign().is_empty() {
+                        return Err(Error::Unsupported(
+                            "age files know neither key groups nor recipients of other kinds".into(),
+                        ));
+                    }
+                    let recipients = document.metadata.recipients().iter().map(|text| text.parse()).collect::<Result<
+                        Vec<Recipient>,
+                        _,
+                    >>(
+                    )?;
+                    let entry = Entry { recipients, armor: false };
+                    let opened = document.open(identities)?;
+                    let mut made = Vec::new();
+                    for (target, plain) in parts(&path, &opened, self.split)? {
+                        let own = files::absolute(&target)?;
+                        let name = own.strip_prefix(&home).ok().and_then(Path::to_str).ok_or_else(|| {
+                            Error::Unsupported(format!("{} is not below the rules", target.display()))
+                        })?;
+                        work.recipients.extend(entry.recipients.iter().map(|recipient| recipient.text().to_owned()));
+                        made.push((target.clone(), entry.encrypt(&plain)?));
+                        rules.entries.insert(name.to_owned(), entry.clone());
+                    }
+                    Ok(made)
+                })();
             match made {
                 Ok(made) => {
                     for (target, bytes) in made {
@@ -337,7 +339,8 @@ fn sealed_alone(
     let format = format_of(&inner.to_string_lossy());
     if format.name() != "binary" && is_age_file(path) {
         let sealed = encrypt_new(format, plain, &rule).and_then(|bytes| {
-            let back = SopsDocument::parse(format, bytes.to_vec())?.open(identities).and_then(|opened| opened.plaintext())?;
+            let back =
+                SopsDocument::parse(format, bytes.to_vec())?.open(identities).and_then(|opened| opened.plaintext())?;
             Ok((*back == *plain).then_some(bytes))
         });
         if let Ok(Some(bytes)) = sealed {

@@ -130,9 +130,11 @@ impl Create {
             return Ok(());
         }
         let Some(secret) = secrets.iter().find(|secret| secret.generator.is_some()) else {
-            result.warnings.extend(secrets.iter().map(|secret| {
-                format!("the secret {} has no file {} and no generator", secret.name, path.display())
-            }));
+            result.warnings.extend(
+                secrets.iter().map(|secret| {
+                    format!("the secret {} has no file {} and no generator", secret.name, path.display())
+                }),
+            );
             return Ok(());
         };
         let entry = agenix.and_then(|rules| rules.entry(path)).ok_or(Error::NoRecipients)?;

@@ -28,7 +28,7 @@ pub struct Decrypt {
     /// Write to this file (mode 0600) instead of printing
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// The format, where the file's name does not say it: yaml, json, dotenv, binary
+    /// The format, where the file's name does not say it: yaml, json, dotenv, ini, binary
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ impl Decrypt {
         }
         if self.input.is_stdin() && self.format.is_none() {
             return Err(Failure::new(Exit::Usage, "usage", "the format of standard input is not known")
-                .hint("give --format yaml, json, dotenv or binary"));
+                .hint("give --format yaml, json, dotenv, ini or binary"));
         }
         let format = choose_format(self.format.as_deref(), &self.input.file).map_err(in_file)?;
         let document = SopsDocument::parse(format, bytes.to_vec()).map_err(in_file)?;

@@ -13,7 +13,7 @@ use crate::Error;
 use crate::agenix::{self, AgenixFlags, Entry, is_age_file};
 use crate::document::{SopsDocument, choose_format, encrypt_new};
 use crate::files;
-use crate::keys::IdentityFlags;
+use crate::keys::{IdentityFlags, mixing_warning};
 use crate::references::Catalogue;
 
 /// Encrypt a file. Comments, blank lines, indentation and quotes stay as they are.
@@ -30,7 +30,7 @@ pub struct Encrypt {
     /// Write to this file; an encrypted one is updated
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// The format, where the file's name does not say it: yaml, json, dotenv, binary
+    /// The format, where the file's name does not say it: yaml, json, dotenv, ini, binary
     #[arg(long, value_name = "NAME")]
     format: Option<String>,
     /// Take rules and format as for a file of this name
@@ -104,7 +104,8 @@ impl Encrypt {
         };
         let known = if target.exists() && !self.in_place {
             let old = files::read(target)?;
-            let fits = agenix::Header::parse(&old).is_ok_and(|header| header.fits(&entry.recipients) != agenix::Fit::No);
+            let fits =
+                agenix::Header::parse(&old).is_ok_and(|header| header.fits(&entry.recipients) != agenix::Fit::No);
             fits && agenix::read(&old, &self.identities.load(session)?).is_ok_and(|old| *old == *plain)
         } else {
             false
@@ -127,6 +128,10 @@ impl Encrypt {
             let old = SopsDocument::parse(format, files::read(target)?.to_vec())?;
             return old.open(&self.identities.load(session)?)?.replaced(plain);
         }
-        encrypt_new(format, plain, &self.rules.rule_for(named)?).map(Some)
+        let rule = self.rules.rule_for(named)?;
+        if let Some(warning) = mixing_warning(rule.groups.iter().flatten()) {
+            session.warn(&warning);
+        }
+        encrypt_new(format, plain, &rule).map(Some)
     }
 }

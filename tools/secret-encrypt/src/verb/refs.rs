@@ -112,7 +112,8 @@ impl Seal {
         }
         let _lock = Lock::of(paths.iter().map(PathBuf::as_path))?;
         let mut batch = Batch::default();
-        let identities = if paths.iter().any(|path| path.exists()) { Some(self.identities.load(session)?) } else { None };
+        let identities =
+            if paths.iter().any(|path| path.exists()) { Some(self.identities.load(session)?) } else { None };
         for (path, list) in values {
             let place = path.display().to_string();
             match self.sealed(&path, &list, identities.as_ref(), &mut result) {
@@ -142,9 +143,13 @@ impl Seal {
             let text = session.read_text(&self.input)?;
             let format: &dyn Format = if self.input.is_stdin() { format_of("x.json") } else { format_of(&place) };
             let catalogue = Catalogue::read(format, text.as_bytes(), declared).ok_or_else(|| {
-                Failure::new(Exit::BadDocument, "no_catalogue", "the file is no catalogue: it has a value that is no reference")
-                    .place(&place)
-                    .hint("every value is op://VAULT/ITEM/FIELD, scw:NAME, or one of a --provider")
+                Failure::new(
+                    Exit::BadDocument,
+                    "no_catalogue",
+                    "the file is no catalogue: it has a value that is no reference",
+                )
+                .place(&place)
+                .hint("every value is op://VAULT/ITEM/FIELD, scw:NAME, or one of a --provider")
             })?;
             for (pointer, reference) in catalogue.good().map_err(|error| error.in_file(&place))? {
                 wanted.entry(to.clone()).or_default().push((pointer.to_string(), pointer, reference));

@@ -146,7 +146,8 @@ impl Rekey {
         let mut wanted = Vec::new();
         for path in files::tree(&self.paths)? {
             if let Some(entry) = agenix.and_then(|rules| rules.entry(&path)) {
-                let header = agenix::Header::parse(&files::read(&path)?).map_err(|error| error.in_file(path.display()))?;
+                let header =
+                    agenix::Header::parse(&files::read(&path)?).map_err(|error| error.in_file(path.display()))?;
                 if self.rotate || header.fits(&entry.recipients) != agenix::Fit::Certain {
                     wanted.push(Wanted::Age(path, entry.clone()));
                 }

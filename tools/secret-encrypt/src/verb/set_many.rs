@@ -10,9 +10,9 @@ use serde_json::Value as Json;
 use super::create::new_file;
 use super::set::checked;
 use super::{RuleFlags, describe};
-use crate::keys::IdentityFlags;
-use crate::files::{self, Batch};
 use crate::Error;
+use crate::files::{self, Batch};
+use crate::keys::IdentityFlags;
 
 /// How the requests are carried out.
 pub(super) struct SetMany<'a> {

@@ -39,8 +39,14 @@ fn age_files_are_read_written_checked_and_rekeyed() {
     // Written: the real program reads it; the same again writes nothing.
     program.write("new", "next");
     program.run(&["encrypt", "--agenix", "secrets.json", "--to", "secrets/db.age", "new"]).ok();
-    assert_eq!((real("host", "secrets/db.age").ok().text(), real("age.key", "secrets/db.age").ok().text()), ("next".into(), "next".into()));
-    assert_eq!(program.run(&["encrypt", "--agenix", "secrets.json", "--to", "secrets/db.age", "new"]).ok().json()["changed"], false);
+    assert_eq!(
+        (real("host", "secrets/db.age").ok().text(), real("age.key", "secrets/db.age").ok().text()),
+        ("next".into(), "next".into())
+    );
+    assert_eq!(
+        program.run(&["encrypt", "--agenix", "secrets.json", "--to", "secrets/db.age", "new"]).ok().json()["changed"],
+        false
+    );
     program.run(&["encrypt", "--to", "secrets/db.age", "new"]).fails(78);
     // Another host: check sees it without a key, rekey does it for all or none.
     finish(program.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "second"]), "").ok();
@@ -53,13 +59,19 @@ fn age_files_are_read_written_checked_and_rekeyed() {
     program.write("secrets.json", rules.to_string());
     program.write("secrets/stray.age", "in clear");
     let found = program.run(&["check", "secrets", "--agenix", "secrets.json"]).fails(1).json();
-    let codes: Vec<_> = found["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> =
+        found["findings"].as_array().unwrap().iter().map(|found| found["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["recipients-drift", "recipients-drift", "malformed", "age-missing"], "{found}");
     std::fs::remove_file(program.path("secrets/stray.age")).unwrap();
     let before = std::fs::read(program.path("secrets/db.age")).unwrap();
     program.run(&["rekey", "--agenix", "secrets.json", "secrets"]).fails(77);
-    assert_eq!(std::fs::read(program.path("secrets/db.age")).unwrap(), before, "one cannot be opened, so none is changed");
-    let done = program.run(&["rekey", "--agenix", "secrets.json", "-i", "host", "-i", "age.key", "secrets"]).ok().json();
+    assert_eq!(
+        std::fs::read(program.path("secrets/db.age")).unwrap(),
+        before,
+        "one cannot be opened, so none is changed"
+    );
+    let done =
+        program.run(&["rekey", "--agenix", "secrets.json", "-i", "host", "-i", "age.key", "secrets"]).ok().json();
     assert_eq!(done["files"], json!(["secrets/app.env.age", "secrets/db.age"]));
     assert_eq!(real("second", "secrets/db.age").ok().text(), "next");
     assert_eq!(real("second", "secrets/app.env.age").ok().text(), "A=1\n# c\nB=two\n");
@@ -85,7 +97,8 @@ fn a_tree_moves_to_sops_and_back() {
     program.run(&["check", "secrets"]).ok();
     // And back.
     std::fs::remove_file(program.path("secrets.json")).unwrap();
-    let back = program.run(&["convert", "--to", "agenix", "--remove", "-i", "host", "-i", "age.key", "secrets"]).ok().json();
+    let back =
+        program.run(&["convert", "--to", "agenix", "--remove", "-i", "host", "-i", "age.key", "secrets"]).ok().json();
     assert_eq!(back["files"], json!(["secrets/app.env.age", "secrets/db.age", "secrets.json", "secrets.nix"]));
     let real = |key: &str, name: &str| finish(program.command(&age).args(["-d", "-i", key, name]), "").ok().text();
     assert_eq!(real("age.key", "secrets/db.age"), CANARY);
@@ -103,7 +116,10 @@ fn many_secrets_become_one_file_and_one_file_many_secrets() {
     assert!(refused.stderr.contains("different recipients"), "{}", refused.stderr);
     program.run(&[&args[..], &["-r", &program.recipient]].concat()).ok();
     assert_eq!(program.run(&["decrypt", "web1.yaml", "--pointer", "/secrets/db"]).ok().text(), CANARY);
-    assert_eq!(program.run(&["decrypt", "web1.yaml", "--pointer", "/secrets/app.env"]).ok().text(), "A=1\n# c\nB=two\n");
+    assert_eq!(
+        program.run(&["decrypt", "web1.yaml", "--pointer", "/secrets/app.env"]).ok().text(),
+        "A=1\n# c\nB=two\n"
+    );
     program.run(&[&args[..], &["-r", &program.recipient]].concat()).fails(73);
     let split = ["convert", "--to", "agenix", "--split", "--agenix", "split/secrets.json", "web1.yaml"];
     assert!(program.run(&split).fails(65).stderr.contains("is not below the rules"));
@@ -124,8 +140,14 @@ fn an_age_file_is_a_secret_of_a_manifest() {
     let mut rules = rules;
     rules["secrets/later.age"] = json!({"publicKeys": [program.recipient]});
     program.write("secrets.json", rules.to_string());
-    assert_eq!(program.run(&["create", "--missing", "--agenix", "secrets.json", "manifest.json"]).ok().json()["added"], json!(["later"]));
-    assert_eq!(program.run(&["create", "--missing", "--agenix", "secrets.json", "manifest.json"]).ok().json()["changed"], false);
+    assert_eq!(
+        program.run(&["create", "--missing", "--agenix", "secrets.json", "manifest.json"]).ok().json()["added"],
+        json!(["later"])
+    );
+    assert_eq!(
+        program.run(&["create", "--missing", "--agenix", "secrets.json", "manifest.json"]).ok().json()["changed"],
+        false
+    );
     assert_eq!(program.decrypt("secrets/later.age").len(), 32);
     program.run(&["check", "secrets", "--manifest", "manifest.json", "--can-open"]).ok();
     let script = "cat \"$CREDENTIALS_DIRECTORY/db\"";

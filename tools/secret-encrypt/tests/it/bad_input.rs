@@ -141,6 +141,7 @@ fn flipped_bits_are_found_in_every_format() {
         ("x.yaml", format!("a: {CANARY}\n")),
         ("x.json", format!("{{\"a\": \"{CANARY}\"}}\n")),
         ("x.env", format!("A={CANARY}\n")),
+        ("x.ini", format!("[s]\na = {CANARY}\n")),
         ("x.bin", CANARY.to_owned()),
     ] {
         program.write(name, &text);
@@ -159,7 +160,10 @@ fn flipped_bits_are_found_in_every_format() {
         for cut in (1..good.len()).step_by(step * 5) {
             program.write(name, &good[..cut]);
             let ran = program.run(&["decrypt", name]);
-            assert!([65, 77].contains(&ran.code) && ran.stdout.is_empty() && !ran.stderr.contains(CANARY), "{name} {cut}: {ran:?}");
+            assert!(
+                [65, 77].contains(&ran.code) && ran.stdout.is_empty() && !ran.stderr.contains(CANARY),
+                "{name} {cut}: {ran:?}"
+            );
         }
     }
 }
@@ -205,7 +209,9 @@ fn no_verb_writes_what_it_cannot_trust() {
     }
     assert!(!std::path::Path::new("/dev/shm/plumbline-never-made").exists());
     // No key and no value in any file but where they belong.
-    let found = crate::program::finish(program.command("grep").args(["-rl", "-e", CANARY, "-e", "AGE-SECRET-KEY", "."]), "").text();
+    let found =
+        crate::program::finish(program.command("grep").args(["-rl", "-e", CANARY, "-e", "AGE-SECRET-KEY", "."]), "")
+            .text();
     let mut found: Vec<&str> = found.lines().collect();
     found.sort_unstable();
     assert_eq!(found, ["./age.key", "./other.key", "./plain.yaml"]);

@@ -68,7 +68,10 @@ fn damage_is_named_by_its_place() {
         (good.replacen(&line("b:"), &line("b:").replace(",iv:", ",vi:"), 1), three("error", "malformed-value", "/a/b")),
         (good.replacen(&(line("mac:") + "\n"), "", 1), three("error", "mac-missing", "/sops/mac")),
         (good[..good.find("sops:").unwrap()].to_owned(), three("error", "sops-block-missing", "/a/b")),
-        (good.replacen("unencrypted_suffix: _unencrypted", "unencrypted_suffix: _u\n    encrypted_suffix: _e", 1), three("error", "bad-metadata", "/sops")),
+        (
+            good.replacen("unencrypted_suffix: _unencrypted", "unencrypted_suffix: _u\n    encrypted_suffix: _e", 1),
+            three("error", "bad-metadata", "/sops"),
+        ),
         (good.replacen("a:\n", "<<<<<<< ours\na:\n=======\n>>>>>>> theirs\n", 1), three("error", "merge-conflict", "")),
         (good.replacen("a:\n", "a: [\n", 1), three("error", "malformed", "")),
     ];
@@ -86,7 +89,13 @@ fn damage_is_named_by_its_place() {
 fn plaintext_and_recipients_say_where_and_who() {
     let program = Program::new();
     let other = program.run(&["keygen", "other.key"]).ok().json()["recipients"][0].as_str().unwrap().to_owned();
-    program.write(".sops.yaml", format!("creation_rules:\n  - path_regex: ^secrets/\n    encrypted_regex: ^(password|token)$\n    age: {}\n", program.recipient));
+    program.write(
+        ".sops.yaml",
+        format!(
+            "creation_rules:\n  - path_regex: ^secrets/\n    encrypted_regex: ^(password|token)$\n    age: {}\n",
+            program.recipient
+        ),
+    );
     program.write("secrets/clear.yaml", "user: me\ndb:\n  password: hunter2\nlist:\n  - token: t\n");
     program.write("secrets/nothing.yaml", "user: me\n");
     program.write("secrets/drift.yaml", "password: x\n");
@@ -112,7 +121,11 @@ fn plaintext_and_recipients_say_where_and_who() {
 #[test]
 fn what_sops_nix_would_choke_on() {
     let program = Program::new();
-    sealed(&program, "x.yaml", "port: 80\non: true\nwhen: 2001-12-14\nlist:\n  - x\na/b: c\nok: text\nnested:\n  ok: text\nclear_unencrypted: 5\n");
+    sealed(
+        &program,
+        "x.yaml",
+        "port: 80\non: true\nwhen: 2001-12-14\nlist:\n  - x\na/b: c\nok: text\nnested:\n  ok: text\nclear_unencrypted: 5\n",
+    );
     sealed(&program, "x.json", "{\"top\": \"x\", \"in\": {\"side\": \"y\"}}\n");
     sealed(&program, "many.yaml", "a: b\n---\nc: d\n");
     finish(program.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", "id"]), "").ok();
@@ -135,7 +148,11 @@ fn what_sops_nix_would_choke_on() {
     assert_eq!(lint("x.json"), [three("warning", "sops-nix-nested-json", "/in/side")]);
     assert_eq!(lint("many.yaml"), [three("warning", "sops-nix-documents", "")]);
     assert_eq!(lint("ssh.yaml"), [three("warning", "sops-nix-ssh-only", "/sops/age")]);
-    assert_eq!(findings(&program, &["x.yaml", "x.json", "many.yaml", "ssh.yaml"]), [] as [Value; 0], "only where it is asked for");
+    assert_eq!(
+        findings(&program, &["x.yaml", "x.json", "many.yaml", "ssh.yaml"]),
+        [] as [Value; 0],
+        "only where it is asked for"
+    );
 }
 
 #[test]
@@ -145,8 +162,11 @@ fn a_key_opens_everything_that_a_manifest_names_or_not() {
     program.write("secrets/web1.yaml", "db: x\nempty: \"\"\nmap:\n  a: b\n");
     program.run(&["encrypt", "--in-place", "-r", &host, "secrets/web1.yaml"]).ok();
     sealed(&program, "secrets/fleet.yaml", "shared: y\n");
-    let manifest = |secrets: Value| program.write("manifest.json", json!({"schema": "secrets.manifest/v1", "secrets": secrets}).to_string());
-    let proof = |key: &str| findings(&program, &["secrets", "--manifest", "manifest.json", "--can-open", "--identity", key]);
+    let manifest = |secrets: Value| {
+        program.write("manifest.json", json!({"schema": "secrets.manifest/v1", "secrets": secrets}).to_string())
+    };
+    let proof =
+        |key: &str| findings(&program, &["secrets", "--manifest", "manifest.json", "--can-open", "--identity", key]);
     let db = json!({"name": "db", "file": "secrets/web1.yaml", "pointer": "/db"});
     let shared = json!({"name": "shared", "file": "secrets/fleet.yaml", "pointer": "/shared"});
     manifest(json!([db]));
@@ -155,13 +175,23 @@ fn a_key_opens_everything_that_a_manifest_names_or_not() {
     let found = proof("host.key");
     assert_eq!(brief(&found), [three("error", "no-key", "/shared")]);
     let text = found[0].to_string();
-    assert!(text.contains("the secret shared") && text.contains("secrets/fleet.yaml") && text.contains(&program.recipient), "{text}");
+    assert!(
+        text.contains("the secret shared") && text.contains("secrets/fleet.yaml") && text.contains(&program.recipient),
+        "{text}"
+    );
     manifest(json!([db, {"name": "gone", "file": "secrets/web1.yaml", "pointer": "/dbb", "generator": {"uuid": {}}},
         {"name": "empty", "file": "secrets/web1.yaml", "pointer": "/empty"}]));
     let found = proof("host.key");
-    assert!(found.iter().any(|found| found["code"] == "empty-secret") && found.iter().any(|found| found["fix"] == "secret-encrypt create --missing MANIFEST"), "{found:?}");
+    assert!(
+        found.iter().any(|found| found["code"] == "empty-secret")
+            && found.iter().any(|found| found["fix"] == "secret-encrypt create --missing MANIFEST"),
+        "{found:?}"
+    );
     // Tampering is found by whoever holds a key.
-    program.write("secrets/web1.yaml", program.read("secrets/web1.yaml").replacen("lastmodified: \"20", "lastmodified: \"19", 1));
+    program.write(
+        "secrets/web1.yaml",
+        program.read("secrets/web1.yaml").replacen("lastmodified: \"20", "lastmodified: \"19", 1),
+    );
     manifest(json!([db]));
     assert_eq!(brief(&proof("host.key")), [three("error", "mac-mismatch", "/db")]);
 }

@@ -102,6 +102,7 @@ fn a_changed_value_is_a_diff_of_three_lines() {
         ("x.yaml", "# c\na: one\nb:\n  - two\n", "/a"),
         ("x.json", "{\n  \"a\": \"one\",\n  \"b\": [\"two\"]\n}\n", "/a"),
         ("x.env", "A=one\n# c\nB=two\n", "/A"),
+        ("x.ini", "; c\n[a]\nk = one\n\n[b]\nk = two\n", "/a/k"),
     ];
     for (name, text, pointer) in files {
         program.write(name, text);
@@ -117,9 +118,10 @@ fn a_changed_value_is_a_diff_of_three_lines() {
         assert_eq!(program.run_with(&["set", name, pointer], "other").ok().json()["changed"], false);
         assert_eq!(program.read(name), after);
         // A generated value, and back to where it was.
-        program.run(&["set", name, "/NEW", "--generate", "base64=24"]).ok();
-        assert_eq!(program.run(&["decrypt", name, "--pointer", "/NEW"]).ok().text().len(), 32);
-        program.run(&["unset", name, "/NEW"]).ok();
+        let new = if name == "x.ini" { "/a/NEW" } else { "/NEW" };
+        program.run(&["set", name, new, "--generate", "base64=24"]).ok();
+        assert_eq!(program.run(&["decrypt", name, "--pointer", new]).ok().text().len(), 32);
+        program.run(&["unset", name, new]).ok();
         assert_eq!(program.decrypt(name), text.replacen("one", "other", 1));
         let dry = program.run_with(&["set", "--dry-run", name, pointer], "third").ok().json();
         assert_eq!((&dry["changed"], program.decrypt(name).contains("third")), (&json!(true), false));
@@ -149,7 +151,8 @@ fn every_generator_makes_what_it_says() {
     assert!(value("password").len() == 40 && value("password").bytes().all(|byte| byte.is_ascii_alphanumeric()));
     assert_eq!(value("secp256k1").len(), 64);
     assert_eq!(value("uuid").len(), 36);
-    for (kind, program_name, args) in [("ssh_key", "ssh-keygen", ["-y", "-f"]), ("ed25519", "openssl", ["pkey", "-in"])] {
+    for (kind, program_name, args) in [("ssh_key", "ssh-keygen", ["-y", "-f"]), ("ed25519", "openssl", ["pkey", "-in"])]
+    {
         program.write(kind, value(kind));
         std::fs::set_permissions(program.path(kind), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         if let Some(real) = crate::program::peer(program_name, "apt-get install openssh-client openssl") {

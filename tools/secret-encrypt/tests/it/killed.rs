@@ -21,7 +21,10 @@ fn tree(program: &Program) {
 }
 
 fn rules(program: &Program, recipients: &[&str]) {
-    program.write(".sops.yaml", format!("creation_rules:\n  - path_regex: ^secrets/\n    age: {}\n", recipients.join(",")));
+    program.write(
+        ".sops.yaml",
+        format!("creation_rules:\n  - path_regex: ^secrets/\n    age: {}\n", recipients.join(",")),
+    );
 }
 
 /// Names of hidden files below `secrets`: nothing of ours stays behind.
@@ -65,7 +68,10 @@ fn a_killed_rekey_is_all_or_nothing() {
         // Most of the kills in the last part of the run, where files are put into their places.
         let part = if round % 4 == 0 { f64::from(round % 40) / 40.0 } else { 0.75 + f64::from(round % 13) / 40.0 };
         kill_after(&program, &["rekey", "secrets"], "", whole, part);
-        let journal = fs::read_dir(program.path("secrets")).unwrap().flatten().any(|entry| entry.file_name() == ".plumbline-journal.json");
+        let journal = fs::read_dir(program.path("secrets"))
+            .unwrap()
+            .flatten()
+            .any(|entry| entry.file_name() == ".plumbline-journal.json");
         // A run that changes nothing itself brings the tree to one state.
         let ran = program.run_with(&["set", FILES[0], "/k", "--if-missing"], "x").ok();
         assert_eq!(journal, ran.stderr.contains("interrupted"), "{}", ran.stderr);
@@ -114,7 +120,8 @@ fn every_writing_verb_leaves_files_old_or_new() {
         }
     }
     program.run_with(&["set", "secrets/a.yaml", "/k"], "last").ok();
-    let left: Vec<_> = fs::read_dir(program.path("secrets")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(program.path("secrets")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left, ["a.yaml"], "what killed runs left is swept");
 }
 
@@ -209,7 +216,9 @@ fn links_are_never_followed_for_writing() {
     assert_eq!(program.read("elsewhere.yaml"), before);
     let second = program.read(FILES[1]);
     program.run(&["rekey", "--rotate", FILES[0], FILES[1]]).fails(76);
-    program.run_with(&["set", "--many"], format!("{{\"file\": \"{}\", \"set\": {{\"/k\": \"x\"}}}}", FILES[0])).fails(76);
+    program
+        .run_with(&["set", "--many"], format!("{{\"file\": \"{}\", \"set\": {{\"/k\": \"x\"}}}}", FILES[0]))
+        .fails(76);
     assert_eq!((program.read("elsewhere.yaml"), program.read(FILES[1])), (before, second));
 }
 
@@ -219,13 +228,23 @@ fn a_closed_pipe_ends_a_reader_and_no_writer() {
     program.write("x.yaml", "k: v\n");
     program.encrypt("x.yaml");
     let shell = |script: &str| {
-        finish(Command::new("bash").args(["-c", script]).current_dir(program.directory.path()).env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap()).env("SE", env!("CARGO_BIN_EXE_secret-encrypt"))
-            .env("SOPS_AGE_KEY_FILE", program.path("age.key")).env("HOME", program.directory.path()), "")
+        finish(
+            Command::new("bash")
+                .args(["-c", script])
+                .current_dir(program.directory.path())
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap())
+                .env("SE", env!("CARGO_BIN_EXE_secret-encrypt"))
+                .env("SOPS_AGE_KEY_FILE", program.path("age.key"))
+                .env("HOME", program.directory.path()),
+            "",
+        )
     };
     let read = shell("{ sleep 0.2; \"$SE\" decrypt x.yaml; echo $? >&2; } | true");
     assert_eq!(read.stderr, "0\n");
-    shell("{ sleep 0.2; \"$SE\" rekey --rotate -r $(\"$SE\" recipient --output text age.key) x.yaml; echo $? >&2; } | true");
+    shell(
+        "{ sleep 0.2; \"$SE\" rekey --rotate -r $(\"$SE\" recipient --output text age.key) x.yaml; echo $? >&2; } | true",
+    );
     assert_eq!(program.decrypt("x.yaml"), "k: v\n");
     let full = shell("\"$SE\" decrypt x.yaml > /dev/full; echo $?");
     assert_eq!(full.text(), "74\n", "{}", full.stderr);

@@ -228,6 +228,7 @@ fn a_killed_materialize_leaves_one_whole_generation() {
         let done = host.materialize(&Host::manifest(), &[]).ok().json();
         assert_eq!(fs::read_to_string(host.path("run/secrets/token")).unwrap(), format!("token {round}"), "{done}");
     }
-    let left: Vec<_> = fs::read_dir(host.path("run/secrets.d")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(host.path("run/secrets.d")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }

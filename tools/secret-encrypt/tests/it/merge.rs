@@ -84,7 +84,12 @@ fn values_of_both_branches_are_taken_with_their_ciphertext() {
     repository.set("main", "/a", "ours");
     let ours = repository.0.read("secrets/x.yaml");
     repository.on("other", |program| {
-        program.run_with(&["set", "secrets/x.yaml"], format!(r#"{{"/b": "{CANARY}", "/nested/e": "new", "/list/1": "z"}}"#)).ok();
+        program
+            .run_with(
+                &["set", "secrets/x.yaml"],
+                format!(r#"{{"/b": "{CANARY}", "/nested/e": "new", "/list/1": "z"}}"#),
+            )
+            .ok();
         program.run(&["unset", "secrets/x.yaml", "/c"]).ok();
     });
     let theirs = repository.0.read("secrets/x.yaml");
@@ -114,12 +119,17 @@ fn a_conflict_keeps_ours_and_a_good_file() {
         program.run(&["unset", "secrets/x.yaml", "/c"]).ok();
     });
     repository.on("other", |program| {
-        program.run_with(&["set", "secrets/x.yaml"], format!(r#"{{"/a": "{CANARY}", "/b": "theirs", "/c": "changed"}}"#)).ok();
+        program
+            .run_with(&["set", "secrets/x.yaml"], format!(r#"{{"/a": "{CANARY}", "/b": "theirs", "/c": "changed"}}"#))
+            .ok();
     });
     let ran = repository.merge();
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     let said = ran.text() + &ran.stderr;
-    assert!(said.contains("/a: conflict: both sides changed it") && said.contains("/c: conflict: ours took it away"), "{said}");
+    assert!(
+        said.contains("/a: conflict: both sides changed it") && said.contains("/c: conflict: ours took it away"),
+        "{said}"
+    );
     assert!(!said.contains(CANARY), "{said}");
     assert_eq!(repository.git(&["status", "--short", "secrets"]), "UU secrets/x.yaml\n", "git keeps the path unmerged");
     assert_eq!(repository.0.decrypt("secrets/x.yaml"), "a: ours\nb: theirs\n", "what did not conflict is merged");

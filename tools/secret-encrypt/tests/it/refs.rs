@@ -42,7 +42,10 @@ impl Vault {
             std::process::Command::new("chmod").arg("755").arg(program.path(name)).status().unwrap();
         }
         program.write("token", "t1");
-        program.write(".sops.yaml", format!("creation_rules:\n  - path_regex: secrets/web1\\.yaml$\n    age: {}\n", program.recipient));
+        program.write(
+            ".sops.yaml",
+            format!("creation_rules:\n  - path_regex: secrets/web1\\.yaml$\n    age: {}\n", program.recipient),
+        );
         Self { program }
     }
 
@@ -78,7 +81,11 @@ fn references_of_a_manifest_are_sealed_and_a_second_run_changes_nothing() {
     assert_eq!(program.mode(".plumbline/secrets"), 0o700);
     assert!(!program.read(file).contains(CANARY));
     for (pointer, value) in [
-        ("/restic", CANARY), ("/mail", "t1"), ("/key", "line one\nline two\n"), ("/db", "scw-value"), ("/pair/user", "u"),
+        ("/restic", CANARY),
+        ("/mail", "t1"),
+        ("/key", "line one\nline two\n"),
+        ("/db", "scw-value"),
+        ("/pair/user", "u"),
     ] {
         assert_eq!(program.run(&["decrypt", file, "--pointer", pointer]).ok().text(), value, "{pointer}");
     }
@@ -104,7 +111,11 @@ fn a_value_that_cannot_be_had_changes_nothing() {
     manifest["secrets"][3]["reference"] = json!("scw:none");
     program.write("manifest.json", manifest.to_string());
     let ran = vault.run(&["refs", "seal", "manifest.json"]).fails(69);
-    assert!(ran.stderr.contains("could not find item") && ran.stderr.contains("Cannot find resource"), "all at once: {}", ran.stderr);
+    assert!(
+        ran.stderr.contains("could not find item") && ran.stderr.contains("Cannot find resource"),
+        "all at once: {}",
+        ran.stderr
+    );
     assert!(!ran.stderr.contains("t1") && !program.path(".plumbline").exists());
     manifest["secrets"][0]["reference"] = json!("op://home/none");
     program.write("manifest.json", manifest.to_string());
@@ -112,7 +123,11 @@ fn a_value_that_cannot_be_had_changes_nothing() {
     // Without the programs the message says what to install.
     program.write("manifest.json", Vault::manifest().to_string());
     let ran = finish(
-        program.command(env!("CARGO_BIN_EXE_secret-encrypt")).env("PATH", "/nowhere").args(["refs", "seal", "manifest.json"]),
+        program.command(env!("CARGO_BIN_EXE_secret-encrypt")).env("PATH", "/nowhere").args([
+            "refs",
+            "seal",
+            "manifest.json",
+        ]),
         "",
     );
     assert!(ran.fails(69).stderr.contains("install the 1Password CLI"));
@@ -144,8 +159,10 @@ fn a_file_for_the_host_alone_is_written_anew_and_others_are_never_lost() {
 fn a_catalogue_stays_in_clear_and_is_checked_for_form() {
     let vault = Vault::new();
     let program = &vault.program;
-    program.write(".sops.yaml", format!("creation_rules:\n  - path_regex: ^secrets/\n    age: {}\n", program.recipient));
-    let catalogue = "# what is where\nrestic: op://home/restic/password\nmail:\n  token: op://Home Lab/mail/smtp/token\n";
+    program
+        .write(".sops.yaml", format!("creation_rules:\n  - path_regex: ^secrets/\n    age: {}\n", program.recipient));
+    let catalogue =
+        "# what is where\nrestic: op://home/restic/password\nmail:\n  token: op://Home Lab/mail/smtp/token\n";
     program.write("secrets/catalogue.yaml", catalogue);
     program.run(&["check", "secrets"]).ok();
     program.run(&["encrypt", "--in-place", "secrets/catalogue.yaml"]).ok();
@@ -153,16 +170,25 @@ fn a_catalogue_stays_in_clear_and_is_checked_for_form() {
     assert_eq!(program.read("secrets/catalogue.yaml"), catalogue);
     assert_eq!(program.decrypt("sealed.yaml"), format!("mail:\n  token: t1\nrestic: {CANARY}\n"));
     assert_eq!(
-        vault.run(&["refs", "seal", "--to", "sealed.yaml", "-r", &program.recipient, "secrets/catalogue.yaml"]).ok().json()["changed"],
+        vault
+            .run(&["refs", "seal", "--to", "sealed.yaml", "-r", &program.recipient, "secrets/catalogue.yaml"])
+            .ok()
+            .json()["changed"],
         false
     );
     program.write("secrets/catalogue.yaml", "restic: op://home/restic\nmail: op://home/m/x\n");
     let found = program.run(&["check", "secrets"]).fails(1).json();
-    assert_eq!((&found["findings"][0]["code"], &found["findings"][0]["pointer"]), (&json!("bad-reference"), &json!("/restic")));
+    assert_eq!(
+        (&found["findings"][0]["code"], &found["findings"][0]["pointer"]),
+        (&json!("bad-reference"), &json!("/restic"))
+    );
     // One value that is no reference makes it a file in clear.
     program.write("secrets/catalogue.yaml", "restic: op://home/restic/password\nmail: hunter2\n");
     let found = program.run(&["check", "secrets"]).fails(1).json();
-    assert_eq!((&found["findings"][0]["code"], &found["findings"][0]["related"]), (&json!("plaintext"), &json!(["/mail"])));
+    assert_eq!(
+        (&found["findings"][0]["code"], &found["findings"][0]["related"]),
+        (&json!("plaintext"), &json!(["/mail"]))
+    );
     vault.run(&["refs", "seal", "--to", "sealed.yaml", "secrets/catalogue.yaml"]).fails(65);
 }
 
