@@ -147,11 +147,6 @@ fn prepare(check: &HealthCheck, document: &HealthChecks, at: &Pointer, findings:
         }
         found
     });
-    if let Some(profile) = profile.filter(|profile| profile.source.is_none()) {
-        let message =
-            format!("the profile \"{}\" is common knowledge that nobody compared with the program yet", profile.name);
-        findings.push(Finding::note("unverified-profile", at.join("profile"), message));
-    }
     let keys = Probe::keys(check);
     if keys.len() != 1 {
         let message = match keys.len() {
@@ -161,6 +156,13 @@ fn prepare(check: &HealthCheck, document: &HealthChecks, at: &Pointer, findings:
         let fix = format!("give exactly one of {}", Probe::KEYS.join(", "));
         findings.push(Finding::error("one-kind", at.clone(), message).fix(fix));
         return None;
+    }
+    if let Some(profile) = profile
+        && keys.first().is_some_and(|kind| *kind != profile.kind.key())
+    {
+        let message = format!("the profile \"{}\" says nothing about this kind of check", profile.name);
+        let fix = format!("it is for the kind {}; {}", profile.kind.key(), profile.source);
+        findings.push(Finding::warning("profile-kind", at.join("profile"), message).fix(fix));
     }
     let timeout = check.timeout.or(document.defaults.timeout).map_or(TIMEOUT, contract::Duration::to_std);
     if timeout.is_zero() {

@@ -17,6 +17,7 @@ use super::url::Url;
 use super::{Dial, Preparing, quoted};
 use crate::net::{Endpoint, Stream, TlsPlan, classify, connect, handshake};
 use crate::observation::{Problem, Step, Trace, Verdict, ms_since};
+use crate::profile::Kind;
 use crate::reason::Reason;
 
 /// The most that is read of a body.
@@ -99,7 +100,7 @@ impl Probe {
         let mut conditions = body::prepare(&check.body, preparing);
         let tls = preparing.tls("tls", &check.tls);
         let (mut url, mut status) = (url?, check.status.clone());
-        if let Some(profile) = preparing.profile.filter(|_| !check.closes) {
+        if let Some(profile) = preparing.profile.filter(|profile| profile.kind == Kind::Http && !check.closes) {
             if url.path == "/" {
                 profile.path.clone_into(&mut url.path);
             }
@@ -302,7 +303,7 @@ impl Probe {
 
     fn judge(&self, answer: &Answer, secrets: &[Secret], trace: &mut Trace) -> Verdict {
         let text = String::from_utf8_lossy(&answer.body);
-        let is_json = answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+        let is_json = answer.headers.get(header::CONTENT_TYPE).is_some_and(is_json);
         let wants_json = is_json || self.conditions.iter().any(Condition::wants_json);
         let json: Option<serde_json::Value> = if wants_json { serde_json::from_slice(&answer.body).ok() } else { None };
         if let Some(json) = &json {
@@ -436,6 +437,12 @@ fn prepare_tests(conditions: &[HeaderCondition], preparing: &mut Preparing<'_>) 
         tests.push(HeaderTest { name, equals: condition.equals.clone(), matches, absent: condition.absent });
     }
     tests
+}
+
+/// Whether a content type is JSON: `application/json; charset=utf-8`, `application/problem+json`.
+fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase().ends_with("json")
 }
 
 /// Reads the body, but no more of it than is useful.
