@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use cli::did_you_mean;
-use contract::document::{CheckReport, HealthCheck, HealthChecks, HealthReport, RawResult};
+use contract::document::{CheckReport, HealthCheck, HealthChecks, RawResult};
 use contract::{Finding, Pointer};
 
 use crate::graph::{Edges, Graph};
 use crate::observation::{Observation, Trace};
+use crate::other_report::{Gathered, OtherReport, gather};
 use crate::probe::{Prepared, Preparing, Probe};
 use crate::profile::Profile;
 use crate::reason::Reason;
@@ -62,15 +63,6 @@ struct Mentions {
     wants: Vec<String>,
 }
 
-/// A report of another vantage.
-#[derive(Debug)]
-pub(crate) struct OtherReport {
-    /// What it says.
-    pub report: HealthReport,
-    /// It is too old to be believed.
-    pub stale: bool,
-}
-
 impl Checklist {
     /// Reads a document, with the reports of other vantages. Everything that is wrong goes into the findings.
     pub(crate) fn of(
@@ -91,9 +83,8 @@ impl Checklist {
         if let Some(Err(why)) = document.defaults.ca.as_deref().map(crate::net::certificates) {
             findings.push(Finding::error("bad-tls", Pointer::root().join("defaults").join("ca"), why));
         }
-        // Somebody who looked from nearer knows better than we would.
-        let taken: HashSet<String> =
-            others.iter().flat_map(|other| other.report.checks.iter().map(|one| one.id.clone())).collect();
+        let own: HashSet<&str> = document.checks.iter().map(|check| check.id.as_str()).collect();
+        let gathered = gather(&own, others);
         let mut items: Vec<Option<Item>> = Vec::new();
         let mut mentions = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -105,9 +96,6 @@ impl Checklist {
                 continue;
             }
             let item = prepare(check, document, &pointer, findings);
-            if taken.contains(&check.id) {
-                continue;
-            }
             places.insert(check.id.clone(), at);
             items.push(item);
             mentions.push((
@@ -115,17 +103,14 @@ impl Checklist {
                 Some(pointer),
             ));
         }
-        for other in others {
-            let vantage = other.report.vantage.clone();
-            for check in other.report.checks {
-                let names = Mentions {
-                    needs: check.needs.clone(),
-                    needs_any: check.needs_any.clone(),
-                    wants: check.wants.clone(),
-                };
-                items.push(Some(take(check, vantage.as_deref(), other.stale)));
-                mentions.push((names, None));
-            }
+        for Gathered { check, from, doubt } in gathered {
+            let names = Mentions {
+                needs: check.needs.clone(),
+                needs_any: check.needs_any.clone(),
+                wants: check.wants.clone(),
+            };
+            items.push(Some(take(check, from, doubt)));
+            mentions.push((names, None));
         }
         let graph = link(&items, &mentions, document, findings);
         let items: Option<Vec<Item>> = items.into_iter().collect();
@@ -187,7 +172,7 @@ fn prepare(check: &HealthCheck, document: &HealthChecks, at: &Pointer, findings:
 }
 
 /// A check of another report, as if we had looked.
-fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
+fn take(check: CheckReport, from: String, doubt: Option<(Reason, String)>) -> Item {
     use contract::document::CheckState;
     let raw = check.raw.unwrap_or(match check.state {
         CheckState::Up => RawResult::Pass,
@@ -197,8 +182,8 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
         CheckState::Skipped => RawResult::Skip,
     });
     let named = |reason: &String| Reason::ALL.iter().find(|known| known.as_str() == reason).copied();
-    let observation = if stale {
-        Observation::unprobed(RawResult::Error, Some(Reason::StaleReport), "the report that it comes from is too old")
+    let observation = if let Some((reason, message)) = doubt {
+        Observation::unprobed(RawResult::Error, Some(reason), message)
     } else {
         Observation {
             raw,
@@ -217,7 +202,6 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
             ms: check.ms,
         }
     };
-    let vantage = check.vantage.or_else(|| vantage.map(str::to_owned));
     Item {
         id: check.id,
         group: check.group,
@@ -225,7 +209,7 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
         critical: check.critical,
         kind: check.kind,
         target: check.target,
-        origin: Origin::Taken(Box::new(observation), vantage),
+        origin: Origin::Taken(Box::new(observation), Some(from)),
     }
 }
 

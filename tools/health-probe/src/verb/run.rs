@@ -12,10 +12,11 @@ use contract::{Duration as Span, Exit};
 
 use super::live::Live;
 use super::selection::select;
-use crate::checklist::{Checklist, Origin, OtherReport};
+use crate::checklist::{Checklist, Origin};
 use crate::format;
 use crate::net::{Endpoint, Trusts, certificates};
 use crate::observation::Observation;
+use crate::other_report::OtherReport;
 use crate::probe::Context;
 use crate::reason::Reason;
 use crate::schedule::{Limits, look};
@@ -226,15 +227,7 @@ fn given_certificates(flags: &RunFlags) -> Result<Vec<rustls_pki_types::Certific
 }
 
 fn others(flags: &RunFlags, session: &Session) -> Result<Vec<OtherReport>, Failure> {
-    let mut others = Vec::new();
-    for path in &flags.with {
-        let report = session.read::<HealthReport>(&Input::file(path))?.document;
-        let began = report.started_at.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_second);
-        // What does not say when it was made may be of any age.
-        let age = began.map_or(i64::MAX, |began| jiff::Timestamp::now().as_second().saturating_sub(began));
-        others.push(OtherReport { report, stale: age > flags.with_max_age.as_secs() as i64 });
-    }
-    Ok(others)
+    flags.with.iter().map(|path| OtherReport::read(path, session, flags.with_max_age.as_secs())).collect()
 }
 
 /// One run of the verb.

@@ -2,13 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 mod documents;
+mod edge;
 mod formats;
 mod graph;
 mod hostile;
+mod hostile_report;
 mod kinds;
+mod live;
 mod peers;
+mod profiles;
+mod programs;
 mod secrets;
+mod seeds;
 mod server;
 mod tls;
 mod tool;
+mod verdicts;
 mod wait;
