@@ -180,7 +180,7 @@ pub fn canonical_json(schema: SchemaId, value: &Value, one_line: bool) -> String
 ///
 /// # Errors
 /// Whatever `write` answers.
-pub fn canonical_json_listed<E>(
+pub(crate) fn canonical_json_listed<E>(
     schema: SchemaId,
     head: &Value,
     list: &str,

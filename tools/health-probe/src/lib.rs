@@ -12,6 +12,7 @@ mod probe;
 mod profile;
 mod reason;
 mod schedule;
+mod state;
 mod verb;
 mod verdict;
 

@@ -42,7 +42,8 @@ impl Judged {
     ) -> Option<Self> {
         let der = chain.first()?;
         let (_, leaf) = X509Certificate::from_der(der).ok()?;
-        let sent: Vec<_> = chain.iter().skip(1).filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
+        let sent: Vec<_> =
+            chain.iter().skip(1).filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
         let path = path(&leaf, &sent, trust);
         let end = |one: &X509Certificate<'_>| one.validity().not_after.timestamp();
         let first = path.iter().copied().min_by_key(|one| end(one)).unwrap_or(&leaf);

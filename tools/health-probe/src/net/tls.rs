@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use contract::Duration;
 use contract::document::{TlsClient, TlsExpectation};
-use contract::{Duration, SecretRef};
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::sign::CertifiedKey;
@@ -69,7 +69,10 @@ impl TlsPlan {
             wrong.push(("pin_sha256", "expected 64 hexadecimal digits".into()));
         }
         if expect.insecure && (expect.pin_sha256.is_some() || expect.ca.is_some() || expect.client.is_some()) {
-            wrong.push(("insecure", "it contradicts ca, pin_sha256 and client, which ask for a server that is known".into()));
+            wrong.push((
+                "insecure",
+                "it contradicts ca, pin_sha256 and client, which ask for a server that is known".into(),
+            ));
         }
         if let Some(certificate) = expect.client.as_ref().and_then(|client| client.certificate.as_deref()) {
             if certificate.contains("PRIVATE KEY") {
@@ -96,11 +99,6 @@ impl TlsPlan {
             insecure: expect.insecure,
             client: expect.client.clone(),
         })
-    }
-
-    /// Secrets that it needs.
-    pub(crate) fn secret(&self) -> Option<&SecretRef> {
-        self.client.as_ref().map(|client| &client.key)
     }
 }
 
@@ -137,7 +135,8 @@ impl ServerCertVerifier for Recorder {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let now = self.now.map_or(now, |now| UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.max(0) as u64)));
+        let now =
+            self.now.map_or(now, |now| UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.max(0) as u64)));
         let verdict = match &self.trust.verifier {
             Some(verifier) => {
                 verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now).map(drop)
@@ -148,7 +147,8 @@ impl ServerCertVerifier for Recorder {
         let error = verdict.err();
         let seconds = now.as_secs() as i64;
         let judged = Judged::of(&chain, error.as_ref(), &self.shown_name, &self.plan, &self.trust, seconds);
-        let good = judged.as_ref().is_some_and(|judged| judged.problem.as_ref().is_none_or(|problem| !problem.is_failure()));
+        let good =
+            judged.as_ref().is_some_and(|judged| judged.problem.as_ref().is_none_or(|problem| !problem.is_failure()));
         *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = judged;
         if self.plan.client.is_some() && !good {
             return Err(error.unwrap_or_else(|| CertificateError::ApplicationVerificationFailure.into()));
@@ -229,7 +229,8 @@ pub(crate) async fn handshake<S: Stream>(
     trace.step = Step::Tls;
     let what = trace.address.clone().unwrap_or_else(|| host.to_owned());
     let shown_name = plan.server_name.as_deref().unwrap_or(host);
-    let no_name = |name: &str| Problem::error(Reason::Internal, format!("{name} is no name that a certificate can have"));
+    let no_name =
+        |name: &str| Problem::error(Reason::Internal, format!("{name} is no name that a certificate can have"));
     let name = ServerName::try_from(shown_name.to_owned()).map_err(|_| no_name(shown_name))?;
     let asked_for = match plan.sni.as_deref().filter(|sni| !sni.is_empty()) {
         Some(sni) => ServerName::try_from(sni.to_owned()).map_err(|_| no_name(sni))?,

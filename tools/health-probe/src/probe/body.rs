@@ -75,7 +75,8 @@ pub(super) fn prepare(conditions: &[BodyCondition], preparing: &mut Preparing<'_
                 continue;
             }
             let given = json.equals.is_some() || json.not_equals.is_some() || !json.one_of.is_empty();
-            if json.absent && (given || json.contains.is_some() || json.min_length.is_some() || json.matches.is_some()) {
+            if json.absent && (given || json.contains.is_some() || json.min_length.is_some() || json.matches.is_some())
+            {
                 let message = "what must be absent has no value";
                 preparing.findings.push(Finding::error("contradiction", place.join("absent"), message));
             }

@@ -87,7 +87,8 @@ impl Probe {
 
     fn judge_free(&self, free: u64) -> Result<(), Problem> {
         let less = |limit: Option<u64>| limit.filter(|limit| free < *limit);
-        let message = |limit: u64| format!("{} has {} MiB free, wanted {}", self.path, free >> 20, limit.div_ceil(1 << 20));
+        let message =
+            |limit: u64| format!("{} has {} MiB free, wanted {}", self.path, free >> 20, limit.div_ceil(1 << 20));
         if let Some(limit) = less(self.fail_free) {
             return Err(Problem::fail(Reason::DiskSpace, message(limit)));
         }

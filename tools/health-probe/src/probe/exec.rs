@@ -96,9 +96,9 @@ pub(super) async fn run(
     command.args(arguments).env_clear().process_group(0).kill_on_drop(true);
     command.envs(["PATH", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| {
-        Problem::error(Reason::ExecFailed, format!("{program} cannot be run: {}", error.kind()))
-    })?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| Problem::error(Reason::ExecFailed, format!("{program} cannot be run: {}", error.kind())))?;
     let group = Group(child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)));
     let mut printed = Vec::new();
     if let Some(stdout) = child.stdout.take() {

@@ -59,9 +59,8 @@ impl Probe {
             return Ok(Vec::new());
         }
         let units: Option<Vec<Value>> = serde_json::from_str(listed).ok();
-        let units = units.ok_or_else(|| {
-            Problem::error(Reason::Unsupported, "systemctl prints no JSON (systemd before 246)")
-        })?;
+        let units = units
+            .ok_or_else(|| Problem::error(Reason::Unsupported, "systemctl prints no JSON (systemd before 246)"))?;
         let names = units.iter().filter_map(|unit| unit.get("unit")?.as_str().map(str::to_owned));
         Ok(names.filter(|name| !self.except.contains(name)).collect())
     }

@@ -131,8 +131,8 @@ impl Probe {
 
     /// The time that stands in JSON, where the check says in what place.
     fn of_json(&self, bytes: &[u8], what: &str) -> Result<Option<i64>, Problem> {
-        let json: Value =
-            serde_json::from_slice(bytes).map_err(|_| Problem::fail(Reason::BodyNotJson, format!("{what} is no JSON")))?;
+        let json: Value = serde_json::from_slice(bytes)
+            .map_err(|_| Problem::fail(Reason::BodyNotJson, format!("{what} is no JSON")))?;
         for (pointer, wanted) in &self.equals {
             let found = json.pointer(pointer).unwrap_or(&Value::Null);
             if found != wanted {

@@ -37,7 +37,8 @@ impl HeaderTest {
     pub(super) fn test(&self, headers: &HeaderMap, secrets: &[Secret]) -> Result<(), Problem> {
         let fail = |message: String| Err(Problem::fail(Reason::HeaderMismatch, message));
         let name = &self.name;
-        let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> =
+            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let Some(first) = values.first() else {
             return if self.absent { Ok(()) } else { fail(format!("the answer has no header {name}")) };
         };

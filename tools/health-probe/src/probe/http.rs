@@ -248,12 +248,10 @@ impl Probe {
         };
         let rare = self.rare.as_deref();
         let sends = !(*out.method == Method::GET || *out.method == Method::HEAD);
-        let content = rare.and_then(|rare| rare.content.clone()).filter(|_| sends && out.same_place).unwrap_or_default();
-        let mut request = Request::builder()
-            .method(out.method.clone())
-            .uri(target)
-            .body(Full::new(content))
-            .map_err(internal)?;
+        let content =
+            rare.and_then(|rare| rare.content.clone()).filter(|_| sends && out.same_place).unwrap_or_default();
+        let mut request =
+            Request::builder().method(out.method.clone()).uri(target).body(Full::new(content)).map_err(internal)?;
         let headers = request.headers_mut();
         let own_host = rare.and_then(|rare| rare.host.clone()).filter(|_| out.same_place);
         let host = match own_host {
@@ -368,9 +366,10 @@ impl Rare {
             }
             HeaderValue::from_str(host).ok().filter(|_| good)
         });
-        let proxy = check.proxy.as_deref().and_then(|text| {
-            Choice::parse(text).map_err(|why| preparing.wrong("proxy", "bad-proxy", why)).ok()
-        });
+        let proxy = check
+            .proxy
+            .as_deref()
+            .and_then(|text| Choice::parse(text).map_err(|why| preparing.wrong("proxy", "bad-proxy", why)).ok());
         let rare = Self {
             host,
             proxy,

@@ -49,7 +49,7 @@ use crate::profile::Profile;
 use crate::reason::Reason;
 use turns::Turns;
 
-pub(crate) use units::{Scope, Units};
+pub(crate) use units::Units;
 
 /// How long after a failure it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -344,8 +344,7 @@ impl Prepared {
             verdict = Err(Problem::warn(Reason::AddressPartial, message));
         }
         if let (true, Some(limit)) = (verdict.is_ok(), slower(self.warn_above)) {
-            verdict =
-                Err(Problem::warn(Reason::Latency, format!("took {} ms, wanted {limit}", took.as_millis())));
+            verdict = Err(Problem::warn(Reason::Latency, format!("took {} ms, wanted {limit}", took.as_millis())));
         }
         Observation::of(verdict, trace, started)
     }
@@ -366,13 +365,17 @@ impl Prepared {
         let looked = futures_util::future::join_all(dials.iter().map(|dial| self.look_once(dial))).await;
         let good = looked.iter().filter(|one| one.raw == RawResult::Pass).count();
         let total = looked.len();
-        let reports: Vec<AddressReport> = addresses.iter().zip(&looked).map(|(address, one)| AddressReport {
-            address: address.to_string(),
-            raw: one.raw,
-            reason: one.reason.map(|reason| reason.as_str().to_owned()),
-            message: Some(one.message.clone()).filter(|message| !message.is_empty()),
-            ms: one.ms,
-        }).collect();
+        let reports: Vec<AddressReport> = addresses
+            .iter()
+            .zip(&looked)
+            .map(|(address, one)| AddressReport {
+                address: address.to_string(),
+                raw: one.raw,
+                reason: one.reason.map(|reason| reason.as_str().to_owned()),
+                message: Some(one.message.clone()).filter(|message| !message.is_empty()),
+                ms: one.ms,
+            })
+            .collect();
         let worst = looked.into_iter().max_by_key(|one| match one.raw {
             RawResult::Fail => 3,
             RawResult::Error => 2,

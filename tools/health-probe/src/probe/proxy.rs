@@ -174,9 +174,10 @@ pub(super) async fn tunnel<S: Stream>(
     match status {
         Some(200..=299) => Ok(()),
         Some(407) => Err(Problem::fail(Reason::AuthFailed, format!("the proxy {peer} asks for a login"))),
-        Some(status) => {
-            Err(Problem::fail(Reason::ProxyFailed, format!("the proxy {peer} does not connect to {to}: status {status}")))
-        }
+        Some(status) => Err(Problem::fail(
+            Reason::ProxyFailed,
+            format!("the proxy {peer} does not connect to {to}: status {status}"),
+        )),
         None => Err(Problem::fail(Reason::ProxyFailed, format!("the proxy {peer} does not answer with HTTP"))),
     }
 }

@@ -28,7 +28,8 @@ const EXCHANGES: &str = "curve25519-sha256,curve25519-sha256@libssh.org";
 /// What kinds of keys can be proved, the best first.
 const KEYS: &str = "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256";
 /// Named because every server asks for some; nothing is encrypted here.
-const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr";
+const CIPHERS: &str =
+    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr";
 /// The same for message codes.
 const CODES: &str = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
 
@@ -114,7 +115,8 @@ pub(super) async fn exchange<S: Stream>(
     packets.send(&our_offer).await?;
     let their_offer = packets.next(20).await?;
     let algorithm = agreed(&their_offer, wanted.algorithms()).ok_or_else(|| {
-        let message = format!("{peer} knows no way to exchange keys, or has no host key of the kind, that we can check");
+        let message =
+            format!("{peer} knows no way to exchange keys, or has no host key of the kind, that we can check");
         Problem::fail(Reason::HostKeyMismatch, message)
     })?;
     let mut start = vec![30];
