@@ -171,7 +171,13 @@ fn judge_one(
     let mut result = Judged::default();
     let broken = !beneath.is_empty();
     let state = match seen.raw {
-        RawResult::Skip => CheckState::Skipped,
+        RawResult::Skip => {
+            // It was to wait for what it needs, and that is down. What a filter leaves out is blocked by nothing.
+            if seen.reason == Some(Reason::Dependency) {
+                result.blocked_by.clone_from(beneath);
+            }
+            CheckState::Skipped
+        }
         RawResult::Error => CheckState::Unknown,
         RawResult::Fail if broken && !seen.reason.is_some_and(Reason::is_own) => {
             result.blocked_by.clone_from(beneath);

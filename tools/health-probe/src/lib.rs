@@ -13,6 +13,7 @@ mod probe;
 mod profile;
 mod reason;
 mod schedule;
+mod state;
 mod verb;
 mod verdict;
 

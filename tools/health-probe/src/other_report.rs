@@ -22,13 +22,13 @@ pub(crate) struct OtherReport {
 }
 
 impl OtherReport {
-    /// Reads one. A report that ended longer ago than `max_age` seconds is not believed.
+    /// Reads one. A report that ended longer than `max_age` seconds before `now` is not believed.
     ///
     /// # Errors
     /// 65 or 66 where there is no report in the file.
-    pub(crate) fn read(path: &std::path::Path, session: &Session, max_age: u64) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &std::path::Path, session: &Session, now: i64, max_age: u64) -> Result<Self, Failure> {
         let report = session.read::<HealthReport>(&Input::file(path))?.document;
-        let doubt = doubt(&report, jiff::Timestamp::now().as_second(), max_age);
+        let doubt = doubt(&report, now, max_age);
         let from = report.vantage.clone().unwrap_or_else(|| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.split('.').next().unwrap_or_default().to_owned()

@@ -2,6 +2,7 @@
 
 mod check;
 mod live;
+mod looking;
 mod report;
 mod run;
 mod selection;

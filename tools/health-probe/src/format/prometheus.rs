@@ -94,7 +94,8 @@ pub(super) fn write(report: &HealthReport) -> String {
     family("probe_ssl_earliest_cert_expiry", "When the first certificate expires, also of a chain that is refused.", &|family| {
         for check in looked() {
             let Some(certificate) = &check.certificate else { continue };
-            let times = [time(&certificate.expires_at), time(&certificate.chain_expires_at)];
+            let sent = certificate.sent_expires_at.as_deref().and_then(time);
+            let times = [sent, time(&certificate.expires_at), time(&certificate.chain_expires_at)];
             if let Some(until) = times.into_iter().flatten().min_by(f64::total_cmp) {
                 family.add(&[("check", &check.id), ("target", &target(check))], until);
             }

@@ -1,5 +1,6 @@
 //! `websocket`: the upgrade and a first message (RFC 6455).
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -25,13 +26,18 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(crate) struct Probe {
     url: Url,
     first_message: bool,
-    tls: TlsPlan,
+    connect: Option<Endpoint>,
+    tls: Arc<TlsPlan>,
 }
 
 impl Probe {
     pub(super) fn prepare(check: &WebSocketCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
         let url = Url::parse(&check.url, "ws", "wss").map_err(|why| preparing.wrong("url", "bad-url", why)).ok();
         let tls = preparing.tls("tls", &check.tls);
+        let connect = match check.connect.as_deref() {
+            Some(text) => Some(preparing.endpoint("connect", text)?),
+            None => None,
+        };
         let mut url = url?;
         let mut first_message = check.first_message;
         if let Some(profile) = preparing.profile.filter(|profile| profile.kind == Kind::WebSocket) {
@@ -40,19 +46,20 @@ impl Probe {
                 profile.path.clone_into(&mut url.path);
             }
         }
-        Some(Self { url, first_message, tls: tls? })
+        Some(Self { url, first_message, connect, tls: tls? })
     }
 
     pub(super) fn target(&self) -> String {
-        self.url.shown("ws", "wss")
+        let url = self.url.shown("ws", "wss");
+        self.connect.as_ref().map_or(url.clone(), |connect| format!("{url} at {connect}"))
     }
 
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
-        Some(&self.url.endpoint)
+        Some(self.connect.as_ref().unwrap_or(&self.url.endpoint))
     }
 
     pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
-        let stream = connect(&self.url.endpoint, dial, trace).await?;
+        let stream = connect(self.connect.as_ref().unwrap_or(&self.url.endpoint), dial, trace).await?;
         if self.url.secure {
             let (stream, warning) = handshake(stream, &self.url.endpoint.host, &self.tls, dial, trace).await?;
             let verdict = self.upgrade(stream, trace).await;

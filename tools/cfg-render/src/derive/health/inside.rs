@@ -32,7 +32,7 @@ impl Checks<'_, '_> {
             tags: vec!["host".into()],
             critical: true,
             from: vec![host.pointer()],
-            disk: Some(DiskCheck { path: "/".into(), warn_percent: 85, fail_percent: 95 }),
+            disk: Some(DiskCheck { path: "/".into(), ..DiskCheck::default() }),
             ..HealthCheck::default()
         });
         if host.is_debian_like() {
@@ -301,17 +301,20 @@ impl Checks<'_, '_> {
                 headers: http.headers.clone(),
                 status: http.status.clone(),
                 body: http.body.clone(),
+                response_headers: http.response_headers.clone(),
                 ..HttpCheck::default()
             });
         }
         if let Some(tcp) = &spec.tcp {
-            check.tcp = Some(TcpCheck { address: target.clone()?, banner: tcp.banner.clone(), ..TcpCheck::default() });
+            let (send, banner) = (tcp.send.clone(), tcp.banner.clone());
+            check.tcp = Some(TcpCheck { address: target.clone()?, send, banner, ..TcpCheck::default() });
         }
         if spec.tls.is_some() {
             check.tls = Some(TlsCheck { address: target.clone()?, ..TlsCheck::default() });
         }
         if let Some(redis) = &spec.redis {
-            check.redis = Some(RedisCheck { address: target.clone()?, password: redis.password.clone() });
+            let password = redis.password.clone();
+            check.redis = Some(RedisCheck { address: target.clone()?, password, ..RedisCheck::default() });
         }
         if let Some(websocket) = &spec.websocket {
             let scheme = if websocket.tls { "wss" } else { "ws" };

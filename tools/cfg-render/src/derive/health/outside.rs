@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use contract::Pointer;
-use contract::document::{HealthCheck, HttpCheck, SshCheck, TcpCheck, TlsExpectation, WebSocketCheck};
+use contract::document::{HealthCheck, HttpCheck, SshCheck, StatusRange, TcpCheck, TlsExpectation, WebSocketCheck};
 
 use super::inside::database_of;
 use super::{Checks, socket};
@@ -37,7 +37,7 @@ impl Checks<'_, '_> {
                 tags: vec!["host".into()],
                 critical: true,
                 from: vec![host.at("ssh")],
-                ssh: Some(SshCheck { address: socket(address, ssh.port) }),
+                ssh: Some(SshCheck { address: socket(address, ssh.port), ..SshCheck::default() }),
                 ..HealthCheck::default()
             });
         }
@@ -128,9 +128,9 @@ impl Checks<'_, '_> {
                 let authority = if port == usual { full.clone() } else { format!("{full}:{port}") };
                 let mut status = Vec::new();
                 if guarded {
-                    status = vec![200, 302, 303, 307, 401, 403];
+                    status = [200, 302, 303, 307, 401, 403].map(StatusRange::Code).to_vec();
                 } else if route.redirect.is_some() {
-                    status = vec![301, 302, 307, 308];
+                    status = [301, 302, 307, 308].map(StatusRange::Code).to_vec();
                 }
                 let mut needs = vec![format!("{}.ssh", edge.name), format!("{}.proxy", edge.name)];
                 needs.extend(self.services_behind(name, service));
