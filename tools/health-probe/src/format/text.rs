@@ -13,7 +13,12 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
     let mut text = String::new();
     for cause in &report.root_causes {
         let optional = if cause.critical { "" } else { " (not required)" };
-        text.push_str(&format!("{} {}{optional}: {}\n", style.red("✗"), style.bold(&one_line(&cause.id)), one_line(&cause.message)));
+        text.push_str(&format!(
+            "{} {}{optional}: {}\n",
+            style.red("✗"),
+            style.bold(&one_line(&cause.id)),
+            one_line(&cause.message)
+        ));
         for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
             if !names.is_empty() {
                 text.push_str(&format!("    {word} {}: {}\n", names.len(), one_line(&names.join(", "))));
@@ -24,7 +29,12 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
         }
     }
     for suspect in &report.suspects {
-        text.push_str(&format!("{} {}: {}\n", style.yellow("?"), style.bold(&one_line(&suspect.id)), one_line(&suspect.message)));
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            style.yellow("?"),
+            style.bold(&one_line(&suspect.id)),
+            one_line(&suspect.message)
+        ));
     }
     if !text.is_empty() {
         text.push('\n');
@@ -47,6 +57,9 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
         };
         if check.flaky {
             said.push_str(" (at the second look)");
+        }
+        if check.flapping {
+            said.push_str(" (changes its mind too often)");
         }
         let (id, said) = (one_line(&check.id), one_line(&said));
         let line = format!("{word} {id:<ids$}  {:<kinds$} {:>6} ms  {said}", one_line(&check.kind), check.ms);
@@ -72,8 +85,9 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
     ];
     let counts: Vec<_> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let ended = if report.interrupted { ", interrupted" } else { "" };
     let late = if report.deadline_exceeded { ", the time to wait is over" } else { "" };
     let counts = if counts.is_empty() { "no checks".to_owned() } else { counts.join(", ") };
-    text.push_str(&format!("\nHealth: {status} ({counts}) in {} ms{late}\n", report.ms));
+    text.push_str(&format!("\nHealth: {status} ({counts}) in {} ms{late}{ended}\n", report.ms));
     text
 }
