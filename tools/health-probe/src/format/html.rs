@@ -1,6 +1,6 @@
 //! A status page in one file: no script, nothing from elsewhere, every text escaped. The same report gives the same bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use contract::document::{CheckReport, CheckState, HealthReport, HealthStatus, RootCause};
 
@@ -90,17 +90,19 @@ impl Page<'_> {
     fn cause(&mut self, cause: &RootCause) {
         let check = self.anchors.get(cause.id.as_str()).and_then(|&at| self.report.checks.get(at));
         let optional = if cause.critical { "" } else { "<span class=\"tag\">not required</span>" };
+        // A link to the check leads here: a row of its own would say the same again.
+        let anchor = self.anchors.get(cause.id.as_str()).map(|at| format!(" id=\"c{at}\"")).unwrap_or_default();
         self.push(format!(
-            "<section class=\"card cause {}\"><h3>{}</h3><span class=\"tag\">{}</span>{optional}<p>{}</p>",
+            "<section class=\"card cause {}\"{anchor}><h3>{}</h3><span class=\"tag\">{}</span>{optional}<p>{}</p>",
             if cause.critical { "down" } else { "degraded" },
-            self.link(&cause.id),
+            escape(&cause.id),
             escape(&cause.reason),
             shown(&cause.message)
         ));
         if let Some(check) = check {
-            let seen = from(check, self.report).map(|from| format!(", seen from {from}")).unwrap_or_default();
-            let target = check.target.as_deref().unwrap_or(&check.kind);
-            self.push(format!("<p class=\"dim s\">{}{}</p>", shown(target), escape(&seen)));
+            let mut below = vec![shown(check.target.as_deref().unwrap_or(&check.kind))];
+            below.extend(self.circumstances_of(check));
+            self.push(format!("<p class=\"dim s\">{}</p>", below.join(" · ")));
             if !check.possible_causes.is_empty() {
                 let names: Vec<String> = check.possible_causes.iter().map(|id| self.link(id)).collect();
                 self.push(format!(
@@ -157,12 +159,16 @@ impl Page<'_> {
             found.sort_by_key(|(_, check)| states.iter().position(|state| *state == check.state));
             found
         };
-        let bad = of(&[CheckState::Down, CheckState::Unknown, CheckState::Degraded]);
+        let mut bad = of(&[CheckState::Down, CheckState::Unknown, CheckState::Degraded]);
+        // Root causes have cards of their own.
+        let causes: HashSet<&str> = self.report.root_causes.iter().map(|cause| cause.id.as_str()).collect();
+        bad.retain(|(_, check)| !causes.contains(check.id.as_str()));
         let blocked = of(&[CheckState::Unreachable]);
         let up = of(&[CheckState::Up]);
         let skipped = of(&[CheckState::Skipped]);
         if !bad.is_empty() {
-            self.push("<h2>Not as it should be</h2>\n");
+            let also = if causes.is_empty() { "Not" } else { "Also not" };
+            self.push(format!("<h2>{also} as it should be</h2>\n"));
             self.table(&bad, false);
         }
         if !blocked.is_empty() {
@@ -194,6 +200,27 @@ impl Page<'_> {
         self.push(if bare { "</table>" } else { "</table></div>\n" });
     }
 
+    /// What else is worth knowing of a check, escaped.
+    fn circumstances_of(&self, check: &CheckReport) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(until) = &check.certificate_expires_at {
+            found.push(format!("certificate until {}", escape(until.get(..10).unwrap_or(until))));
+        }
+        if let Some(from) = from(check, self.report) {
+            found.push(format!("seen from {}", escape(from)));
+        }
+        if check.flaky {
+            found.push("good at the second look".into());
+        }
+        if check.flapping {
+            found.push("changes its mind too often".into());
+        }
+        if !check.critical && check.state != CheckState::Down {
+            found.push("not required".into());
+        }
+        found
+    }
+
     fn row(&mut self, at: usize, check: &CheckReport) {
         let state = state_word(check.state);
         let said = match check.state {
@@ -204,21 +231,7 @@ impl Page<'_> {
             _ => shown(check.message.as_deref().unwrap_or_default()),
         };
         let mut below: Vec<String> = check.target.iter().map(|target| shown(target)).collect();
-        if let Some(until) = &check.certificate_expires_at {
-            below.push(format!("certificate until {}", escape(until.get(..10).unwrap_or(until))));
-        }
-        if let Some(from) = from(check, self.report) {
-            below.push(format!("seen from {}", escape(from)));
-        }
-        if check.flaky {
-            below.push("good at the second look".into());
-        }
-        if check.flapping {
-            below.push("changes its mind too often".into());
-        }
-        if !check.critical {
-            below.push("not required".into());
-        }
+        below.extend(self.circumstances_of(check));
         let below =
             if below.is_empty() { String::new() } else { format!("<div class=\"dim s\">{}</div>", below.join(" · ")) };
         let time = if check.attempts == 0 { String::new() } else { format!("{} ms", check.ms) };

@@ -1,6 +1,8 @@
 //! JUnit XML, as CI systems read it: failures before output, what is blocked is skipped and not failed twice.
 
-use contract::document::{CheckReport, CheckState, HealthReport};
+use std::collections::HashMap;
+
+use contract::document::{CheckReport, CheckState, HealthReport, RootCause};
 
 use super::escape;
 
@@ -19,6 +21,7 @@ pub(super) fn write(report: &HealthReport) -> String {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"health\" {counts} timestamp=\"{}\">\n",
         escape(&report.started_at)
     );
+    let causes: HashMap<&str, &RootCause> = report.root_causes.iter().map(|cause| (cause.id.as_str(), cause)).collect();
     for check in &report.checks {
         let class = escape(check.group.as_deref().unwrap_or(&check.kind));
         let head = format!(
@@ -32,11 +35,11 @@ pub(super) fn write(report: &HealthReport) -> String {
             CheckState::Up => String::new(),
             CheckState::Degraded => format!("      <system-out>degraded: {message}</system-out>\n"),
             CheckState::Down => {
-                let more = details(check, report);
+                let more = details(check, causes.get(check.id.as_str()).copied());
                 format!("      <failure type=\"{reason}\" message=\"{message}\">{more}</failure>\n")
             }
             CheckState::Unknown => {
-                let more = details(check, report);
+                let more = details(check, causes.get(check.id.as_str()).copied());
                 format!("      <error type=\"{reason}\" message=\"{message}\">{more}</error>\n")
             }
             CheckState::Unreachable => {
@@ -55,12 +58,12 @@ pub(super) fn write(report: &HealthReport) -> String {
 }
 
 /// What helps whoever reads the failure in a CI system, a line each.
-fn details(check: &CheckReport, report: &HealthReport) -> String {
+fn details(check: &CheckReport, cause: Option<&RootCause>) -> String {
     let mut lines = Vec::new();
     lines.extend(check.target.as_ref().map(|target| format!("target: {target}")));
     lines.extend(check.address.as_ref().map(|address| format!("address: {address}")));
     lines.extend(check.certificate_expires_at.as_ref().map(|until| format!("certificate until: {until}")));
-    if let Some(cause) = report.root_causes.iter().find(|cause| cause.id == check.id) {
+    if let Some(cause) = cause {
         for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
             if !names.is_empty() {
                 lines.push(format!("{word}: {}", names.join(", ")));

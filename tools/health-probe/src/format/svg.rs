@@ -18,7 +18,7 @@ const GAP_X: usize = 64;
 const GAP_Y: usize = 12;
 const MARGIN: usize = 4;
 /// Width of a character at this size, in tenths of a pixel: no font is asked.
-const CHARACTER: usize = 68;
+const CHARACTER: usize = 72;
 /// The longest label, in characters.
 const LABEL: usize = 30;
 /// How often the rows are put in order.
@@ -249,7 +249,7 @@ fn draw(boxes: &[Figure], lines: &[Line], order: &[Vec<usize>], columns: &[usize
             let (from_x, from_y) =
                 (positions[line.from].0 + widths[columns[line.from]], positions[line.from].1 + HEIGHT / 2);
             let (to_x, to_y) = (positions[line.to].0, positions[line.to].1 + HEIGHT / 2);
-            let bend = GAP_X / 2;
+            let bend = to_x.saturating_sub(from_x) / 2;
             let class = if hot { format!("{} hot", line.class) } else { line.class.to_owned() };
             text.push_str(&format!(
                 "<path class=\"{class}\" d=\"M{from_x} {from_y}C{} {from_y} {} {to_y} {to_x} {to_y}\"/>\n",

@@ -452,7 +452,7 @@ fn seed_002_mail_submission_and_the_sinkhole() {
     assert_eq!(output.check("id3-eniac.stalwart.check-0")["reason"], "tls_handshake", "{}", output.stdout);
     // nginx's 444: a name that nobody serves is closed without an answer, and an answer there is a fault.
     let sinkhole = serve(|mut stream| {
-        if !head(&mut stream).contains("Host: git.example.org") {
+        if !head(&mut stream).to_ascii_lowercase().contains("host: git.example.org") {
             return;
         }
         let _ = stream.write_all(answer("200 OK", "forgejo").as_bytes());
