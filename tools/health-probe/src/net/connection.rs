@@ -40,17 +40,21 @@ pub(crate) async fn resolve(
     if let Some(pinned) = dial.pinned {
         return Ok(vec![pinned]);
     }
-    if let Some(address) = dial.context.resolve.get(endpoint) {
-        return Ok(vec![SocketAddr::new(*address, endpoint.port)]);
-    }
-    if let Some(address) = endpoint.literal() {
+    if let Some(address) = endpoint.literal()
+        && !dial.context.resolve.contains_key(endpoint)
+    {
         return Ok(vec![address]);
     }
     trace.step = Step::Resolve;
-    let started = Instant::now();
-    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-    trace.phases.resolve = Some(ms_since(started));
-    let mut found: Vec<SocketAddr> = found.map_err(|error| lookup_failed(&endpoint.host, &error))?.collect();
+    let mut found: Vec<SocketAddr> = match dial.context.resolve.get(endpoint) {
+        Some(given) => given.iter().map(|address| SocketAddr::new(*address, endpoint.port)).collect(),
+        None => {
+            let started = Instant::now();
+            let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+            trace.phases.resolve = Some(ms_since(started));
+            found.map_err(|error| lookup_failed(&endpoint.host, &error))?.collect()
+        }
+    };
     match dial.addresses {
         AddressPolicy::V4 => found.retain(SocketAddr::is_ipv4),
         AddressPolicy::V6 => found.retain(SocketAddr::is_ipv6),
