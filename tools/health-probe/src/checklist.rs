@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cli::{Failure, Listed, did_you_mean};
-use contract::document::{CheckReport, HealthCheck, HealthChecks, HealthReport, RawResult, RunWhen, TlsExpectation};
+use contract::document::{CheckReport, HealthCheck, HealthChecks, RawResult, RunWhen, TlsExpectation};
 use contract::{Finding, Pointer};
 
 use crate::graph::{Edges, Graph};
 use crate::net::TlsPlan;
 use crate::observation::{Observation, Trace};
+use crate::other_report::{Gathered, OtherReport, gather};
 use crate::probe::{Prepared, Preparing, Probe, Retries, Units};
 use crate::profile::Profile;
 use crate::reason::Reason;
@@ -100,15 +101,6 @@ impl Item {
     }
 }
 
-/// A report of another vantage.
-#[derive(Debug)]
-pub(crate) struct OtherReport {
-    /// What it says.
-    pub report: HealthReport,
-    /// It is too old to be believed.
-    pub stale: bool,
-}
-
 impl Checklist {
     /// Reads a document, with the reports of other vantages. Everything that is wrong with its meaning goes into the findings.
     ///
@@ -126,9 +118,6 @@ impl Checklist {
         }
         let usual_tls = TlsPlan::of(&TlsExpectation::default(), defaults.ca.as_deref()).unwrap_or_default();
         let reading = Reading { defaults, usual_tls: Arc::new(usual_tls), for_all };
-        // Somebody who looked from nearer knows better than we would.
-        let taken: HashSet<String> =
-            others.iter().flat_map(|other| other.report.checks.iter().map(|one| one.id.clone())).collect();
         let mut items: Vec<Option<Item>> = Vec::new();
         let mut mentions: Vec<Mentions> = Vec::new();
         let mut places: HashMap<Box<str>, usize> = HashMap::new();
@@ -147,16 +136,12 @@ impl Checklist {
                 return;
             }
             let item = reading.prepare(&check, &pointer, findings);
-            if taken.contains(&check.id) {
-                return;
-            }
             places.insert(check.id.as_str().into(), at);
             let id = item.is_none().then_some(check.id);
             let (needs, needs_any, wants) = (check.needs, check.needs_any, check.wants);
             mentions.push(Mentions { needs, needs_any, wants, written: Some(at), id });
             items.push(item);
         })?;
-        drop(places);
         if count == 0 && others.is_empty() && !for_all.allow_empty {
             let finding = Finding::error("no-checks", place.clone(), "there are no checks: nothing would be green");
             findings.push(finding.fix("add checks, or say --allow-empty"));
@@ -165,19 +150,18 @@ impl Checklist {
             findings.push(Finding::error("too-many-checks", place, format!("more than {MOST} checks")));
             return Ok(None);
         }
-        for other in others {
-            let vantage = other.report.vantage.clone();
-            for check in other.report.checks {
-                mentions.push(Mentions {
-                    needs: check.needs.clone(),
-                    needs_any: check.needs_any.clone(),
-                    wants: check.wants.clone(),
-                    written: None,
-                    id: None,
-                });
-                items.push(Some(take(check, vantage.as_deref(), other.stale)));
-            }
+        let own: HashSet<&str> = places.keys().map(|id| &**id).collect();
+        for Gathered { check, from, doubt } in gather(&own, others) {
+            mentions.push(Mentions {
+                needs: check.needs.clone(),
+                needs_any: check.needs_any.clone(),
+                wants: check.wants.clone(),
+                written: None,
+                id: None,
+            });
+            items.push(Some(take(check, from, doubt)));
         }
+        drop(places);
         items.shrink_to_fit();
         let graph = link(&items, &mentions, findings);
         let items: Option<Vec<Item>> = items.into_iter().collect();
@@ -239,6 +223,13 @@ impl Reading<'_> {
         if retries.is_some_and(|retries| retries > MOST_RETRIES) {
             findings.push(Finding::error("bad-retries", at.join("retries"), format!("at most {MOST_RETRIES}")));
         }
+        if let Some(profile) = profile
+            && keys.first().is_some_and(|kind| *kind != profile.kind.key())
+        {
+            let message = format!("the profile \"{}\" says nothing about this kind of check", profile.name);
+            let fix = format!("it is for the kind {}; {}", profile.kind.key(), profile.source);
+            findings.push(Finding::warning("profile-kind", at.join("profile"), message).fix(fix));
+        }
         let mut preparing =
             Preparing { at: at.clone(), defaults: self.defaults, profile, findings, usual_tls: &self.usual_tls };
         let probe = Probe::prepare(check, &mut preparing)?;
@@ -265,27 +256,17 @@ impl Reading<'_> {
 fn profile_of(check: &HealthCheck, at: &Pointer, findings: &mut Vec<Finding>) -> Option<&'static Profile> {
     let name = check.profile.as_deref()?;
     let found = Profile::find(name);
-    match found {
-        None => {
-            let finding =
-                Finding::error("unknown-profile", at.join("profile"), format!("there is no profile \"{name}\""));
-            let near = did_you_mean(name, Profile::names()).map(|near| format!("did you mean \"{near}\"?"));
-            findings.push(finding.fix(near.unwrap_or_else(|| "take it away and say what healthy means".into())));
-        }
-        Some(profile) if profile.source.is_none() => {
-            let message = format!(
-                "the profile \"{}\" is common knowledge that nobody compared with the program yet",
-                profile.name
-            );
-            findings.push(Finding::note("unverified-profile", at.join("profile"), message));
-        }
-        Some(_) => {}
+    if found.is_none() {
+        let finding =
+            Finding::error("unknown-profile", at.join("profile"), format!("there is no profile \"{name}\""));
+        let near = did_you_mean(name, Profile::names()).map(|near| format!("did you mean \"{near}\"?"));
+        findings.push(finding.fix(near.unwrap_or_else(|| "take it away and say what healthy means".into())));
     }
     found
 }
 
 /// A check of another report, as if we had looked.
-fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
+fn take(check: CheckReport, from: String, doubt: Option<(Reason, String)>) -> Item {
     use contract::document::CheckState;
     let raw = check.raw.unwrap_or(match check.state {
         CheckState::Up => RawResult::Pass,
@@ -295,8 +276,8 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
         CheckState::Skipped => RawResult::Skip,
     });
     let named = |reason: &String| Reason::ALL.iter().find(|known| known.as_str() == reason).copied();
-    let observation = if stale {
-        Observation::unprobed(RawResult::Error, Some(Reason::StaleReport), "the report that it comes from is too old")
+    let observation = if let Some((reason, message)) = doubt {
+        Observation::unprobed(RawResult::Error, Some(reason), message)
     } else {
         Observation {
             raw,
@@ -317,7 +298,6 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
             ms: check.ms,
         }
     };
-    let vantage = check.vantage.or_else(|| vantage.map(str::to_owned));
     Item {
         id: check.id,
         group: check.group,
@@ -325,7 +305,7 @@ fn take(check: CheckReport, vantage: Option<&str>, stale: bool) -> Item {
         critical: check.critical,
         kind: Cow::Owned(check.kind),
         target: check.target,
-        origin: Origin::Taken(Box::new(observation), vantage),
+        origin: Origin::Taken(Box::new(observation), Some(from)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! JUnit XML, as CI systems read it: failures before output, what is blocked is skipped and not failed twice.
 
-use contract::document::{CheckState, HealthReport};
+use contract::document::{CheckReport, CheckState, HealthReport};
 
 use super::escape;
 
@@ -31,8 +31,14 @@ pub(super) fn write(report: &HealthReport) -> String {
         let body = match check.state {
             CheckState::Up => String::new(),
             CheckState::Degraded => format!("      <system-out>degraded: {message}</system-out>\n"),
-            CheckState::Down => format!("      <failure type=\"{reason}\" message=\"{message}\"/>\n"),
-            CheckState::Unknown => format!("      <error type=\"{reason}\" message=\"{message}\"/>\n"),
+            CheckState::Down => {
+                let more = details(check, report);
+                format!("      <failure type=\"{reason}\" message=\"{message}\">{more}</failure>\n")
+            }
+            CheckState::Unknown => {
+                let more = details(check, report);
+                format!("      <error type=\"{reason}\" message=\"{message}\">{more}</error>\n")
+            }
             CheckState::Unreachable => {
                 format!("      <skipped message=\"blocked by {}\"/>\n", escape(&check.blocked_by.join(", ")))
             }
@@ -46,6 +52,23 @@ pub(super) fn write(report: &HealthReport) -> String {
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text
+}
+
+/// What helps whoever reads the failure in a CI system, a line each.
+fn details(check: &CheckReport, report: &HealthReport) -> String {
+    let mut lines = Vec::new();
+    lines.extend(check.target.as_ref().map(|target| format!("target: {target}")));
+    lines.extend(check.address.as_ref().map(|address| format!("address: {address}")));
+    lines.extend(check.certificate_expires_at.as_ref().map(|until| format!("certificate until: {until}")));
+    if let Some(cause) = report.root_causes.iter().find(|cause| cause.id == check.id) {
+        for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
+            if !names.is_empty() {
+                lines.push(format!("{word}: {}", names.join(", ")));
+            }
+        }
+        lines.extend(cause.evidence.iter().map(|part| format!("evidence: {part}")));
+    }
+    lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn seconds(ms: u64) -> String {

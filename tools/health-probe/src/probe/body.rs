@@ -105,6 +105,7 @@ impl Condition {
         };
         match expect {
             Expect::Contains(text) => Condition::Contains((*text).to_owned()),
+            Expect::Lacks(text) => Condition::NotContains((*text).to_owned()),
             Expect::Text(pointer, text) => equal(pointer, Value::from(*text)),
             Expect::Flag(pointer, flag) => equal(pointer, Value::from(*flag)),
             Expect::Present(pointer) => Condition::Json((*pointer).to_owned(), Box::default()),
@@ -266,6 +267,11 @@ pub(super) fn failing_parts(json: &Value) -> Vec<String> {
             parts.push(format!("{part}: {word}"));
         }
     }
+    for name in json.get("failing").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if plain_name(name) {
+            parts.push(format!("{name}: failing"));
+        }
+    }
     parts.truncate(8);
     parts
 }
@@ -330,6 +336,7 @@ mod tests {
         let forgejo = json!({"status": "fail", "checks": {"database:ping": [{"status": "fail"}], "cache:ping": [{"status": "pass"}]}});
         assert_eq!(failing_parts(&forgejo), ["database:ping: fail"]);
         assert_eq!(failing_parts(&json!({"database": "failing", "version": "1"})), ["database: failing"]);
+        assert_eq!(failing_parts(&json!({"ready": false, "failing": ["telegram"]})), ["telegram: failing"]);
         assert!(failing_parts(&json!({"database": "ok"})).is_empty());
         // Nothing that could be anything goes into a report.
         assert!(failing_parts(&json!({"database": "s3cr3t/with+everything=="})).is_empty());

@@ -18,6 +18,7 @@ use super::url::Url;
 use super::{Dial, Preparing, quoted};
 use crate::net::{Endpoint, TlsPlan, connect, handshake};
 use crate::observation::{Problem, Trace, Verdict};
+use crate::profile::Kind;
 use crate::reason::Reason;
 
 /// The most redirects that may be asked for.
@@ -80,7 +81,7 @@ impl Probe {
         let mut conditions = body::prepare(&check.body, preparing);
         let tls = preparing.tls("tls", &check.tls);
         let (mut url, mut status) = (url?, status?);
-        if let Some(profile) = preparing.profile.filter(|_| !check.closes) {
+        if let Some(profile) = preparing.profile.filter(|profile| profile.kind == Kind::Http && !check.closes) {
             if url.path == "/" {
                 profile.path.clone_into(&mut url.path);
             }

@@ -34,8 +34,18 @@ impl Probe {
             preparing.wrong("closed", "contradiction", message);
         }
         let tls = preparing.tls_if_any("tls", check.tls.as_ref());
-        let banner = banner.and_then(|regex| Regex::new(regex.as_str()).ok());
-        Some(Self { endpoint: endpoint?, send: check.send.clone(), banner, closed: check.closed, tls: tls? })
+        let mut banner = banner.and_then(|regex| Regex::new(regex.as_str()).ok());
+        let mut send = check.send.clone();
+        // A profile knows what to say to the program; a check that says something itself knows better.
+        if let Some(talk) = preparing.profile.and_then(|profile| profile.talk)
+            && !check.closed
+            && send.is_none()
+            && banner.is_none()
+        {
+            send = Some(talk.send.to_owned());
+            banner = Regex::new(talk.banner).ok();
+        }
+        Some(Self { endpoint: endpoint?, send, banner, closed: check.closed, tls: tls? })
     }
 
     pub(super) fn target(&self) -> String {

@@ -13,6 +13,7 @@ use super::url::Url;
 use super::{Dial, Preparing};
 use crate::net::{Endpoint, Stream, TlsPlan, classify, connect, handshake};
 use crate::observation::{Problem, Step, Trace, Verdict};
+use crate::profile::Kind;
 use crate::reason::Reason;
 
 /// The largest head of an answer.
@@ -38,10 +39,14 @@ impl Probe {
             None => None,
         };
         let mut url = url?;
-        if let Some(profile) = preparing.profile.filter(|_| url.path == "/") {
-            profile.path.clone_into(&mut url.path);
+        let mut first_message = check.first_message;
+        if let Some(profile) = preparing.profile.filter(|profile| profile.kind == Kind::WebSocket) {
+            first_message = true;
+            if url.path == "/" {
+                profile.path.clone_into(&mut url.path);
+            }
         }
-        Some(Self { url, first_message: check.first_message, connect, tls: tls? })
+        Some(Self { url, first_message, connect, tls: tls? })
     }
 
     pub(super) fn target(&self) -> String {

@@ -13,9 +13,10 @@ use contract::{Duration as Span, Exit};
 
 use super::looking::{Looking, Wait};
 use super::selection::select;
-use crate::checklist::{Checklist, ForAll, OtherReport};
+use crate::checklist::{Checklist, ForAll};
 use crate::format;
 use crate::net::{Endpoint, Trusts, certificates};
+use crate::other_report::OtherReport;
 use crate::probe::Context;
 use crate::schedule::Limits;
 use crate::state::State;
@@ -278,14 +279,6 @@ fn given_certificates(flags: &RunFlags) -> Result<Vec<rustls_pki_types::Certific
 }
 
 fn others(flags: &RunFlags, session: &Session) -> Result<Vec<OtherReport>, Failure> {
-    let mut others = Vec::new();
-    for path in &flags.with {
-        let report = session.read::<HealthReport>(&Input::file(path))?.document;
-        let began = report.started_at.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_second);
-        // What does not say when it was made may be of any age.
-        let now = flags.now.unwrap_or_else(jiff::Timestamp::now).as_second();
-        let age = began.map_or(i64::MAX, |began| now.saturating_sub(began));
-        others.push(OtherReport { report, stale: age > flags.with_max_age.as_secs() as i64 });
-    }
-    Ok(others)
+    let now = flags.now.unwrap_or_else(jiff::Timestamp::now).as_second();
+    flags.with.iter().map(|path| OtherReport::read(path, session, now, flags.with_max_age.as_secs())).collect()
 }
