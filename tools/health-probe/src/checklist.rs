@@ -257,8 +257,7 @@ fn profile_of(check: &HealthCheck, at: &Pointer, findings: &mut Vec<Finding>) ->
     let name = check.profile.as_deref()?;
     let found = Profile::find(name);
     if found.is_none() {
-        let finding =
-            Finding::error("unknown-profile", at.join("profile"), format!("there is no profile \"{name}\""));
+        let finding = Finding::error("unknown-profile", at.join("profile"), format!("there is no profile \"{name}\""));
         let near = did_you_mean(name, Profile::names()).map(|near| format!("did you mean \"{near}\"?"));
         findings.push(finding.fix(near.unwrap_or_else(|| "take it away and say what healthy means".into())));
     }

@@ -155,7 +155,8 @@ fn free_name(id: &str, from: &str, taken: &mut HashSet<String>) -> String {
 
 /// Another view of the same thing. Whoever could look speaks for whoever could not.
 fn join(first: &mut Gathered, other: Gathered) {
-    let knows = |one: &Gathered| one.doubt.is_none() && !matches!(one.check.state, CheckState::Unknown | CheckState::Skipped);
+    let knows =
+        |one: &Gathered| one.doubt.is_none() && !matches!(one.check.state, CheckState::Unknown | CheckState::Skipped);
     let mut edges = (other.check.needs.clone(), other.check.needs_any.clone(), other.check.wants.clone());
     if knows(first) == knows(&other) {
         first.from = format!("{}, {}", first.from, other.from);

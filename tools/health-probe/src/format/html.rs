@@ -103,7 +103,10 @@ impl Page<'_> {
             self.push(format!("<p class=\"dim s\">{}{}</p>", shown(target), escape(&seen)));
             if !check.possible_causes.is_empty() {
                 let names: Vec<String> = check.possible_causes.iter().map(|id| self.link(id)).collect();
-                self.push(format!("<p class=\"dim s\">Perhaps because of what could not be looked at: {}</p>", names.join(", ")));
+                self.push(format!(
+                    "<p class=\"dim s\">Perhaps because of what could not be looked at: {}</p>",
+                    names.join(", ")
+                ));
             }
         }
         if !cause.evidence.is_empty() {
@@ -213,7 +216,8 @@ impl Page<'_> {
         if !check.critical {
             below.push("not required".into());
         }
-        let below = if below.is_empty() { String::new() } else { format!("<div class=\"dim s\">{}</div>", below.join(" · ")) };
+        let below =
+            if below.is_empty() { String::new() } else { format!("<div class=\"dim s\">{}</div>", below.join(" · ")) };
         let time = if check.attempts == 0 { String::new() } else { format!("{} ms", check.ms) };
         self.push(format!(
             "<tr id=\"c{at}\"><td class=\"{state}\"><span class=\"dot\" title=\"{state}\"></span><b>{}</b><span class=\"kind\">{}</span></td>\
@@ -276,7 +280,11 @@ fn circumstances(report: &HealthReport) -> String {
     let when = report.started_at.parse::<jiff::Timestamp>();
     let when = when.map_or(report.started_at.clone(), |when| when.strftime("%-d %B %Y, %H:%M:%S UTC").to_string());
     parts.push(when);
-    parts.push(if report.ms < 10_000 { format!("took {} ms", report.ms) } else { format!("took {} s", report.ms / 1000) });
+    parts.push(if report.ms < 10_000 {
+        format!("took {} ms", report.ms)
+    } else {
+        format!("took {} s", report.ms / 1000)
+    });
     if report.rounds > 1 {
         parts.push(format!("{} rounds", report.rounds));
     }

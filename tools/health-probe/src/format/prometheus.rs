@@ -91,16 +91,20 @@ pub(super) fn write(report: &HealthReport) -> String {
         }
     });
     let time = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|time| time.as_second() as f64);
-    family("probe_ssl_earliest_cert_expiry", "When the first certificate expires, also of a chain that is refused.", &|family| {
-        for check in looked() {
-            let Some(certificate) = &check.certificate else { continue };
-            let sent = certificate.sent_expires_at.as_deref().and_then(time);
-            let times = [sent, time(&certificate.expires_at), time(&certificate.chain_expires_at)];
-            if let Some(until) = times.into_iter().flatten().min_by(f64::total_cmp) {
-                family.add(&[("check", &check.id), ("target", &target(check))], until);
+    family(
+        "probe_ssl_earliest_cert_expiry",
+        "When the first certificate expires, also of a chain that is refused.",
+        &|family| {
+            for check in looked() {
+                let Some(certificate) = &check.certificate else { continue };
+                let sent = certificate.sent_expires_at.as_deref().and_then(time);
+                let times = [sent, time(&certificate.expires_at), time(&certificate.chain_expires_at)];
+                if let Some(until) = times.into_iter().flatten().min_by(f64::total_cmp) {
+                    family.add(&[("check", &check.id), ("target", &target(check))], until);
+                }
             }
-        }
-    });
+        },
+    );
     family("probe_ssl_last_chain_expiry_timestamp_seconds", "When the chain that was verified expires.", &|family| {
         for check in looked() {
             let certificate = check.certificate.as_ref().filter(|certificate| certificate.verified);

@@ -65,7 +65,8 @@ pub(super) fn write(report: &HealthReport) -> Option<Picture> {
     let lines = lines(checks, &places);
     let columns = columns(boxes.len(), &lines);
     let svg = draw(&boxes, &lines, &order(&columns, &lines), &columns);
-    let mut legend = "Left is what is needed. Whole line: needs; dashed: one of several; dotted: works without.".to_owned();
+    let mut legend =
+        "Left is what is needed. Whole line: needs; dashed: one of several; dotted: works without.".to_owned();
     if together {
         legend.push_str(" What is well is drawn as one box for each group.");
     }
@@ -137,7 +138,8 @@ impl Figure {
             _ => check.reason.clone().unwrap_or_else(|| state.to_owned()),
         };
         let title: String = message.chars().take(160).collect();
-        let title = if title.is_empty() { format!("{}: {state}", check.id) } else { format!("{}: {state}, {title}", check.id) };
+        let title =
+            if title.is_empty() { format!("{}: {state}", check.id) } else { format!("{}: {state}, {title}", check.id) };
         Self { label: check.id.clone(), small, title, state: check.state, anchor }
     }
 }
@@ -150,7 +152,8 @@ fn lines(checks: &[CheckReport], places: &HashMap<&str, usize>) -> Vec<Line> {
         let Some(&to) = places.get(check.id.as_str()) else { continue };
         for (id, class) in mentions(check) {
             if let Some(&from) = places.get(id).filter(|from| **from != to) {
-                let hot = class != "want" && bad.contains(id) && !matches!(check.state, CheckState::Up | CheckState::Skipped);
+                let hot =
+                    class != "want" && bad.contains(id) && !matches!(check.state, CheckState::Up | CheckState::Skipped);
                 lines.insert(Line { from, to, class, hot });
             }
         }
@@ -243,7 +246,8 @@ fn draw(boxes: &[Figure], lines: &[Line], order: &[Vec<usize>], columns: &[usize
     // Lines of what is broken lie above the others.
     for hot in [false, true] {
         for line in lines.iter().filter(|line| line.hot == hot) {
-            let (from_x, from_y) = (positions[line.from].0 + widths[columns[line.from]], positions[line.from].1 + HEIGHT / 2);
+            let (from_x, from_y) =
+                (positions[line.from].0 + widths[columns[line.from]], positions[line.from].1 + HEIGHT / 2);
             let (to_x, to_y) = (positions[line.to].0, positions[line.to].1 + HEIGHT / 2);
             let bend = GAP_X / 2;
             let class = if hot { format!("{} hot", line.class) } else { line.class.to_owned() };

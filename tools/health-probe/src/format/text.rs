@@ -13,7 +13,12 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
     let mut text = String::new();
     for cause in &report.root_causes {
         let optional = if cause.critical { "" } else { " (not required)" };
-        text.push_str(&format!("{} {}{optional}: {}\n", style.red("✗"), style.bold(&one_line(&cause.id)), one_line(&cause.message)));
+        text.push_str(&format!(
+            "{} {}{optional}: {}\n",
+            style.red("✗"),
+            style.bold(&one_line(&cause.id)),
+            one_line(&cause.message)
+        ));
         for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
             if !names.is_empty() {
                 text.push_str(&format!("    {word} {}: {}\n", names.len(), one_line(&names.join(", "))));
@@ -24,7 +29,12 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
         }
     }
     for suspect in &report.suspects {
-        text.push_str(&format!("{} {}: {}\n", style.yellow("?"), style.bold(&one_line(&suspect.id)), one_line(&suspect.message)));
+        text.push_str(&format!(
+            "{} {}: {}\n",
+            style.yellow("?"),
+            style.bold(&one_line(&suspect.id)),
+            one_line(&suspect.message)
+        ));
     }
     if !text.is_empty() {
         text.push('\n');

@@ -149,7 +149,8 @@ impl Oracle<'_> {
             Fail => !network(other),
             _ => false,
         };
-        let fails: Vec<usize> = dependants.iter().copied().filter(|&one| self.seen[one].raw == Fail && network(one)).collect();
+        let fails: Vec<usize> =
+            dependants.iter().copied().filter(|&one| self.seen[one].raw == Fail && network(one)).collect();
         let differ = fails.iter().any(|&one| {
             fails.iter().any(|&other| {
                 let refused = |node: usize| self.seen[node].reason == Some(Reason::ConnectRefused);

@@ -36,8 +36,14 @@ pub(super) const PROFILES: &[Profile] = &[
         "RFC 8555 section 7.1.1: the directory of a certificate authority names where to get a nonce",
     )
     .expect(&[Expect::Present("/newNonce")]),
-    Profile::tcp("mosquitto", "MQTT 3.1.1 section 3.2: an accepted CONNECT is answered with CONNACK and code 0, a refused one with 1 to 5")
-        .talk("\x10\x18\x00\x04MQTT\x04\x02\x00\x3c\x00\x0chealth-probe", "^\\x20\\x02\\x00[\\x00\\x04\\x05]"),
+    Profile::tcp(
+        "mosquitto",
+        "MQTT 3.1.1 section 3.2: an accepted CONNECT is answered with CONNACK and code 0, a refused one with 1 to 5",
+    )
+    .talk("\x10\x18\x00\x04MQTT\x04\x02\x00\x3c\x00\x0chealth-probe", "^\\x20\\x02\\x00[\\x00\\x04\\x05]"),
     Profile::tcp("s3", "TCP only: what an object store says to a stranger differs between providers"),
-    Profile::tcp("tailscaled", "TCP only, for a port behind the tunnel; of the daemon itself look at the unit tailscaled.service"),
+    Profile::tcp(
+        "tailscaled",
+        "TCP only, for a port behind the tunnel; of the daemon itself look at the unit tailscaled.service",
+    ),
 ];

@@ -48,7 +48,12 @@ const SEEDS: &[(&str, &[(&str, By)])] = &[
     ),
     (
         "001, a NixOS VPS",
-        &[("SSH on 2222", K("ssh")), ("fail2ban", K("unit")), ("Auto-updates", K("unit")), ("openclaw-gateway", P("openclaw"))],
+        &[
+            ("SSH on 2222", K("ssh")),
+            ("fail2ban", K("unit")),
+            ("Auto-updates", K("unit")),
+            ("openclaw-gateway", P("openclaw")),
+        ],
     ),
     (
         "002, an edge and backends",
@@ -204,7 +209,9 @@ fn page() -> String {
          answers; what it needs may be dead.\n",
     );
     for (group, profiles) in GROUPS {
-        page.push_str(&format!("\n## {group}\n| profile | asks | healthy | proves | source |\n|---|---|---|---|---|\n"));
+        page.push_str(&format!(
+            "\n## {group}\n| profile | asks | healthy | proves | source |\n|---|---|---|---|---|\n"
+        ));
         for profile in *profiles {
             let proves = match profile.depth {
                 Depth::Deep => "deep",

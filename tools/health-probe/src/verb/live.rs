@@ -56,7 +56,8 @@ impl Live {
         let painter = visible.then(|| {
             let (sender, receiver) = channel::<Vec<Row>>();
             let painter = std::thread::spawn(move || {
-                let mut screen = Screen { style: Style { color }, begun: Instant::now(), rows: Vec::new(), drawn: Vec::new() };
+                let mut screen =
+                    Screen { style: Style { color }, begun: Instant::now(), rows: Vec::new(), drawn: Vec::new() };
                 screen.rows = vec![vec![(Tint::Clock, String::new()), (Tint::Dim, "looking".into())]];
                 loop {
                     screen.draw();
@@ -110,7 +111,11 @@ fn rows(report: &HealthReport, stable: u32, wanted: u32) -> Vec<Row> {
     }
     let mut rows = vec![head];
     let mut listed: Vec<(&CheckReport, Tint, &str)> = Vec::new();
-    let states = [(CheckState::Down, Tint::Bad, "✗"), (CheckState::Unknown, Tint::Doubtful, "?"), (CheckState::Degraded, Tint::Doubtful, "!")];
+    let states = [
+        (CheckState::Down, Tint::Bad, "✗"),
+        (CheckState::Unknown, Tint::Doubtful, "?"),
+        (CheckState::Degraded, Tint::Doubtful, "!"),
+    ];
     for (state, tint, sign) in states {
         listed.extend(report.checks.iter().filter(|check| check.state == state).map(|check| (check, tint, sign)));
     }
@@ -122,7 +127,8 @@ fn rows(report: &HealthReport, stable: u32, wanted: u32) -> Vec<Row> {
             (Tint::Bold, check.id.clone()),
             (Tint::Plain, format!("{pad}  {}", check.message.as_deref().unwrap_or_default())),
         ]);
-        let blocked = report.root_causes.iter().find(|cause| cause.id == check.id).map_or(0, |cause| cause.impacts.len());
+        let blocked =
+            report.root_causes.iter().find(|cause| cause.id == check.id).map_or(0, |cause| cause.impacts.len());
         if blocked > 0
             && let Some(row) = rows.last_mut()
         {
@@ -151,7 +157,8 @@ impl Screen {
         let mut text = self.to_take_back(columns);
         self.drawn.clear();
         for row in self.rows.iter().take(most) {
-            let (line, width) = fit(row, columns.saturating_sub(1).max(NARROWEST), self.style, self.begun.elapsed().as_secs());
+            let (line, width) =
+                fit(row, columns.saturating_sub(1).max(NARROWEST), self.style, self.begun.elapsed().as_secs());
             text.push_str(&line);
             text.push_str("\u{1b}[K\n");
             self.drawn.push(width);

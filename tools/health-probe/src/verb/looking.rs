@@ -203,9 +203,7 @@ impl Looking {
         let first = Judgement::of(&self.checklist, observations, &self.run);
         let doubtful: BTreeSet<usize> = (0..first.len())
             .filter(|&node| {
-                first.state(node) == CheckState::Down
-                    && observations[node].is_transient()
-                    && self.may_repeat(node)
+                first.state(node) == CheckState::Down && observations[node].is_transient() && self.may_repeat(node)
             })
             .collect();
         if doubtful.is_empty() {

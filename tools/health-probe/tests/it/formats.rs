@@ -159,7 +159,15 @@ fn one_run_writes_every_format() {
     let output = run(&args, json!([{"id": "a", "tcp": {"address": "127.0.0.1:1"}}]));
     assert_eq!(output.code, 1);
     assert_eq!(std::fs::read_to_string(path("json")).unwrap(), output.stdout);
-    for (format, wanted) in formats.iter().zip(["\"status\"", "Health: down", "<testsuites", "TAP version 14", "CRITICAL - 1 root cause: a", "probe_success{check=\"a\"", "<!doctype html>"]) {
+    for (format, wanted) in formats.iter().zip([
+        "\"status\"",
+        "Health: down",
+        "<testsuites",
+        "TAP version 14",
+        "CRITICAL - 1 root cause: a",
+        "probe_success{check=\"a\"",
+        "<!doctype html>",
+    ]) {
         let text = std::fs::read_to_string(path(format)).unwrap();
         assert!(text.contains(wanted), "{format}: {text}");
         let mode = std::fs::metadata(path(format)).unwrap().permissions().mode() & 0o777;
@@ -214,13 +222,20 @@ fn tap_is_read_by_tap_parser() {
     let asserts = of("assert");
     assert_eq!(asserts.len(), 10, "{said}");
     let complete = &of("complete")[0];
-    assert_eq!((&complete["count"], &complete["fail"], &complete["skip"]), (&json!(10), &json!(4), &json!(3)), "{complete}");
+    assert_eq!(
+        (&complete["count"], &complete["fail"], &complete["skip"]),
+        (&json!(10), &json!(4), &json!(3)),
+        "{complete}"
+    );
     assert!(of("extra").is_empty() && of("bailout").is_empty(), "{said}");
     assert_eq!(asserts[0]["name"], NASTY[0]);
     assert_eq!(asserts[0]["diag"]["message"], format!("said {}", NASTY[0]));
     assert!(asserts[1]["skip"].as_str().unwrap().starts_with("blocked by db"));
     // A name that claims to be skipped is not.
-    assert_eq!((&asserts[2]["name"], &asserts[2]["skip"], &asserts[2]["ok"]), (&json!(NASTY[2]), &Value::Null, &json!(false)));
+    assert_eq!(
+        (&asserts[2]["name"], &asserts[2]["skip"], &asserts[2]["ok"]),
+        (&json!(NASTY[2]), &Value::Null, &json!(false))
+    );
 }
 
 #[test]
@@ -264,10 +279,22 @@ fn chromium(page: &Path, more: &[&str]) -> Option<(bool, String)> {
     let profile = tempfile::tempdir().unwrap();
     let mut command = Command::new("chromium");
     command.args([
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--disable-extensions", "--enable-logging=stderr",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--disable-extensions",
+        "--enable-logging=stderr",
     ]);
-    command.arg(format!("--user-data-dir={}", profile.path().display())).args(more).arg(format!("file://{}", page.display()));
+    command
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(more)
+        .arg(format!("file://{}", page.display()));
     Some(through(&mut command, ""))
 }
 
@@ -292,7 +319,9 @@ fn two_hundred_checks_make_a_small_page() {
     assert!(page.len() < 100_000, "{}", page.len());
     assert!(page.contains("postgres is down, and blocks 66 checks"));
     // What is blocked, and what is well, is folded; the graph shows the healthy ones by group.
-    assert!(page.contains("<summary>66 checks blocked</summary>") && page.contains("<summary>133 checks healthy</summary>"));
+    assert!(
+        page.contains("<summary>66 checks blocked</summary>") && page.contains("<summary>133 checks healthy</summary>")
+    );
     assert!(page.contains("<svg"));
     // It grows with the checks, not faster.
     let larger = written("html", &large(2000));

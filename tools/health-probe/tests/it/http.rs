@@ -134,7 +134,8 @@ fn redirects_are_followed_on_the_same_host_only() {
 fn bodies_that_are_not_what_was_asked_for() {
     let zipped = http("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f!");
     assert_eq!(look(zipped, json!({})), pair("up", ""));
-    let output = look_with(&[], &format!("http://127.0.0.1:{zipped}/"), json!({"body": [{"contains": "x"}]}), json!({}));
+    let output =
+        look_with(&[], &format!("http://127.0.0.1:{zipped}/"), json!({"body": [{"contains": "x"}]}), json!({}));
     assert!(output.check("x")["message"].as_str().unwrap().contains("gzip"));
     let json_ = http(answer("200 OK", r#"{"status":"ok","list":[1,2.5,"c"],"n":7,"none":null,"name":"a-b"}"#));
     for (condition, good) in [

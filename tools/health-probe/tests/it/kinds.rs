@@ -308,7 +308,8 @@ fn mail_servers_of_three_kinds_without_encryption() {
         assert_eq!(seen(mail(false)), pair("up", ""), "{protocol}");
         let missing = one(mail(true)).check("x");
         assert!(missing["message"].as_str().unwrap().contains("does not offer STARTTLS"), "{missing}");
-        let wrong = json!({"mail": {"address": format!("127.0.0.1:{}", server("554 go away\r\n", "")), "protocol": protocol}});
+        let wrong =
+            json!({"mail": {"address": format!("127.0.0.1:{}", server("554 go away\r\n", "")), "protocol": protocol}});
         assert_eq!(seen(wrong), pair("down", "banner_mismatch"), "{protocol}");
     }
 }
@@ -363,9 +364,9 @@ fn servers_of_a_zone_say_the_same_also_over_tcp() {
         data.extend_from_slice(&[0; 16]);
         Box::leak(data.into_boxed_slice())
     };
-    let [first, same, other] =
-        [7, 7, 8].map(|serial| format!("127.0.0.1:{}", cut_dns_server(6, soa(serial))));
-    let dns = |same_at: Value| json!({"dns": {"name": "example.org", "type": "SOA", "server": first, "same_at": same_at}});
+    let [first, same, other] = [7, 7, 8].map(|serial| format!("127.0.0.1:{}", cut_dns_server(6, soa(serial))));
+    let dns =
+        |same_at: Value| json!({"dns": {"name": "example.org", "type": "SOA", "server": first, "same_at": same_at}});
     let good = one(dns(json!([same]))).check("x");
     assert_eq!(good["state"], "up", "{good}");
     assert_eq!(good["message"], "7, the same at 2 servers");
@@ -472,20 +473,21 @@ fn with_systemctl(answers: &[(&str, &str)], checks: &Value, more: &[&str]) -> (V
         std::fs::write(home.join(at.to_string()), answer).unwrap();
         cases.push_str(&format!("  *{pattern}*) cat {}/{at} ;;\n", home.display()));
     }
-    let script =
-        format!("#!/bin/sh\necho \"$*\" >>{0}/calls\ncase \"$*\" in\n{cases}  *) echo 'Host is down' >&2; exit 1 ;;\nesac\n", home.display());
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >>{0}/calls\ncase \"$*\" in\n{cases}  *) echo 'Host is down' >&2; exit 1 ;;\nesac\n",
+        home.display()
+    );
     let program = home.join("systemctl");
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let file = home.join("checks.json");
     std::fs::write(&file, json!({"schema": "health.checks/v1", "checks": checks}).to_string()).unwrap();
-    let args: Vec<&str> = ["run", "--no-second-look"].iter().chain(more).copied().chain([file.to_str().unwrap()]).collect();
-    let output = crate::tool::command(&args)
-        .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
-        .output()
-        .unwrap();
+    let args: Vec<&str> =
+        ["run", "--no-second-look"].iter().chain(more).copied().chain([file.to_str().unwrap()]).collect();
+    let output = crate::tool::command(&args).env("PATH", format!("{}:/usr/bin:/bin", home.display())).output().unwrap();
     let calls = std::fs::read_to_string(home.join("calls")).unwrap_or_default();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
     (report, calls.lines().map(str::to_owned).collect())
 }
 
@@ -502,7 +504,8 @@ fn all_units_are_asked_for_in_one_call() {
         {"id": "gateway", "unit": {"name": "openclaw-gateway.service", "scope": "user:ann"}}
     ]);
     let (report, calls) = with_systemctl(&[("--user", user), ("a-nginx", system)], &checks, &[]);
-    let states: Vec<_> = report["checks"].as_array().unwrap().iter().map(|check| check["state"].as_str().unwrap()).collect();
+    let states: Vec<_> =
+        report["checks"].as_array().unwrap().iter().map(|check| check["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["up", "down", "up", "down"], "{report}");
     assert_eq!(report["checks"][1]["reason"], "unit_missing");
     assert_eq!(report["checks"][3]["message"], "openclaw-gateway.service failed: result exit-code, status 3");
@@ -524,7 +527,8 @@ fn units_that_failed_and_units_that_were_restarted() {
     let (report, _) = with_systemctl(&[("list-units --failed", "[]")], &checks, &[]);
     assert_eq!(report["checks"][0]["state"], "up");
     let checks = json!([{"id": "app", "unit": {"name": "app.service"}}]);
-    let shown = |restarts: u32| format!("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts={restarts}\n");
+    let shown =
+        |restarts: u32| format!("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts={restarts}\n");
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state.json");
     let look = |restarts: u32| {

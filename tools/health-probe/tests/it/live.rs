@@ -29,7 +29,11 @@ fn seen(columns: u16, environment: &[(&str, &str)], more: &str) -> Option<String
     );
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(Stdio::null());
-    command.env_remove("NO_COLOR").env("TERM", "xterm-256color").env("SHELL", "/bin/sh").envs(environment.iter().copied());
+    command
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm-256color")
+        .env("SHELL", "/bin/sh")
+        .envs(environment.iter().copied());
     let output = command.output().unwrap();
     let report = std::fs::read_to_string(directory.path().join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -129,6 +133,9 @@ fn no_color_and_no_terminal() {
     assert!(seen(80, &[], "--quiet").unwrap().trim().is_empty());
     assert!(seen(80, &[], "--log-format json").unwrap().trim().is_empty());
     // In a pipe.
-    let output = crate::tool::run(&["run", "--wait", "600ms", "--interval", "200ms"], json!([{"id": "a", "tcp": {"address": "127.0.0.1:1"}}]));
+    let output = crate::tool::run(
+        &["run", "--wait", "600ms", "--interval", "200ms"],
+        json!([{"id": "a", "tcp": {"address": "127.0.0.1:1"}}]),
+    );
     assert_eq!(output.stderr, "");
 }

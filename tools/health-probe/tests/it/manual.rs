@@ -42,7 +42,8 @@ fn its_commands_run() {
     for name in ["web1.json", "report.json"] {
         std::fs::write(directory.path().join(name), &report.stdout).unwrap();
     }
-    let lines: Vec<String> = blocks("sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let lines: Vec<String> =
+        blocks("sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     assert!(lines.len() > 5, "{lines:?}");
     let path = std::path::Path::new(env!("CARGO_BIN_EXE_health-probe")).parent().unwrap();
     for line in lines {
@@ -62,9 +63,14 @@ fn its_flags_are_there() {
     let help = ["run", "check", "report"].map(|verb| run_text(&[verb, "--help"], "").stdout).join("\n");
     // Outside of the blocks, a word that begins with two dashes is a flag of ours, or said to be another program's.
     let others = BTreeSet::from(["--without-a-reader"]);
-    let words = MANUAL.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).filter(|word| word.starts_with("--") && word.len() > 3);
+    let words = MANUAL
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .filter(|word| word.starts_with("--") && word.len() > 3);
     for flag in words.filter(|word| !word.trim_matches('-').is_empty()) {
-        assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")) || others.contains(flag), "{flag}");
+        assert!(
+            help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")) || others.contains(flag),
+            "{flag}"
+        );
     }
 }
 
@@ -81,7 +87,8 @@ fn every_row_of_the_features_names_its_tests() {
         }
     }
     let table = MANUAL.split("## Features").nth(1).unwrap();
-    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| feature")).collect();
+    let rows: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| feature")).collect();
     assert!(rows.len() >= 25, "{}", rows.len());
     for row in rows {
         let last = row.trim_end_matches('|').rsplit('|').next().unwrap();
@@ -90,7 +97,10 @@ fn every_row_of_the_features_names_its_tests() {
         for name in names {
             let case = root.join("../../tests/conformance/cases/health-probe").join(format!("{name}.json"));
             let bench = root.join("../../tests/bench").join(name.trim_start_matches("tests/bench/"));
-            assert!(code.contains(&format!("fn {name}(")) || case.is_file() || bench.is_file(), "there is no test {name}: {row}");
+            assert!(
+                code.contains(&format!("fn {name}(")) || case.is_file() || bench.is_file(),
+                "there is no test {name}: {row}"
+            );
         }
     }
 }

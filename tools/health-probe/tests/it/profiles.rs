@@ -19,12 +19,7 @@ struct Fixture {
     bad: &'static [Said],
 }
 
-const fn fixture(
-    profile: &'static str,
-    path: &'static str,
-    good: &'static [Said],
-    bad: &'static [Said],
-) -> Fixture {
+const fn fixture(profile: &'static str, path: &'static str, good: &'static [Said], bad: &'static [Said]) -> Fixture {
     Fixture { profile, path, good, bad }
 }
 
@@ -35,68 +30,260 @@ const ERROR: &str = "500 Internal Server Error";
 const PAGE: Said = (OK, "<!doctype html><title>Welcome to nginx!</title>");
 
 const FIXTURES: &[Fixture] = &[
-    fixture("acme", "/directory", &[(OK, r#"{"newNonce":"https://acme.example/new-nonce","newAccount":"https://acme.example/a"}"#)], &[(DOWN, r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#), PAGE]),
+    fixture(
+        "acme",
+        "/directory",
+        &[(OK, r#"{"newNonce":"https://acme.example/new-nonce","newAccount":"https://acme.example/a"}"#)],
+        &[(DOWN, r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#), PAGE],
+    ),
     fixture("alertmanager", "/-/ready", &[(OK, "OK")], &[(DOWN, "")]),
     fixture("alloy", "/-/ready", &[(OK, "Alloy is ready.\n")], &[(DOWN, "Config failed to load.\n")]),
-    fixture("appview", "/xrpc/_health", &[(OK, r#"{"version":"0.0.1"}"#)], &[(DOWN, r#"{"version":"0.0.1","error":"Service Unavailable"}"#), PAGE]),
+    fixture(
+        "appview",
+        "/xrpc/_health",
+        &[(OK, r#"{"version":"0.0.1"}"#)],
+        &[(DOWN, r#"{"version":"0.0.1","error":"Service Unavailable"}"#), PAGE],
+    ),
     fixture("authentik", "/-/health/ready/", &[(OK, ""), ("204 No Content", "")], &[(DOWN, "")]),
     fixture("backrest", "/", &[(OK, "<html><head><title>Backrest</title></head></html>")], &[(ERROR, ""), PAGE]),
-    fixture("caddy", "/config/", &[(OK, r#"{"admin":{"listen":"127.0.0.1:2019"}}"#), (OK, "null")], &[("403 Forbidden", r#"{"error":"host not allowed: 10.0.0.1"}"#)]),
+    fixture(
+        "caddy",
+        "/config/",
+        &[(OK, r#"{"admin":{"listen":"127.0.0.1:2019"}}"#), (OK, "null")],
+        &[("403 Forbidden", r#"{"error":"host not allowed: 10.0.0.1"}"#)],
+    ),
     fixture("cadvisor", "/healthz", &[(OK, "ok")], &[(DOWN, ""), PAGE]),
-    fixture("cloudflared", "/ready", &[(OK, r#"{"status":200,"readyConnections":4,"connectorId":"1"}"#)], &[(DOWN, r#"{"status":503,"readyConnections":0,"connectorId":"1"}"#)]),
+    fixture(
+        "cloudflared",
+        "/ready",
+        &[(OK, r#"{"status":200,"readyConnections":4,"connectorId":"1"}"#)],
+        &[(DOWN, r#"{"status":503,"readyConnections":0,"connectorId":"1"}"#)],
+    ),
     fixture("cockpit", "/ping", &[(OK, r#"{ "service": "cockpit" }"#)], &[PAGE, (DOWN, "")]),
-    fixture("constellation", "/", &[(OK, r#"{"help":"open this URL in a web browser","days_indexed":12,"stats":{"dids":1,"targetables":2,"linking_records":3}}"#)], &[(ERROR, "")]),
-    fixture("decidim", "/", &[(OK, "<html></html>"), ("302 Found", "")], &[(ERROR, "We're sorry, but something went wrong.")]),
-    fixture("did-web", "/.well-known/did.json", &[(OK, r#"{"@context":["https://www.w3.org/ns/did/v1"],"id":"did:web:knot.example.org"}"#)], &[PAGE, ("404 Not Found", "")]),
-    fixture("espocrm", "/", &[(OK, "<p class=\"credit small\">&copy; 2026 <a href=\"https://www.espocrm.com\">EspoCRM, Inc.</a></p>")], &[(ERROR, "Bad server response"), PAGE]),
-    fixture("flaresolverr", "/health", &[(OK, r#"{"status": "ok"}"#)], &[(ERROR, r#"{"error": "Unknown error", "status_code": 500}"#), PAGE]),
-    fixture("forgejo", "/api/healthz", &[(OK, r#"{"status":"pass","description":"Forgejo","checks":{"cache:ping":[{"status":"pass"}],"database:ping":[{"status":"pass"}]}}"#)], &[("424 Failed Dependency", r#"{"status":"fail","description":"Forgejo","checks":{"cache:ping":[{"status":"pass"}],"database:ping":[{"status":"fail"}]}}"#), PAGE]),
-    fixture("gitea", "/api/healthz", &[(OK, r#"{"status":"pass","description":"Gitea","checks":{"database:ping":[{"status":"pass"}]}}"#)], &[("424 Failed Dependency", r#"{"status":"fail","checks":{"database:ping":[{"status":"fail"}]}}"#)]),
-    fixture("grafana", "/api/health", &[(OK, r#"{"commit":"1","database":"ok","version":"12.1.1"}"#)], &[(DOWN, r#"{"commit":"1","database":"failing","version":"12.1.1"}"#), PAGE]),
+    fixture(
+        "constellation",
+        "/",
+        &[(
+            OK,
+            r#"{"help":"open this URL in a web browser","days_indexed":12,"stats":{"dids":1,"targetables":2,"linking_records":3}}"#,
+        )],
+        &[(ERROR, "")],
+    ),
+    fixture(
+        "decidim",
+        "/",
+        &[(OK, "<html></html>"), ("302 Found", "")],
+        &[(ERROR, "We're sorry, but something went wrong.")],
+    ),
+    fixture(
+        "did-web",
+        "/.well-known/did.json",
+        &[(OK, r#"{"@context":["https://www.w3.org/ns/did/v1"],"id":"did:web:knot.example.org"}"#)],
+        &[PAGE, ("404 Not Found", "")],
+    ),
+    fixture(
+        "espocrm",
+        "/",
+        &[(OK, "<p class=\"credit small\">&copy; 2026 <a href=\"https://www.espocrm.com\">EspoCRM, Inc.</a></p>")],
+        &[(ERROR, "Bad server response"), PAGE],
+    ),
+    fixture(
+        "flaresolverr",
+        "/health",
+        &[(OK, r#"{"status": "ok"}"#)],
+        &[(ERROR, r#"{"error": "Unknown error", "status_code": 500}"#), PAGE],
+    ),
+    fixture(
+        "forgejo",
+        "/api/healthz",
+        &[(
+            OK,
+            r#"{"status":"pass","description":"Forgejo","checks":{"cache:ping":[{"status":"pass"}],"database:ping":[{"status":"pass"}]}}"#,
+        )],
+        &[
+            (
+                "424 Failed Dependency",
+                r#"{"status":"fail","description":"Forgejo","checks":{"cache:ping":[{"status":"pass"}],"database:ping":[{"status":"fail"}]}}"#,
+            ),
+            PAGE,
+        ],
+    ),
+    fixture(
+        "gitea",
+        "/api/healthz",
+        &[(OK, r#"{"status":"pass","description":"Gitea","checks":{"database:ping":[{"status":"pass"}]}}"#)],
+        &[("424 Failed Dependency", r#"{"status":"fail","checks":{"database:ping":[{"status":"fail"}]}}"#)],
+    ),
+    fixture(
+        "grafana",
+        "/api/health",
+        &[(OK, r#"{"commit":"1","database":"ok","version":"12.1.1"}"#)],
+        &[(DOWN, r#"{"commit":"1","database":"failing","version":"12.1.1"}"#), PAGE],
+    ),
     fixture("headscale", "/health", &[(OK, r#"{"status":"pass"}"#)], &[(ERROR, r#"{"status":"fail"}"#), PAGE]),
-    fixture("home-assistant", "/manifest.json", &[(OK, r##"{"background_color":"#FFFFFF","name":"Home Assistant","short_name":"Home Assistant"}"##)], &[("404 Not Found", ""), PAGE]),
+    fixture(
+        "home-assistant",
+        "/manifest.json",
+        &[(OK, r##"{"background_color":"#FFFFFF","name":"Home Assistant","short_name":"Home Assistant"}"##)],
+        &[("404 Not Found", ""), PAGE],
+    ),
     fixture("homepage", "/api/healthcheck", &[(OK, "up")], &[(ERROR, "Internal Server Error"), PAGE]),
-    fixture("indigo-relay", "/xrpc/_health", &[(OK, r#"{"status":"ok"}"#)], &[(ERROR, r#"{"status":"error","msg":"can't connect to database"}"#), PAGE]),
+    fixture(
+        "indigo-relay",
+        "/xrpc/_health",
+        &[(OK, r#"{"status":"ok"}"#)],
+        &[(ERROR, r#"{"status":"error","msg":"can't connect to database"}"#), PAGE],
+    ),
     fixture("jackett", "/UI/Login", &[("302 Found", "")], &[(ERROR, ""), ("404 Not Found", "")]),
     fixture("jellyfin", "/health", &[(OK, "Healthy")], &[(DOWN, "Unhealthy"), (DOWN, "Degraded"), PAGE]),
     fixture("knot", "/", &[(OK, "This is a knot server. More info at https://tangled.sh")], &[(ERROR, ""), PAGE]),
-    fixture("leantime", "/auth/login", &[(OK, "<html><title>Leantime</title></html>")], &[("303 See Other", ""), (ERROR, "")]),
-    fixture("litellm", "/health/readiness", &[(OK, r#"{"status":"connected","db":"connected","cache":null,"litellm_version":"1.40.21"}"#)], &[(DOWN, r#"{"detail":"Service Unhealthy (db not reachable)"}"#), PAGE]),
-    fixture("loki", "/ready", &[(OK, "ready\n")], &[(DOWN, "Ingester not ready: waiting for 15s after being ready\n"), PAGE]),
+    fixture(
+        "leantime",
+        "/auth/login",
+        &[(OK, "<html><title>Leantime</title></html>")],
+        &[("303 See Other", ""), (ERROR, "")],
+    ),
+    fixture(
+        "litellm",
+        "/health/readiness",
+        &[(OK, r#"{"status":"connected","db":"connected","cache":null,"litellm_version":"1.40.21"}"#)],
+        &[(DOWN, r#"{"detail":"Service Unhealthy (db not reachable)"}"#), PAGE],
+    ),
+    fixture(
+        "loki",
+        "/ready",
+        &[(OK, "ready\n")],
+        &[(DOWN, "Ingester not ready: waiting for 15s after being ready\n"), PAGE],
+    ),
     fixture("lycan", "/.well-known/did.json", &[(OK, r#"{"id":"did:web:lycan.example.org"}"#)], &[(ERROR, ""), PAGE]),
     fixture("n8n", "/healthz/readiness", &[(OK, r#"{"status":"ok"}"#)], &[(DOWN, r#"{"status":"error"}"#)]),
-    fixture("nextcloud", "/status.php", &[(OK, r#"{"installed":true,"maintenance":false,"needsDbUpgrade":false,"version":"31.0.8.1"}"#)], &[(OK, r#"{"installed":true,"maintenance":true,"needsDbUpgrade":false}"#), (OK, r#"{"installed":false,"maintenance":false,"needsDbUpgrade":false}"#), (OK, r#"{"installed":true,"maintenance":false,"needsDbUpgrade":true}"#), (ERROR, "Internal Server Error"), PAGE]),
-    fixture("node_exporter", "/metrics", &[(OK, "# TYPE node_exporter_build_info gauge\nnode_exporter_build_info{version=\"1.5.0\"} 1\n")], &[(ERROR, ""), PAGE]),
+    fixture(
+        "nextcloud",
+        "/status.php",
+        &[(OK, r#"{"installed":true,"maintenance":false,"needsDbUpgrade":false,"version":"31.0.8.1"}"#)],
+        &[
+            (OK, r#"{"installed":true,"maintenance":true,"needsDbUpgrade":false}"#),
+            (OK, r#"{"installed":false,"maintenance":false,"needsDbUpgrade":false}"#),
+            (OK, r#"{"installed":true,"maintenance":false,"needsDbUpgrade":true}"#),
+            (ERROR, "Internal Server Error"),
+            PAGE,
+        ],
+    ),
+    fixture(
+        "node_exporter",
+        "/metrics",
+        &[(OK, "# TYPE node_exporter_build_info gauge\nnode_exporter_build_info{version=\"1.5.0\"} 1\n")],
+        &[(ERROR, ""), PAGE],
+    ),
     fixture("ollama", "/api/version", &[(OK, r#"{"version":"0.12.0"}"#)], &[(ERROR, ""), PAGE]),
     fixture("onlyoffice", "/healthcheck", &[(OK, "true")], &[(OK, "false"), ("502 Bad Gateway", "")]),
-    fixture("openclaw", "/ready", &[(OK, r#"{"ready":true}"#)], &[(DOWN, r#"{"ready":false,"failing":["telegram"],"uptimeMs":12}"#), PAGE]),
-    fixture("otbr", "/node/state", &[(OK, "\"leader\""), (OK, "\"router\"")], &[(OK, "\"detached\""), (OK, "\"disabled\"")]),
+    fixture(
+        "openclaw",
+        "/ready",
+        &[(OK, r#"{"ready":true}"#)],
+        &[(DOWN, r#"{"ready":false,"failing":["telegram"],"uptimeMs":12}"#), PAGE],
+    ),
+    fixture(
+        "otbr",
+        "/node/state",
+        &[(OK, "\"leader\""), (OK, "\"router\"")],
+        &[(OK, "\"detached\""), (OK, "\"disabled\"")],
+    ),
     fixture("outline", "/_health", &[(OK, "OK")], &[(ERROR, "Internal Server Error"), PAGE]),
-    fixture("pds", "/xrpc/_health", &[(OK, r#"{"version":"0.4.193"}"#)], &[(DOWN, r#"{"version":"0.4.193","error":"Service Unavailable"}"#), PAGE]),
-    fixture("picoclaw", "/ready", &[(OK, r#"{"status":"ready","uptime":"1m"}"#)], &[(DOWN, r#"{"status":"not ready","checks":{"provider":{"name":"provider","status":"fail"}}}"#), PAGE]),
-    fixture("plc", "/_health", &[(OK, r#"{"version":"0.0.1"}"#)], &[(DOWN, r#"{"version":"0.0.1","error":"Service Unavailable"}"#), PAGE]),
-    fixture("postgres_exporter", "/metrics", &[(OK, "# TYPE pg_up gauge\npg_up 1\n")], &[(OK, "# TYPE pg_up gauge\npg_up 0\n"), PAGE]),
+    fixture(
+        "pds",
+        "/xrpc/_health",
+        &[(OK, r#"{"version":"0.4.193"}"#)],
+        &[(DOWN, r#"{"version":"0.4.193","error":"Service Unavailable"}"#), PAGE],
+    ),
+    fixture(
+        "picoclaw",
+        "/ready",
+        &[(OK, r#"{"status":"ready","uptime":"1m"}"#)],
+        &[(DOWN, r#"{"status":"not ready","checks":{"provider":{"name":"provider","status":"fail"}}}"#), PAGE],
+    ),
+    fixture(
+        "plc",
+        "/_health",
+        &[(OK, r#"{"version":"0.0.1"}"#)],
+        &[(DOWN, r#"{"version":"0.0.1","error":"Service Unavailable"}"#), PAGE],
+    ),
+    fixture(
+        "postgres_exporter",
+        "/metrics",
+        &[(OK, "# TYPE pg_up gauge\npg_up 1\n")],
+        &[(OK, "# TYPE pg_up gauge\npg_up 0\n"), PAGE],
+    ),
     fixture("prometheus", "/-/ready", &[(OK, "Prometheus Server is Ready.\n")], &[(DOWN, "Service Unavailable")]),
     fixture("prowlarr", "/ping", &[(OK, r#"{"status": "OK"}"#)], &[(ERROR, r#"{"status": "Error"}"#), PAGE]),
-    fixture("quickdid", "/xrpc/com.atproto.identity.resolveHandle", &[("400 Bad Request", r#"{"error":"InvalidRequest","message":"Error: Params must have the property \"handle\""}"#)], &[(DOWN, ""), PAGE]),
+    fixture(
+        "quickdid",
+        "/xrpc/com.atproto.identity.resolveHandle",
+        &[(
+            "400 Bad Request",
+            r#"{"error":"InvalidRequest","message":"Error: Params must have the property \"handle\""}"#,
+        )],
+        &[(DOWN, ""), PAGE],
+    ),
     fixture("radarr", "/ping", &[(OK, r#"{"status": "OK"}"#)], &[(ERROR, r#"{"status": "Error"}"#)]),
-    fixture("radicle-httpd", "/api/v1", &[(OK, r#"{"message":"Welcome!","service":"radicle-httpd","version":"0.20.0","nid":"z6Mk"}"#)], &[PAGE, (ERROR, "")]),
+    fixture(
+        "radicle-httpd",
+        "/api/v1",
+        &[(OK, r#"{"message":"Welcome!","service":"radicle-httpd","version":"0.20.0","nid":"z6Mk"}"#)],
+        &[PAGE, (ERROR, "")],
+    ),
     fixture("slingshot", "/", &[(OK, "<title>Slingshot: atproto edge record cache</title>")], &[(ERROR, ""), PAGE]),
     fixture("sonarr", "/ping", &[(OK, r#"{"status": "OK"}"#)], &[(ERROR, r#"{"status": "Error"}"#)]),
     fixture("spacedust", "/", &[(OK, "<title>Spacedust documentation</title>")], &[(ERROR, ""), PAGE]),
-    fixture("spindle", "/", &[(OK, "This is a spindle server. More info at https://tangled.sh/")], &[(ERROR, ""), PAGE]),
-    fixture("stalwart", "/healthz/ready", &[(OK, r#"{"type":"about:blank","status":200,"title":"OK","detail":"OK"}"#)], &[(DOWN, r#"{"type":"about:blank","status":503,"title":"Service Unavailable"}"#)]),
-    fixture("traefik", "/ping", &[(OK, "OK")], &[(DOWN, "Service Unavailable"), ("404 Not Found", "404 page not found\n")]),
-    fixture("transmission", "/transmission/rpc", &[("409 Conflict", "<h1>409: Conflict</h1>"), ("401 Unauthorized", "<h1>401: Unauthorized</h1>")], &[("403 Forbidden", "<h1>403: Forbidden</h1>"), (ERROR, "")]),
+    fixture(
+        "spindle",
+        "/",
+        &[(OK, "This is a spindle server. More info at https://tangled.sh/")],
+        &[(ERROR, ""), PAGE],
+    ),
+    fixture(
+        "stalwart",
+        "/healthz/ready",
+        &[(OK, r#"{"type":"about:blank","status":200,"title":"OK","detail":"OK"}"#)],
+        &[(DOWN, r#"{"type":"about:blank","status":503,"title":"Service Unavailable"}"#)],
+    ),
+    fixture(
+        "traefik",
+        "/ping",
+        &[(OK, "OK")],
+        &[(DOWN, "Service Unavailable"), ("404 Not Found", "404 page not found\n")],
+    ),
+    fixture(
+        "transmission",
+        "/transmission/rpc",
+        &[("409 Conflict", "<h1>409: Conflict</h1>"), ("401 Unauthorized", "<h1>401: Unauthorized</h1>")],
+        &[("403 Forbidden", "<h1>403: Forbidden</h1>"), (ERROR, "")],
+    ),
     fixture("vaultwarden", "/alive", &[(OK, r#""2026-11-25T22:00:00.000000Z""#)], &[(DOWN, ""), (ERROR, "")]),
-    fixture("zabbix-web", "/", &[(OK, "<title>Zabbix docker: Zabbix</title><form name=\"login\">")], &[(OK, "<title>Warning [refreshed every 30 sec.]</title><h1>Database error</h1>Zabbix"), (ERROR, ""), PAGE]),
+    fixture(
+        "zabbix-web",
+        "/",
+        &[(OK, "<title>Zabbix docker: Zabbix</title><form name=\"login\">")],
+        &[(OK, "<title>Warning [refreshed every 30 sec.]</title><h1>Database error</h1>Zabbix"), (ERROR, ""), PAGE],
+    ),
     fixture("zigbee2mqtt", "/", &[(OK, "<title>Zigbee2MQTT</title>")], &[(ERROR, "")]),
 ];
 
 /// Profiles that are no HTTP: their tests stand in this file and in `programs`.
 const OTHERS: &[&str] = &[
-    "firehose", "jetstream", "matter-server", "mcp", "mosquitto", "piper", "radicle-node", "s3", "tailscaled", "whisper", "wobbler",
-    "zabbix-agent", "zabbix-server",
+    "firehose",
+    "jetstream",
+    "matter-server",
+    "mcp",
+    "mosquitto",
+    "piper",
+    "radicle-node",
+    "s3",
+    "tailscaled",
+    "whisper",
+    "wobbler",
+    "zabbix-agent",
+    "zabbix-server",
 ];
 
 /// A server that says this at this path, and 404 elsewhere.
@@ -104,7 +291,11 @@ fn at(path: &'static str, said: Said) -> u16 {
     serve(move |mut stream| {
         let head = head(&mut stream);
         let asked = head.split(' ').nth(1).unwrap_or_default();
-        let kind = if said.1.starts_with('{') || said.1.starts_with('"') { "application/json; charset=utf-8" } else { "text/html" };
+        let kind = if said.1.starts_with('{') || said.1.starts_with('"') {
+            "application/json; charset=utf-8"
+        } else {
+            "text/html"
+        };
         let right = format!(
             "HTTP/1.1 {}\r\nContent-Type: {kind}\r\nLocation: /elsewhere\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
             said.0,
@@ -135,7 +326,10 @@ fn programs_that_are_well_pass_and_those_that_are_not_fail() {
         let wanted = if check["id"].as_str().unwrap().contains(" good ") { "up" } else { "down" };
         assert_eq!(check["state"], wanted, "{check}");
     }
-    assert_eq!(report["checks"].as_array().unwrap().len(), FIXTURES.iter().map(|one| one.good.len() + one.bad.len()).sum::<usize>());
+    assert_eq!(
+        report["checks"].as_array().unwrap().len(),
+        FIXTURES.iter().map(|one| one.good.len() + one.bad.len()).sum::<usize>()
+    );
     evidence(&output);
 }
 

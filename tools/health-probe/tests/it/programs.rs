@@ -9,7 +9,12 @@ use crate::server::free_port;
 use crate::tool::{Process, has, run};
 
 fn start(command: &mut Command, directory: &Path) -> Process {
-    command.current_dir(directory).env("HOME", directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .current_dir(directory)
+        .env("HOME", directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     Process(command.spawn().unwrap())
 }
 
@@ -34,7 +39,8 @@ fn prometheus(directory: &Path) -> Running {
     let mut command = Command::new("prometheus");
     command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let check = json!({"id": "prometheus", "profile": "prometheus", "http": {"url": format!("http://127.0.0.1:{port}/")}});
+    let check =
+        json!({"id": "prometheus", "profile": "prometheus", "http": {"url": format!("http://127.0.0.1:{port}/")}});
     Running { process: start(&mut command, directory), check }
 }
 
@@ -44,7 +50,8 @@ fn alertmanager(directory: &Path) -> Running {
     let mut command = Command::new("prometheus-alertmanager");
     command.args(["--config.file=alertmanager.yml", "--storage.path=alerts", "--cluster.listen-address="]);
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let check = json!({"id": "alertmanager", "profile": "alertmanager", "http": {"url": format!("http://127.0.0.1:{port}/")}});
+    let check =
+        json!({"id": "alertmanager", "profile": "alertmanager", "http": {"url": format!("http://127.0.0.1:{port}/")}});
     Running { process: start(&mut command, directory), check }
 }
 
@@ -62,7 +69,8 @@ fn transmission(directory: &Path) -> Running {
     let mut command = Command::new("transmission-daemon");
     command.args(["-f", "-g", "transmission", "-r", "127.0.0.1", "--no-portmap", "--no-dht", "--no-lpd"]);
     command.args(["-p", &port.to_string(), "-P", &peers.to_string()]);
-    let check = json!({"id": "transmission", "profile": "transmission", "http": {"url": format!("http://127.0.0.1:{port}/")}});
+    let check =
+        json!({"id": "transmission", "profile": "transmission", "http": {"url": format!("http://127.0.0.1:{port}/")}});
     Running { process: start(&mut command, directory), check }
 }
 
@@ -76,7 +84,8 @@ fn cockpit(directory: &Path) -> Running {
 
 fn mosquitto(directory: &Path) -> Running {
     let port = free_port();
-    std::fs::write(directory.join("mosquitto.conf"), format!("listener {port} 127.0.0.1\nallow_anonymous false\n")).unwrap();
+    std::fs::write(directory.join("mosquitto.conf"), format!("listener {port} 127.0.0.1\nallow_anonymous false\n"))
+        .unwrap();
     let mut command = Command::new("/usr/sbin/mosquitto");
     command.args(["-c", "mosquitto.conf"]);
     // It asks for a login: it lives.
@@ -95,7 +104,8 @@ fn zabbix_agent(directory: &Path) -> Running {
     std::fs::write(directory.join("zabbix.conf"), config).unwrap();
     let mut command = Command::new("/usr/sbin/zabbix_agentd");
     command.args(["-f", "-c", directory.join("zabbix.conf").to_str().unwrap()]);
-    let check = json!({"id": "zabbix-agent", "profile": "zabbix-agent", "tcp": {"address": format!("127.0.0.1:{port}")}});
+    let check =
+        json!({"id": "zabbix-agent", "profile": "zabbix-agent", "tcp": {"address": format!("127.0.0.1:{port}")}});
     Running { process: start(&mut command, directory), check }
 }
 

@@ -109,7 +109,8 @@ impl Town {
             check["http"]["url"] = json!(format!("http://{address}/{path}"));
         }
         if let Some(url) = check["websocket"]["url"].as_str() {
-            check["websocket"]["url"] = json!(format!("ws://{address}/{}", url.splitn(4, '/').nth(3).unwrap_or_default()));
+            check["websocket"]["url"] =
+                json!(format!("ws://{address}/{}", url.splitn(4, '/').nth(3).unwrap_or_default()));
         }
         for kind in ["tcp", "tls", "postgres", "redis", "ssh", "mail"] {
             if check[kind]["address"].is_string() {
@@ -196,7 +197,8 @@ fn three_servers(down: Down) -> Town {
     let page = move |service: &str| -> String {
         match (service, database) {
             ("grafana", true) => answer("200 OK", r#"{"database":"ok"}"#),
-            ("grafana", false) => answer("503 Service Unavailable", r#"{"database":"failing"}"#).replace("Connection", "Content-Type: application/json\r\nConnection"),
+            ("grafana", false) => answer("503 Service Unavailable", r#"{"database":"failing"}"#)
+                .replace("Connection", "Content-Type: application/json\r\nConnection"),
             ("loki", _) => answer("200 OK", "ready\n"),
             ("prometheus" | "node" | "cadvisor" | "alloy", _) => answer("200 OK", "node_exporter_build_info 1\n"),
             ("onlyoffice", true) => answer("200 OK", "true"),
@@ -205,7 +207,22 @@ fn three_servers(down: Down) -> Town {
             (_, false) => answer("500 Internal Server Error", "no database"),
         }
     };
-    for service in ["grafana", "loki", "prometheus", "node", "cadvisor", "alloy", "n8n", "wobbler", "zabbix", "zabbix-server", "authentik"].iter().chain(&APPS) {
+    for service in [
+        "grafana",
+        "loki",
+        "prometheus",
+        "node",
+        "cadvisor",
+        "alloy",
+        "n8n",
+        "wobbler",
+        "zabbix",
+        "zabbix-server",
+        "authentik",
+    ]
+    .iter()
+    .chain(&APPS)
+    {
         if *service != "authentik" || down != Down::Authentik {
             town.put(service, http(page(service)));
         }
@@ -223,7 +240,10 @@ fn three_servers(down: Down) -> Town {
                 ("onlyoffice.example.org", "onlyoffice"),
             ],
         ),
-        ("edge 203.0.113.5", &[("grafana.example.cc", "grafana"), ("zabbix.example.cc", "zabbix"), ("wobbler.example.cc", "wobbler")]),
+        (
+            "edge 203.0.113.5",
+            &[("grafana.example.cc", "grafana"), ("zabbix.example.cc", "zabbix"), ("wobbler.example.cc", "wobbler")],
+        ),
         ("edge 203.0.113.2", &[("gateway.example.org", "authentik")]),
     ];
     for (edge, sites) in edges {
@@ -231,8 +251,11 @@ fn three_servers(down: Down) -> Town {
             continue;
         }
         let names: Vec<&str> = sites.iter().map(|(name, _)| *name).collect();
-        let services: HashMap<String, String> = sites.iter().map(|(name, service)| ((*name).into(), (*service).into())).collect();
-        town.edge(edge, &names, move |name| services.get(name).map_or_else(|| answer("404 Not Found", ""), |service| page(service)));
+        let services: HashMap<String, String> =
+            sites.iter().map(|(name, service)| ((*name).into(), (*service).into())).collect();
+        town.edge(edge, &names, move |name| {
+            services.get(name).map_or_else(|| answer("404 Not Found", ""), |service| page(service))
+        });
     }
     if down == Down::Traefik {
         // One server's proxy; the unit has one name on all three, so only this host is asked with it.
@@ -346,7 +369,8 @@ fn seed_000_each_layer_explains_what_stands_on_it() {
     assert_eq!(state(&output, "snek.pds.check-0"), "up");
     // Services: Spindle builds what Knot holds. Monitoring: Grafana shows what Prometheus has.
     let mut town = vps();
-    town.failed_units = vec!["tangled-knot.service", "tangled-spindle.service", "prometheus.service", "grafana.service"];
+    town.failed_units =
+        vec!["tangled-knot.service", "tangled-spindle.service", "prometheus.service", "grafana.service"];
     for service in ["knot", "spindle", "prometheus", "grafana"] {
         town.put(service, free_port());
     }
@@ -363,7 +387,9 @@ fn seed_000_third_parties_are_wanted_and_never_fail_the_gate() {
     let Some(renderer) = renderer() else { return };
     // Nothing of the network is there: no PLC, no relay, no Jetstream, no AppView.
     let mut town = vps();
-    town.edge("edge 203.0.113.10", &["pds.snek.cc", "knot.snek.cc", "grafana.snek.cc"], |_| answer("200 OK", r#"{"version":"0.4"}"#));
+    town.edge("edge 203.0.113.10", &["pds.snek.cc", "knot.snek.cc", "grafana.snek.cc"], |_| {
+        answer("200 OK", r#"{"version":"0.4"}"#)
+    });
     let output = town.look(derived(&renderer, "000", "controller", &[]), &[]);
     let report = output.json();
     assert_eq!((output.code, report["status"].as_str().unwrap()), (0, "degraded"), "{}", output.stdout);
@@ -376,7 +402,13 @@ fn seed_000_third_parties_are_wanted_and_never_fail_the_gate() {
 #[test]
 fn seed_001_a_unit_of_a_user() {
     let mut town = Town::new();
-    town.put("openclaw", http(answer("503 Service Unavailable", r#"{"ready":false,"failing":["telegram"]}"#).replace("Connection", "Content-Type: application/json; charset=utf-8\r\nConnection")));
+    town.put(
+        "openclaw",
+        http(
+            answer("503 Service Unavailable", r#"{"ready":false,"failing":["telegram"]}"#)
+                .replace("Connection", "Content-Type: application/json; charset=utf-8\r\nConnection"),
+        ),
+    );
     let checks = json!({"schema": "health.checks/v1", "vantage": "vps-x86", "checks": [
         {"id": "gateway", "group": "openclaw", "unit": {"name": "openclaw-gateway.service", "scope": "user:openclaw"}},
         {"id": "vps.openclaw.http", "needs": ["gateway"], "profile": "openclaw", "http": {"url": "http://127.0.0.1:18789/"}}
@@ -384,7 +416,12 @@ fn seed_001_a_unit_of_a_user() {
     let output = town.look(checks.clone(), &[]);
     // The unit runs, and the gateway says itself what it lacks.
     assert_eq!(output.check("gateway")["target"], "openclaw-gateway.service of openclaw");
-    assert_eq!((state(&output, "gateway"), roots(&output)), ("up".into(), vec!["vps.openclaw.http".into()]), "{}", output.stdout);
+    assert_eq!(
+        (state(&output, "gateway"), roots(&output)),
+        ("up".into(), vec!["vps.openclaw.http".into()]),
+        "{}",
+        output.stdout
+    );
     assert_eq!(output.check("vps.openclaw.http")["evidence"], json!(["telegram: failing"]));
     town.failed_units = vec!["openclaw-gateway.service"];
     let output = town.look(checks, &[]);

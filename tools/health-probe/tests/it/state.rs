@@ -22,7 +22,8 @@ fn moody() -> (u16, Arc<AtomicBool>) {
 }
 
 fn look(port: u16, state: &Path, more: &[&str]) -> Output {
-    let args: Vec<&str> = ["run", "--no-second-look", "--state", state.to_str().unwrap()].iter().chain(more).copied().collect();
+    let args: Vec<&str> =
+        ["run", "--no-second-look", "--state", state.to_str().unwrap()].iter().chain(more).copied().collect();
     run(&args, json!([{"id": "x", "http": {"url": format!("http://127.0.0.1:{port}/")}}]))
 }
 

@@ -218,7 +218,8 @@ fn what_rcgen_cannot_make() {
     let ca = std::fs::read_to_string(pem("ca.pem")).unwrap();
     for (name, expected) in [("rsa1024", "tls_weak_key"), ("sha1", "tls_weak_key")] {
         let (cert, key) = (pem(&format!("{name}.pem")), pem(&format!("{name}.key")));
-        let arguments = ["-cert", cert.to_str().unwrap(), "-key", key.to_str().unwrap(), "-cipher", "DEFAULT@SECLEVEL=0"];
+        let arguments =
+            ["-cert", cert.to_str().unwrap(), "-key", key.to_str().unwrap(), "-cipher", "DEFAULT@SECLEVEL=0"];
         let Some((_server, port)) = openssl(&arguments) else { return };
         let output = look(port, &ca, json!({}));
         assert_eq!(output.check("x")["reason"], expected, "{name}: {}", output.stdout);
@@ -231,7 +232,8 @@ fn what_rcgen_cannot_make() {
 #[test]
 fn versions_that_are_too_old() {
     let (cert, key) = (pem("sha1.pem"), pem("sha1.key"));
-    let arguments = ["-cert", cert.to_str().unwrap(), "-key", key.to_str().unwrap(), "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
+    let arguments =
+        ["-cert", cert.to_str().unwrap(), "-key", key.to_str().unwrap(), "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
     let Some((_server, port)) = openssl(&arguments) else { return };
     let output = look(port, &std::fs::read_to_string(pem("ca.pem")).unwrap(), json!({}));
     assert_eq!(output.check("x")["reason"], "tls_version", "{}", output.stdout);
@@ -318,7 +320,10 @@ fn certificates_of_ours_are_shown_to_good_servers_only() {
     assert!(shown.lock().unwrap().iter().all(|shown| !shown));
     // A key that does not fit says nothing about the server.
     let unfit = look(&servers.pem(), json!({"certificate": own.pem(), "key": {"secret": "other"}}));
-    assert_eq!((unfit.check("tls")["state"].as_str(), unfit.check("tls")["reason"].as_str()), (Some("unknown"), Some("secret_missing")));
+    assert_eq!(
+        (unfit.check("tls")["state"].as_str(), unfit.check("tls")["reason"].as_str()),
+        (Some("unknown"), Some("secret_missing"))
+    );
     let clear = json!([{"id": "x", "tls": {"address": "a:1", "expect":
         {"client": {"certificate": own_key.serialize_pem(), "key": {"secret": "key"}}}}}]);
     let output = run(&["check"], clear);
@@ -374,7 +379,8 @@ fn unverified_is_said_and_still_expires() {
     assert_eq!(output.check("x")["reason"], "tls_wrong_host");
     let port = tls_server(vec![leaf.der().clone()], &key);
     let look = |args: &[&str]| {
-        let checks = json!([{"id": "x", "tls": {"address": format!("127.0.0.1:{port}"), "expect": {"insecure": true}}}]);
+        let checks =
+            json!([{"id": "x", "tls": {"address": format!("127.0.0.1:{port}"), "expect": {"insecure": true}}}]);
         let args: Vec<&str> = ["run", "--no-second-look"].iter().chain(args).copied().collect();
         run(&args, checks).check("x")
     };

@@ -77,7 +77,10 @@ pub fn has(program: &str, install: &str) -> bool {
 
 /// A peer of `tests/peers`: its program, or its folder where it has none of that name.
 pub fn peer(name: &str, install: &str) -> Option<std::path::PathBuf> {
-    let homes = ["/var/cache/plumbline/peers".into(), format!("{}/.cache/plumbline/peers", std::env::var("HOME").unwrap_or_default())];
+    let homes = [
+        "/var/cache/plumbline/peers".into(),
+        format!("{}/.cache/plumbline/peers", std::env::var("HOME").unwrap_or_default()),
+    ];
     let own = std::env::var("PLUMBLINE_CACHE").map(|cache| format!("{cache}/peers"));
     let homes = own.into_iter().chain(homes).map(std::path::PathBuf::from);
     let found = homes.flat_map(|home| [home.join("bin").join(name), home.join(name)]).find(|path| path.exists());

@@ -81,13 +81,21 @@ fn old_reports_and_those_of_the_future_are_not_believed() {
     let fresh = look(None, outside.clone(), &[&host]);
     assert_eq!(fresh.check("web1.pg")["state"], "up");
     let mut report: Value = serde_json::from_str(&std::fs::read_to_string(&host).unwrap()).unwrap();
-    for (began, reason) in [("2020-01-01T00:00:00Z", "stale_report"), ("2999-01-01T00:00:00Z", "clock_skew"), ("some day", "stale_report")] {
+    for (began, reason) in
+        [("2020-01-01T00:00:00Z", "stale_report"), ("2999-01-01T00:00:00Z", "clock_skew"), ("some day", "stale_report")]
+    {
         report["started_at"] = json!(began);
         let old = reports.put("old", &report.to_string());
         let output = look(None, outside.clone(), &[&old]);
-        assert_eq!((output.check("web1.pg")["state"].clone(), output.check("web1.pg")["reason"].clone()), (json!("unknown"), json!(reason)));
+        assert_eq!(
+            (output.check("web1.pg")["state"].clone(), output.check("web1.pg")["reason"].clone()),
+            (json!("unknown"), json!(reason))
+        );
         // What nobody knows explains nothing, but is told.
-        assert_eq!((roots(&output), output.check("site")["possible_causes"].clone()), (vec!["site".to_owned()], json!(["web1.pg"])));
+        assert_eq!(
+            (roots(&output), output.check("site")["possible_causes"].clone()),
+            (vec!["site".to_owned()], json!(["web1.pg"]))
+        );
         assert_eq!(output.code, 1);
     }
 }
@@ -96,7 +104,9 @@ fn old_reports_and_those_of_the_future_are_not_believed() {
 fn hosts_that_agree_see_one_thing_and_those_that_do_not_are_told_apart() {
     let reports = Reports::new();
     let dead = free_port();
-    let host = |name: &str, port: u16| reports.of(name, json!([tcp("pg", port, &[]), tcp(&format!("{name}.app"), free_port(), &["pg"])]));
+    let host = |name: &str, port: u16| {
+        reports.of(name, json!([tcp("pg", port, &[]), tcp(&format!("{name}.app"), free_port(), &["pg"])]))
+    };
     let (one, two) = (host("one", dead), host("two", dead));
     let output = look(Some("controller"), json!([{"id": "all", "node": {}}]), &[&one, &two]);
     assert_eq!(roots(&output), ["pg"], "{}", output.stdout);
@@ -108,7 +118,12 @@ fn hosts_that_agree_see_one_thing_and_those_that_do_not_are_told_apart() {
     seen["checks"][0]["target"] = json!(format!("127.0.0.1:{dead}"));
     let three = reports.put("three", &seen.to_string());
     let output = look(Some("controller"), json!([{"id": "all", "node": {}}]), &[&one, &three]);
-    assert_eq!((output.check("pg@one")["state"].clone(), output.check("pg@three")["state"].clone()), (json!("down"), json!("up")), "{}", output.stdout);
+    assert_eq!(
+        (output.check("pg@one")["state"].clone(), output.check("pg@three")["state"].clone()),
+        (json!("down"), json!("up")),
+        "{}",
+        output.stdout
+    );
     assert_eq!(output.check("one.app")["blocked_by"], json!(["pg@one"]));
     assert_eq!(output.check("three.app")["needs"], json!(["pg@three"]));
 }
@@ -122,7 +137,10 @@ fn one_name_for_two_things_is_told_apart() {
     let up = http(answer("200 OK", ""));
     let output = look(Some("controller"), json!([tcp("app", up, &[]), tcp("site", up, &["app"])]), &[&one, &two]);
     let state = |id: &str| output.check(id)["state"].as_str().unwrap().to_owned();
-    assert_eq!((state("app"), state("site"), state("app@one"), state("app@two")), ("up".into(), "up".into(), "down".into(), "down".into()));
+    assert_eq!(
+        (state("app"), state("site"), state("app@one"), state("app@two")),
+        ("up".into(), "up".into(), "down".into(), "down".into())
+    );
     // A report without a vantage is named after its file; the same one twice is one thing seen twice.
     let mut report: Value = serde_json::from_str(&std::fs::read_to_string(&one).unwrap()).unwrap();
     report.as_object_mut().unwrap().remove("vantage");
@@ -141,7 +159,10 @@ fn a_merged_report_can_be_merged_again() {
     let middle = reports.put("site-a", &middle.stdout);
     let output = look(Some("controller"), json!([tcp("top", free_port(), &["a.app"])]), &[&middle]);
     assert_eq!(roots(&output), ["one.pg"], "{}", output.stdout);
-    assert_eq!((output.check("one.pg")["vantage"].clone(), output.check("a.app")["vantage"].clone()), (json!("one"), json!("site-a")));
+    assert_eq!(
+        (output.check("one.pg")["vantage"].clone(), output.check("a.app")["vantage"].clone()),
+        (json!("one"), json!("site-a"))
+    );
     // What is no report is refused with its name.
     let output = look(None, json!([]), &[&reports.put("wrong", r#"{"schema": "health.checks/v1", "checks": []}"#)]);
     assert_eq!(output.code, 65);

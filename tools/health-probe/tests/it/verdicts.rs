@@ -45,7 +45,8 @@ impl Blackbox {
         let port = free_port();
         let mut command = Command::new("prometheus-blackbox-exporter");
         command.arg(format!("--config.file={}", path.display())).arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        let process = Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let process =
+            Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let started = Self { _process: process, _directory: directory, port };
         let ready = json!([{"id": "blackbox", "http": {"url": format!("http://127.0.0.1:{port}/-/healthy")}}]);
         assert_eq!(run(&["run", "--wait", "20s", "--interval", "50ms"], ready).code, 0);
@@ -118,7 +119,8 @@ fn http_and_tcp_are_judged_alike() {
     });
     let circle = serve(|mut stream| {
         head(&mut stream);
-        let _ = stream.write_all(answer("302 Found", "").replace("Content-Length", "Location: /\r\nContent-Length").as_bytes());
+        let _ = stream
+            .write_all(answer("302 Found", "").replace("Content-Length", "Location: /\r\nContent-Length").as_bytes());
     });
     let cases: [(&str, u16, bool); 9] = [
         ("200", http(answer("200 OK", "fine")), true),
@@ -146,7 +148,10 @@ fn http_and_tcp_are_judged_alike() {
         let url = format!("http://127.0.0.1:{port}/");
         assert_eq!(is_up(json!({"http": {"url": url, "body": [{"contains": "healthy"}]}})), good);
         assert_eq!(blackbox.says("body", &url), good);
-        assert_eq!(plugin("check_http", &["-I", "127.0.0.1", "-p", &port.to_string(), "-u", "/", "-s", "healthy"]), good);
+        assert_eq!(
+            plugin("check_http", &["-I", "127.0.0.1", "-p", &port.to_string(), "-u", "/", "-s", "healthy"]),
+            good
+        );
     }
     let ssh = serve(|mut stream| {
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
@@ -189,7 +194,8 @@ fn certificates_are_judged_as_blackbox_exporter_does() {
     let early = |params: &mut CertificateParams| {
         (params.not_before, params.not_after) = (date_time_ymd(3000, 1, 1), date_time_ymd(3001, 1, 1));
     };
-    let client = |params: &mut CertificateParams| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let client =
+        |params: &mut CertificateParams| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let cases: [(&str, u16, &str); 7] = [
         ("good", secure(&issuer, &[NAME], none), ""),
         ("wildcard", secure(&issuer, &["*.example.org"], none), ""),
@@ -200,12 +206,18 @@ fn certificates_are_judged_as_blackbox_exporter_does() {
         ("for clients", secure(&issuer, &[NAME], client), "tls_purpose"),
     ];
     let look = |port: u16| {
-        ours(json!({"http": {"url": format!("https://{NAME}/"), "connect": format!("127.0.0.1:{port}"), "tls": {"ca": ca}}}))
+        ours(
+            json!({"http": {"url": format!("https://{NAME}/"), "connect": format!("127.0.0.1:{port}"), "tls": {"ca": ca}}}),
+        )
     };
     for (case, port, reason) in cases {
         let check = look(port);
         assert_eq!(check["reason"].as_str().unwrap_or_default(), reason, "ours: {case}: {check}");
-        assert_eq!(blackbox.says("tls", &format!("https://127.0.0.1:{port}/")), reason.is_empty(), "blackbox_exporter: {case}");
+        assert_eq!(
+            blackbox.says("tls", &format!("https://127.0.0.1:{port}/")),
+            reason.is_empty(),
+            "blackbox_exporter: {case}"
+        );
         // Where they are not enough: they forget when the certificate expires as soon as they refuse it (their issue 1119).
         let said = blackbox.probe("tls", &format!("https://127.0.0.1:{port}/"));
         assert_eq!(said.contains("\nprobe_ssl_earliest_cert_expiry"), reason.is_empty(), "{case}");
@@ -248,7 +260,10 @@ fn where_others_are_wrong() {
             {"id": "n8n", "needs": ["postgres"], "http": {"url": format!("http://127.0.0.1:{page}/healthz")}}
         ]),
     );
-    assert_eq!((&report.check("n8n")["state"], &report.check("n8n")["contradiction"]), (&json!("degraded"), &json!(true)));
+    assert_eq!(
+        (&report.check("n8n")["state"], &report.check("n8n")["contradiction"]),
+        (&json!("degraded"), &json!(true))
+    );
 }
 
 #[test]
@@ -265,7 +280,9 @@ fn mail_submission_is_judged_as_check_smtp_does() {
         }
     });
     for (port, good) in [(port, true), (clear, false), (free_port(), false)] {
-        let check = ours(json!({"mail": {"address": format!("127.0.0.1:{port}"), "protocol": "smtp", "starttls": true, "tls": {"ca": ca}}}));
+        let check = ours(
+            json!({"mail": {"address": format!("127.0.0.1:{port}"), "protocol": "smtp", "starttls": true, "tls": {"ca": ca}}}),
+        );
         assert_eq!(check["state"] == "up", good, "{check}");
         assert_eq!(plugin("check_smtp", &["-H", "127.0.0.1", "-p", &port.to_string(), "-S", "-t", "2"]), good);
     }

@@ -138,7 +138,8 @@ fn a_signal_leaves_the_last_whole_round() {
     }
     // Before there was a whole round there is nothing to say.
     let silent = serve(|_stream| std::thread::sleep(Duration::from_secs(20)));
-    let checks = json!([{"id": "x", "timeout": "20s", "tcp": {"address": format!("127.0.0.1:{silent}"), "banner": "x"}}]);
+    let checks =
+        json!([{"id": "x", "timeout": "20s", "tcp": {"address": format!("127.0.0.1:{silent}"), "banner": "x"}}]);
     let (ended, stdout) = signalled(&["run", "--wait", "60s"], checks, Duration::from_millis(500), "-INT");
     assert_eq!((ended, stdout.as_str()), (Some(130), ""));
 }

@@ -210,7 +210,8 @@ impl Checks<'_, '_> {
             .collect();
         let needs = edges(&service.needs.iter().cloned().chain(databases).collect::<Vec<_>>());
         let sign_on = service.sso.iter().filter_map(|sso| self.model.fleet.sso.get(&sso.provider));
-        let wants = edges(&service.wants.iter().cloned().chain(sign_on.map(|sso| sso.service.clone())).collect::<Vec<_>>());
+        let wants =
+            edges(&service.wants.iter().cloned().chain(sign_on.map(|sso| sso.service.clone())).collect::<Vec<_>>());
         let unit_id = format!("{}.{name}.unit", host.name);
         let unit = self.model.unit_of(name, service).filter(|_| !is_timed(service));
         if let Some(unit) = &unit {

@@ -193,7 +193,9 @@ impl Checks<'_, '_> {
             let login = dependency.place.keys().last().is_some_and(|key| key == "sso");
             let edges = if dependency.strength == Strength::Needs && !login { &mut needs } else { &mut wants };
             match &dependency.on {
-                Node::Database(cluster) => edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster))),
+                Node::Database(cluster) => {
+                    edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster)))
+                }
                 Node::Service(other) => {
                     let Some(service) = self.model.service(other) else { continue };
                     edges.extend(self.services_behind(other, service));
