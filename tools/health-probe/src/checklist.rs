@@ -91,6 +91,14 @@ impl Item {
             Origin::Taken(..) => self.target.clone(),
         }
     }
+
+    /// The port that is connected to, where we look ourselves.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match &self.origin {
+            Origin::Probe(prepared) => prepared.probe.endpoint().map(|endpoint| endpoint.port),
+            Origin::Taken(..) => None,
+        }
+    }
 }
 
 impl Checklist {

@@ -51,7 +51,12 @@ pub(crate) struct Soft {
 impl<'a> Judgement<'a> {
     /// Judges what was seen of each check.
     pub(crate) fn of(checklist: &'a Checklist, observations: &'a [Observation], run: &'a Run) -> Self {
-        let seen: Vec<Seen> = observations.iter().map(|one| Seen { raw: one.raw, reason: one.reason }).collect();
+        let seen: Vec<Seen> = checklist
+            .items
+            .iter()
+            .zip(observations)
+            .map(|(item, one)| Seen { raw: one.raw, reason: one.reason, port: item.port() })
+            .collect();
         Self { checklist, observations, run, judged: checklist.graph.judge(&seen), soft: Vec::new() }
     }
 

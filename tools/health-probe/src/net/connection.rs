@@ -40,17 +40,21 @@ pub(crate) async fn resolve(
     if let Some(pinned) = dial.pinned {
         return Ok(vec![pinned]);
     }
-    if let Some(address) = dial.context.resolve.get(endpoint) {
-        return Ok(vec![SocketAddr::new(*address, endpoint.port)]);
-    }
-    if let Some(address) = endpoint.literal() {
+    if let Some(address) = endpoint.literal()
+        && !dial.context.resolve.contains_key(endpoint)
+    {
         return Ok(vec![address]);
     }
     trace.step = Step::Resolve;
-    let started = Instant::now();
-    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-    trace.phases.resolve = Some(ms_since(started));
-    let mut found: Vec<SocketAddr> = found.map_err(|error| lookup_failed(&endpoint.host, &error))?.collect();
+    let mut found: Vec<SocketAddr> = match dial.context.resolve.get(endpoint) {
+        Some(given) => given.iter().map(|address| SocketAddr::new(*address, endpoint.port)).collect(),
+        None => {
+            let started = Instant::now();
+            let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+            trace.phases.resolve = Some(ms_since(started));
+            found.map_err(|error| lookup_failed(&endpoint.host, &error))?.collect()
+        }
+    };
     match dial.addresses {
         AddressPolicy::V4 => found.retain(SocketAddr::is_ipv4),
         AddressPolicy::V6 => found.retain(SocketAddr::is_ipv6),
@@ -104,7 +108,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, dial: &Dial<'_>, trace: &mut Tr
     let started = Instant::now();
     // A silent peer must leave time to say so, and for the next address.
     let limit = dial.timeout.mul_f64(0.4);
-    let connected = tokio::time::timeout(limit, race(&addresses, started, trace)).await;
+    let connected = tokio::time::timeout(limit, race(&addresses, started + limit, trace)).await;
     trace.phases.connect.get_or_insert_with(|| ms_since(started));
     let (stream, address) = match connected {
         Ok(result) => result?,
@@ -125,10 +129,12 @@ pub(crate) async fn connect(endpoint: &Endpoint, dial: &Dial<'_>, trace: &mut Tr
 
 async fn race(
     addresses: &[SocketAddr],
-    started: Instant,
+    deadline: Instant,
     trace: &mut Trace,
 ) -> Result<(TcpStream, SocketAddr), Problem> {
+    let started = Instant::now();
     let mut waiting = addresses.iter().copied();
+    let mut ended: Vec<SocketAddr> = Vec::new();
     let mut running = FuturesUnordered::new();
     let attempt = |address| async move { (address, TcpStream::connect(address).await) };
     let mut first_error: Option<Problem> = None;
@@ -141,15 +147,16 @@ async fn race(
             Some((address, result)) = running.next() => match result {
                 Ok(stream) => {
                     trace.phases.connect = Some(ms_since(started));
-                    let pending: Vec<SocketAddr> = addresses[..addresses.len() - waiting.len()]
-                        .iter()
-                        .copied()
-                        .filter(|one| *one != address && !trace.dead_addresses.contains(&one.to_string()))
-                        .collect();
-                    trace.dead_addresses.extend(silent(&pending, running).await);
+                    ended.push(address);
+                    let begun = &addresses[..addresses.len() - waiting.len()];
+                    let pending: Vec<SocketAddr> = begun.iter().copied().filter(|one| !ended.contains(one)).collect();
+                    // Never so long that the connection that is there would be lost to the deadline.
+                    let grace = GRACE.min(deadline.saturating_duration_since(Instant::now()) / 2);
+                    trace.dead_addresses.extend(silent(&pending, running, grace).await);
                     return Ok((stream, address));
                 }
                 Err(error) => {
+                    ended.push(address);
                     if !is_ours(&error) {
                         trace.dead_addresses.push(address.to_string());
                     }
@@ -171,7 +178,7 @@ async fn race(
 
 /// Those of the addresses under way that do not answer either, now that another has: half of a name that is dead must not
 /// hide behind the other half.
-async fn silent<F>(pending: &[SocketAddr], mut running: FuturesUnordered<F>) -> Vec<String>
+async fn silent<F>(pending: &[SocketAddr], mut running: FuturesUnordered<F>, grace: Duration) -> Vec<String>
 where
     F: Future<Output = (SocketAddr, io::Result<TcpStream>)>,
 {
@@ -183,7 +190,7 @@ where
             }
         }
     };
-    let _ = tokio::time::timeout(GRACE, waited).await;
+    let _ = tokio::time::timeout(grace, waited).await;
     dead.iter().map(ToString::to_string).collect()
 }
 

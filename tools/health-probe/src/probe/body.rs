@@ -278,6 +278,7 @@ pub(super) fn failing_parts(json: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -291,6 +292,44 @@ mod tests {
         assert!(!test(json!(5), JsonTest { at_most: Some(4.into()), ..JsonTest::default() }));
         assert!(!test(json!(null), JsonTest::default()));
         assert!(test(json!(false), JsonTest::default()));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i32>().prop_map(Value::from),
+            any::<f32>().prop_map(Value::from),
+            "[a-z]{0,4}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z]{1,3}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn opposites_are_opposites(value in any_json(), other in any_json()) {
+            let met = |test: JsonTest| test.unmet(&value).is_none();
+            prop_assert!(met(JsonTest { equals: Some(value.clone()), ..JsonTest::default() }));
+            let equals = met(JsonTest { equals: Some(other.clone()), ..JsonTest::default() });
+            prop_assert_eq!(equals, !met(JsonTest { not_equals: Some(other.clone()), ..JsonTest::default() }));
+            prop_assert_eq!(equals, met(JsonTest { one_of: vec![other.clone()], ..JsonTest::default() }));
+            if let Some(length) = length(&value) {
+                prop_assert!(met(JsonTest { min_length: Some(length), ..JsonTest::default() }));
+                prop_assert!(!met(JsonTest { min_length: Some(length + 1), ..JsonTest::default() }));
+            }
+            if let Value::Array(elements) = &value {
+                for element in elements {
+                    prop_assert!(met(JsonTest { contains: Some(element.clone()), ..JsonTest::default() }));
+                }
+            }
+            let _ = failing_parts(&value);
+        }
     }
 
     #[test]

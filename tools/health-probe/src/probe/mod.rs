@@ -58,7 +58,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Context {
     /// Addresses to use instead of asking for a name (`--resolve`).
-    pub resolve: HashMap<Endpoint, IpAddr>,
+    pub resolve: HashMap<Endpoint, Vec<IpAddr>>,
     /// Whom to trust.
     pub trusts: Trusts,
     /// Where secrets are.
@@ -310,7 +310,7 @@ impl Prepared {
     }
 
     /// Whether another attempt changes nothing: an SSH server counts every connection, and a POST may do something.
-    fn may_repeat(&self) -> bool {
+    pub(crate) fn may_repeat(&self) -> bool {
         match &self.probe {
             Probe::Ssh(_) => self.retries.patient,
             Probe::Http(http) => http.may_repeat(),
@@ -406,3 +406,6 @@ pub(crate) fn quoted(text: &str, secrets: &[cli::Secret]) -> String {
     let short: String = clean.chars().take(80).collect();
     if short.len() < clean.len() { format!("\"{short}...\"") } else { format!("\"{short}\"") }
 }
+
+#[cfg(test)]
+mod tests;

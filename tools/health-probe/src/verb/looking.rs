@@ -203,16 +203,15 @@ impl Looking {
         let first = Judgement::of(&self.checklist, observations, &self.run);
         let doubtful: BTreeSet<usize> = (0..first.len())
             .filter(|&node| {
-                first.state(node) == CheckState::Down
-                    && observations[node].is_transient()
-                    && matches!(self.checklist.items[node].origin, Origin::Probe(_))
+                first.state(node) == CheckState::Down && observations[node].is_transient() && self.may_repeat(node)
             })
             .collect();
         if doubtful.is_empty() {
             return;
         }
         let needs = doubtful.iter().flat_map(|&node| self.checklist.graph.edges(node).hard());
-        let again: BTreeSet<usize> = needs.chain(doubtful.iter().copied()).filter(|&node| self.chosen[node]).collect();
+        let again = needs.chain(doubtful.iter().copied()).filter(|&node| self.chosen[node] && self.may_repeat(node));
+        let again: BTreeSet<usize> = again.collect();
         tokio::time::sleep(SECOND_LOOK).await;
         let nodes: Vec<usize> = again.into_iter().collect();
         let before: HashMap<usize, Observation> =
@@ -228,6 +227,10 @@ impl Looking {
                 seen.tries.push(tried);
             }
         }
+    }
+
+    fn may_repeat(&self, node: usize) -> bool {
+        matches!(&self.checklist.items[node].origin, Origin::Probe(prepared) if prepared.may_repeat())
     }
 
     /// What is not as it must be, with everything that it needs.

@@ -76,7 +76,7 @@ pub struct RunFlags {
     /// The time that it is, for certificates and ages (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = instant)]
     now: Option<jiff::Timestamp>,
-    /// Connect to this address for that name and port (may be repeated)
+    /// Connect to this address for that name and port (may be repeated, also for several addresses of one name)
     #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = Override::parse)]
     resolve: Vec<Override>,
     /// Trust the certificates of this PEM file besides the system's (may be repeated)
@@ -169,7 +169,7 @@ fn judge(flags: &RunFlags, session: &Session) -> Result<Exit, Failure> {
     let now = flags.now.unwrap_or_else(jiff::Timestamp::now);
     let looking = Looking {
         context: Context {
-            resolve: flags.resolve.iter().map(|one| (one.endpoint.clone(), one.address)).collect::<HashMap<_, _>>(),
+            resolve: overrides(&flags.resolve),
             trusts: Trusts::new(given_certificates(flags)?),
             secrets: flags.secrets.clone(),
             allow_exec: flags.allow_exec,
@@ -254,6 +254,15 @@ async fn interrupted() -> Exit {
         _ = interrupt.recv() => Exit::Interrupted,
         _ = terminate.recv() => Exit::Terminated,
     }
+}
+
+/// Addresses by endpoint; one that stands several times has several.
+fn overrides(given: &[Override]) -> HashMap<Endpoint, Vec<IpAddr>> {
+    let mut addresses: HashMap<Endpoint, Vec<IpAddr>> = HashMap::new();
+    for one in given {
+        addresses.entry(one.endpoint.clone()).or_default().push(one.address);
+    }
+    addresses
 }
 
 fn given_certificates(flags: &RunFlags) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Failure> {
