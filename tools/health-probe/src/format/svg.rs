@@ -1,7 +1,7 @@
 //! The graph as a picture: what is needed stands left of what needs it.
 //!
-//! A picture of two hundred boxes says nothing. Where there are many checks, those that are well are drawn as one box for
-//! each group, and those that are not stay boxes of their own.
+//! A picture of two hundred boxes says nothing. Where there are many checks, those that are well and those that are merely
+//! blocked are drawn as one box for each group, and those that are broken in themselves stay boxes of their own.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -19,6 +19,8 @@ const GAP_Y: usize = 12;
 const MARGIN: usize = 4;
 /// Width of a character at this size, in tenths of a pixel: no font is asked.
 const CHARACTER: usize = 72;
+/// The same for the smaller line below it.
+const SMALL: usize = 58;
 /// The longest label, in characters.
 const LABEL: usize = 30;
 /// How often the rows are put in order.
@@ -68,7 +70,7 @@ pub(super) fn write(report: &HealthReport) -> Option<Picture> {
     let mut legend =
         "Left is what is needed. Whole line: needs; dashed: one of several; dotted: works without.".to_owned();
     if together {
-        legend.push_str(" What is well is drawn as one box for each group.");
+        legend.push_str(" What is well or blocked is drawn as one box for each group.");
     }
     let alone = checks.len() - linked.len();
     if alone > 0 {
@@ -106,18 +108,25 @@ fn boxes<'a>(
 ) -> (Vec<Figure>, HashMap<&'a str, usize>) {
     let mut boxes: Vec<Figure> = Vec::new();
     let mut places = HashMap::new();
-    let mut groups: HashMap<&str, (usize, usize)> = HashMap::new();
+    let mut groups: HashMap<(&str, &str), (usize, usize)> = HashMap::new();
     for &at in linked {
         let check = &checks[at];
-        if together && check.state == CheckState::Up {
+        // What is well, and what is merely blocked, is told by number; what is broken in itself has a box of its own.
+        let word = match check.state {
+            CheckState::Up => "healthy",
+            CheckState::Unreachable => "blocked",
+            CheckState::Skipped => "left out",
+            CheckState::Down | CheckState::Degraded | CheckState::Unknown => "",
+        };
+        if together && !word.is_empty() {
             let group = check.group.as_deref().unwrap_or(&check.kind);
-            let (place, count) = groups.entry(group).or_insert((boxes.len(), 0));
+            let (place, count) = groups.entry((group, word)).or_insert((boxes.len(), 0));
             *count += 1;
             if *count == 1 {
                 boxes.push(Figure { label: group.to_owned(), ..Figure::of(check, None) });
             } else if let Some(one) = boxes.get_mut(*place) {
-                one.small = format!("{count} healthy");
-                one.title = format!("{group}: {count} healthy checks");
+                one.small = format!("{count} {word}");
+                one.title = format!("{group}: {count} checks {word}");
             }
             places.insert(check.id.as_str(), *place);
             continue;
@@ -230,8 +239,9 @@ fn draw(boxes: &[Figure], lines: &[Line], order: &[Vec<usize>], columns: &[usize
     let mut widths = Vec::with_capacity(order.len());
     let mut x = MARGIN;
     for column in order {
-        let longest = column.iter().map(|&at| label(&boxes[at]).chars().count()).max().unwrap_or(0);
-        let width = (longest * CHARACTER / 10 + 38).max(96);
+        let wide = |one: &Figure| (label(one).chars().count() * CHARACTER).max(one.small.chars().count() * SMALL);
+        let longest = column.iter().map(|&at| wide(&boxes[at])).max().unwrap_or(0);
+        let width = (longest / 10 + 38).max(96);
         let top = (height - (column.len() * (HEIGHT + GAP_Y) - GAP_Y)) / 2;
         for (row, &at) in column.iter().enumerate() {
             positions[at] = (x, top + row * (HEIGHT + GAP_Y));
@@ -245,7 +255,9 @@ fn draw(boxes: &[Figure], lines: &[Line], order: &[Vec<usize>], columns: &[usize
     );
     // Lines of what is broken lie above the others.
     for hot in [false, true] {
-        for line in lines.iter().filter(|line| line.hot == hot) {
+        // Groups may need each other; a line back would only tangle the picture.
+        let forward = |line: &&Line| line.hot == hot && columns[line.from] < columns[line.to];
+        for line in lines.iter().filter(forward) {
             let (from_x, from_y) =
                 (positions[line.from].0 + widths[columns[line.from]], positions[line.from].1 + HEIGHT / 2);
             let (to_x, to_y) = (positions[line.to].0, positions[line.to].1 + HEIGHT / 2);

@@ -8,6 +8,15 @@ use super::{one_line, state_word, status_word};
 /// More healthy checks than this are only counted: a person looks for the others.
 const UNFOLDED: usize = 50;
 
+/// More names than this are only counted.
+const NAMED: usize = 12;
+
+/// The first of some names, and how many there are besides.
+fn some_of(names: &[String]) -> String {
+    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED { format!("{first} and {} more", names.len() - NAMED) } else { first }
+}
+
 /// Writes it.
 pub(super) fn write(report: &HealthReport, style: Style) -> String {
     let mut text = String::new();
@@ -21,7 +30,7 @@ pub(super) fn write(report: &HealthReport, style: Style) -> String {
         ));
         for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
             if !names.is_empty() {
-                text.push_str(&format!("    {word} {}: {}\n", names.len(), one_line(&names.join(", "))));
+                text.push_str(&format!("    {word} {}: {}\n", names.len(), one_line(&some_of(names))));
             }
         }
         for part in &cause.evidence {
