@@ -541,3 +541,15 @@ fn units_that_failed_and_units_that_were_restarted() {
     assert_eq!(restarted["message"], "restarted 2 times since the last run");
     assert_eq!(look(4)["state"], "up");
 }
+
+#[test]
+fn echo_requests_are_answered_or_not_allowed() {
+    let check = one(json!({"icmp": {"host": "127.0.0.1"}})).check("x");
+    match check["state"].as_str().unwrap() {
+        "up" => assert_eq!(check["figures"]["loss_percent"], 0.0, "{check}"),
+        // A user may send none where net.ipv4.ping_group_range leaves its group out.
+        state => assert_eq!((state, check["reason"].as_str()), ("unknown", Some("permission")), "{check}"),
+    }
+    let with_port = json!([{"id": "x", "icmp": {"host": "127.0.0.1:80"}}]);
+    assert_eq!(run(&["check"], with_port).json()["findings"][0]["code"], "bad-address");
+}
