@@ -129,6 +129,45 @@ impl Lint<'_> {
                 );
             }
         }
+        if let Some(mount) = &item.mount {
+            let at = at.join("mount");
+            self.plain_path(&mount.path, &at.join("path"));
+            for (key, value) in [("device", &mount.device), ("fstype", &mount.fstype)] {
+                if value.is_empty() || value.starts_with('-') || value.contains(['\0', '\n']) {
+                    self.error("bad-mount", at.join(key), format!("\"{value}\" cannot stand in fstab"), "see fstab(5)");
+                }
+            }
+            for (index, option) in mount.options.iter().enumerate() {
+                let at = at.join("options").join(index);
+                let word = option.split('=').next().unwrap_or_default();
+                if matches!(word, "password" | "pass" | "password2") {
+                    let fix = "use credentials=FILE, and let the file be a template of the secrets manifest";
+                    self.error("mount-password", at, "a password would stand readable for all in fstab", fix);
+                } else if option.is_empty() || option.contains(['\0', '\n', ',']) {
+                    self.error("bad-mount", at, format!("\"{option}\" is no option"), "give each option a place of its own");
+                }
+            }
+        }
+        if let Some(image) = &item.image {
+            let reference = &image.reference;
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"./:_-@+".contains(&byte);
+            let digest_is_whole = reference.split_once('@').is_none_or(|(_, digest)| {
+                let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+                hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+            if reference.is_empty() || reference.starts_with('-') || !reference.bytes().all(good) || !digest_is_whole {
+                let at = at.join("image").join("reference");
+                let message = format!("\"{reference}\" is no reference of an image");
+                self.error("bad-image", at, message, "write REGISTRY/NAME@sha256:DIGEST, or REGISTRY/NAME:TAG");
+            }
+        }
+        if let Some(scope) = item.unit.as_ref().and_then(|unit| unit.scope.as_ref()) {
+            let user = scope.strip_prefix("user:").unwrap_or_default();
+            if scope != "system" && !is_word(user) {
+                let at = at.join("unit").join("scope");
+                self.error("bad-scope", at, format!("\"{scope}\" is no scope"), "write system, or user:NAME");
+            }
+        }
         if let Some(tool) = &item.tool {
             self.path(&tool.path, &at.join("tool").join("path"));
         }
@@ -216,7 +255,20 @@ impl Lint<'_> {
         }
     }
 
+    /// A path that this item alone places.
     fn path(&mut self, path: &str, at: &Pointer) {
+        if !self.plain_path(path, at) {
+            return;
+        }
+        let plain = path.trim_end_matches('/').to_owned();
+        if let Some(first) = self.paths.insert(plain, at.clone()) {
+            let finding = Finding::error("duplicate-path", at.clone(), format!("two items place {path}"));
+            self.findings.push(finding.related(first).fix("let one of them do it"));
+        }
+    }
+
+    /// An absolute path without tricks, where something can be.
+    fn plain_path(&mut self, path: &str, at: &Pointer) -> bool {
         let plain = path.trim_end_matches('/').to_owned();
         let names: Vec<&str> = plain.split('/').skip(1).collect();
         if !path.starts_with('/')
@@ -230,15 +282,12 @@ impl Lint<'_> {
                 format!("\"{path}\" is no absolute, plain path"),
                 "write it as /a/b, without . and ..",
             );
-            return;
+            return false;
         }
         if FORBIDDEN.iter().any(|tree| format!("{plain}/").starts_with(tree)) {
             self.error("forbidden-path", at.clone(), format!("nothing can be placed at {path}"), "choose another path");
         }
-        if let Some(first) = self.paths.insert(plain, at.clone()) {
-            let finding = Finding::error("duplicate-path", at.clone(), format!("two items place {path}"));
-            self.findings.push(finding.related(first).fix("let one of them do it"));
-        }
+        true
     }
 }
 

@@ -25,6 +25,18 @@ pub(super) fn unit_of(handler: &Handler) -> Option<(&str, UnitKey)> {
     matches!(verb, "reload" | "restart").then(|| (verb, UnitKey::system(unit)))
 }
 
+/// The same, in the scope of the unit that the document declares by this name: the manager of a user, where it is one's.
+pub(super) fn unit_in<'a>(handler: &'a Handler, items: &[HostItem]) -> Option<(&'a str, UnitKey)> {
+    let (verb, key) = unit_of(handler)?;
+    let declared = items.iter().filter_map(|item| item.unit.as_ref());
+    let mut keys = declared
+        .map(|unit| UnitKey::scoped(&unit.name, unit.scope.as_deref()))
+        .filter(|unit| unit.name == key.name);
+    let first = keys.next();
+    let is_system = first.iter().chain(&keys.collect::<Vec<_>>()).any(|unit| unit.user.is_none());
+    Some((verb, if is_system { key } else { first.unwrap_or(key) }))
+}
+
 /// What became of a handler.
 pub(super) enum Handled {
     Done,
@@ -36,7 +48,10 @@ pub(super) enum Handled {
 
 /// Runs one handler; `removal` says that something that was removed asked for it.
 pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Outcome<Handled> {
-    if let Some((verb, key)) = unit_of(handler) {
+    if let Some((verb, key)) = unit_in(handler, &apply.view().work.desired.items) {
+        if !apply.host.has_systemd() {
+            return Err(super::units::no_systemd());
+        }
         if apply.was_started(&key) {
             return Ok(Handled::Covered);
         }
@@ -72,6 +87,10 @@ pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Ou
 
 /// Reloads or restarts a unit.
 fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
+    if key.user.is_some() {
+        // The manager of a user does not hear of changed files through the system's.
+        key.systemctl(&["daemon-reload"]).run()?;
+    }
     let status = show(std::slice::from_ref(key))?.pop().unwrap_or_default();
     if !status.is_known() {
         return Err(Fault::new(Exit::Unavailable, "unknown_unit", format!("the host has no unit {}", key.name))
@@ -142,7 +161,7 @@ pub(super) fn run_again(host: &Host, handlers: &[String], items: &[HostItem]) ->
     let mut faults = Vec::new();
     for handler in handlers {
         let handler = Handler(handler.clone());
-        let done = if let Some((verb, key)) = unit_of(&handler) {
+        let done = if let Some((verb, key)) = unit_in(&handler, items) {
             match show(std::slice::from_ref(&key)) {
                 Ok(found) if found.first().is_some_and(|status| !status.is_known()) => Ok(()),
                 _ => act(verb, &key).map(drop),

@@ -116,6 +116,17 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
             },
         },
         Undo::Hostname { name } => super::item::set_kernel_name(&name),
+        Undo::Mount { path, mounted } => {
+            if host.has_systemd() {
+                // Units of mounts are made from fstab, which is back already.
+                systemctl(None, &["daemon-reload"]).run()?;
+            }
+            super::item::restore_mount(host, &path, mounted)
+        }
+        // Images are no matter of the boot: their engine does not run yet.
+        Undo::ImageTag { .. } | Undo::ImageGone { .. } if manner == Manner::AtBoot => Ok(()),
+        Undo::ImageTag { engine, reference, id } => super::item::restore_tag(engine, &reference, &id),
+        Undo::ImageGone { engine, reference } => super::item::restore_image(engine, &reference),
         Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Never { .. } => Ok(()),
     }
 }

@@ -110,6 +110,29 @@ pub enum Undo {
         /// It before.
         name: String,
     },
+    /// A file system is mounted, unmounted, or mounted with other options.
+    Mount {
+        /// Where.
+        path: String,
+        /// Whether something was mounted there.
+        mounted: bool,
+    },
+    /// A tag comes to name another image.
+    ImageTag {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// The tag.
+        reference: String,
+        /// The image that it named.
+        id: String,
+    },
+    /// An image is taken away.
+    ImageGone {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// Which.
+        reference: String,
+    },
     /// The nftables ruleset.
     Firewall {
         /// The tables before, each with its listing.

@@ -5,7 +5,9 @@ mod serve;
 mod tool_run;
 mod worker;
 
+#[cfg(feature = "controller")]
 pub(crate) use serve::{keep_tool, nothing_to_do};
+#[cfg(feature = "controller")]
 pub(crate) use worker::Order;
 
 use std::process::ExitCode;

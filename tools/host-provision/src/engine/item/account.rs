@@ -4,10 +4,13 @@ use contract::Exit;
 use contract::document::{Group, Op, Presence, User};
 
 use super::{Kind, Thing, View};
+use crate::engine::accounts::{has_shadow, remove, with_fields};
 use crate::engine::apply::Apply;
-use crate::engine::entry::Difference;
+use crate::engine::entry::{Difference, Entry};
+use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed};
 use crate::engine::process::Process;
+use crate::engine::units::{no_systemd, start_manager};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct GroupKind<'a>(pub(super) &'a Group);
@@ -54,12 +57,13 @@ impl Kind for GroupKind<'_> {
             .hint("take \"gid\" out of the item, or change the number by hand"));
         }
         apply.barrier()?;
-        let mut argv = vec!["groupadd".to_owned()];
+        let shadow = has_shadow();
+        let mut argv = vec![if shadow { "groupadd".to_owned() } else { "addgroup".into() }];
         if group.system {
-            argv.push("--system".into());
+            argv.push(if shadow { "--system".into() } else { "-S".into() });
         }
         if let Some(gid) = group.gid {
-            argv.extend(["--gid".into(), gid.to_string()]);
+            argv.extend([if shadow { "--gid".into() } else { "-g".into() }, gid.to_string()]);
         }
         argv.push(group.name.clone());
         apply.never_undone("group", &group.name, "accounts are not taken back")?;
@@ -113,9 +117,72 @@ impl UserKind<'_> {
         (why, observed)
     }
 
-    fn shell(&self) -> String {
-        let default = if self.0.system { "/usr/sbin/nologin" } else { "/bin/bash" };
-        self.0.shell.clone().unwrap_or_else(|| default.into())
+    /// The login shell, as far as the host has it.
+    fn shell(&self, host: &Host) -> String {
+        if let Some(shell) = &self.0.shell {
+            return shell.clone();
+        }
+        let known =
+            if self.0.system { ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"] } else { ["/bin/bash", "/bin/ash", "/bin/sh"] };
+        (*known.iter().find(|shell| host.exists(shell)).unwrap_or(&known[0])).to_owned()
+    }
+
+    /// Makes or changes the user with what busybox has: it cannot change one, so that the line is written anew.
+    fn converge_busybox(&self, apply: &mut Apply<'_>, why: &[String], there: bool) -> Outcome<()> {
+        let user = self.0;
+        let accounts = apply.host.accounts();
+        let primary = user.group.clone().unwrap_or_else(|| user.name.clone());
+        if there {
+            self.remember(apply)?;
+        } else {
+            apply.own("user", &user.name, None, false, absent());
+        }
+        apply.never_undone("user", &user.name, "accounts are not taken back")?;
+        if !there {
+            if accounts.group(&primary).is_none() {
+                let system = if user.system { &["-S"][..] } else { &[] };
+                Process::new(["addgroup"].iter().chain(system).chain(&[&primary[..]])).succeed()?;
+            }
+            let mut argv = vec!["adduser".to_owned(), "-D".into(), "-G".into(), primary.clone()];
+            argv.extend(["-s".into(), self.shell(apply.host), "-g".into(), user.comment.clone().unwrap_or_default()]);
+            if let Some(uid) = user.uid {
+                argv.extend(["-u".into(), uid.to_string()]);
+            }
+            if let Some(home) = &user.home {
+                argv.extend(["-h".into(), home.clone()]);
+            }
+            if user.system {
+                argv.extend(["-S".into(), "-H".into()]);
+            }
+            argv.push(user.name.clone());
+            Process::new(argv).succeed()?;
+            // No password, but not locked: sshd without PAM lets nobody in who is, not even with a key.
+            Process::new(["chpasswd", "-e"]).input(format!("{}:*\n", user.name)).succeed()?;
+        } else {
+            let mut fields = Vec::new();
+            if why.iter().any(|why| why == "group") {
+                let gid = accounts.group(&primary).map(|group| group.gid.to_string()).ok_or_else(|| {
+                    Fault::new(Exit::BadDocument, "unknown_account", format!("the group \"{primary}\" does not exist on the host"))
+                        .hint("declare the group in an item before this one")
+                })?;
+                fields.push((3, gid));
+            }
+            let wanted = [(4, "comment", &user.comment), (5, "home", &user.home), (6, "shell", &user.shell)];
+            fields.extend(wanted.into_iter().filter_map(|(index, word, value)| {
+                Some((index, value.clone()?)).filter(|_| why.iter().any(|why| why == word))
+            }));
+            if !fields.is_empty() {
+                let passwd = with_fields(&apply.host.text("/etc/passwd"), &user.name, &fields);
+                apply.place_unowned(&Entry::file("/etc/passwd", passwd.into_bytes(), 0o644))?;
+                apply.barrier()?;
+            }
+        }
+        let member = accounts.groups_of(&user.name).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        for group in user.groups.iter().filter(|group| **group != primary && !member.contains(group)) {
+            Process::new(["addgroup", &user.name, group]).succeed()?;
+        }
+        apply.host.forget_accounts();
+        if user.linger { Err(no_systemd()) } else { Ok(()) }
     }
 }
 
@@ -156,30 +223,33 @@ impl Kind for UserKind<'_> {
         apply.barrier()?;
         if user.presence == Presence::Absent {
             apply.never_undone("user", &user.name, "accounts are not taken back")?;
-            Process::new(["userdel", &user.name]).succeed()?;
+            remove("user", &user.name)?;
             apply.host.forget_accounts();
             return Ok(());
         }
         let there = apply.host.accounts().user(&user.name).is_some();
         let (why, _) = self.differences(apply.view());
+        if there && why.iter().any(|why| why == "uid") {
+            return Err(Fault::new(
+                Exit::Refused,
+                "user_number",
+                format!("the user {} has another number, and files belong to it by number", user.name),
+            )
+            .hint("take \"uid\" out of the item, or change the number by hand"));
+        }
+        if !has_shadow() {
+            return self.converge_busybox(apply, &why, there);
+        }
         let mut argv = vec![if there { "usermod".to_owned() } else { "useradd".into() }];
         let changes = |what: &str| !there || why.iter().any(|why| why == what);
         if let Some(uid) = user.uid.filter(|_| changes("uid")) {
-            if there {
-                return Err(Fault::new(
-                    Exit::Refused,
-                    "user_number",
-                    format!("the user {} has another number, and files belong to it by number", user.name),
-                )
-                .hint("take \"uid\" out of the item, or change the number by hand"));
-            }
             argv.extend(["--uid".into(), uid.to_string()]);
         }
         if let Some(home) = user.home.as_ref().filter(|_| changes("home")) {
             argv.extend([if there { "--home".into() } else { "--home-dir".into() }, home.clone()]);
         }
         if changes("shell") {
-            argv.extend(["--shell".into(), self.shell()]);
+            argv.extend(["--shell".into(), self.shell(apply.host)]);
         }
         if let Some(comment) = user.comment.as_ref().filter(|_| changes("comment")) {
             argv.extend(["--comment".into(), comment.clone()]);
@@ -214,7 +284,12 @@ impl Kind for UserKind<'_> {
             Process::new(argv).succeed()?;
         }
         if user.linger && changes("linger") {
+            apply.host.forget_accounts();
             Process::new(["loginctl", "enable-linger", &user.name]).succeed()?;
+            // Its manager comes up by itself a little later; items after this one need it now.
+            if let Some(uid) = apply.host.accounts().uid(&user.name) {
+                start_manager(uid)?;
+            }
         }
         apply.host.forget_accounts();
         Ok(())

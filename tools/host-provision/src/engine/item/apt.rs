@@ -76,7 +76,10 @@ impl Kind for AptRepositoryKind<'_> {
             // apt pins by the host of the address; a file: repository has the empty one.
             let hosts = repository.uris.iter().map(|uri| {
                 let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
-                rest.split('/').next().unwrap_or_default().to_owned()
+                let host = rest.split('/').next().unwrap_or_default();
+                // Without user and port, as apt names the site of a package.
+                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+                host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(host, _)| host).to_owned()
             });
             let text: Vec<String> =
                 hosts.map(|host| format!("Package: *\nPin: origin \"{host}\"\nPin-Priority: {priority}\n")).collect();

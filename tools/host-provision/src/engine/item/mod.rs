@@ -4,6 +4,8 @@ mod account;
 mod apt;
 mod authorized_keys;
 mod command;
+mod image;
+mod mount;
 mod packages;
 mod path;
 mod system;
@@ -21,8 +23,13 @@ use crate::wire::Work;
 
 pub use authorized_keys::remove_key;
 pub use command::{is_due, run as run_command};
+pub use image::{
+    SUPERSEDED, observed as image_observed, restore as restore_image, restore_tag, same_repository,
+    take_away as remove_image,
+};
+pub use mount::{Leaving, leaving as leaving_mount, restore as restore_mount, take_away as remove_mount};
 pub(crate) use system::set_kernel_name;
-pub use unit::{disable as disable_unit, restore as restore_unit, restore_enablement};
+pub use unit::{disable as disable_unit, key_of as unit_key, restore as restore_unit, restore_enablement};
 
 /// What items are seen against.
 #[derive(Debug, Clone, Copy)]
@@ -179,7 +186,13 @@ pub fn kind_of(item: &HostItem) -> Outcome<Box<dyn Kind + '_>> {
     if let Some(it) = &item.unit {
         kinds.push(Box::new(unit::UnitKind(it)));
     }
-    let waiting = [("mount", item.mount.is_some()), ("image", item.image.is_some()), ("nixos", item.nixos.is_some())];
+    if let Some(it) = &item.mount {
+        kinds.push(Box::new(mount::MountKind(it)));
+    }
+    if let Some(it) = &item.image {
+        kinds.push(Box::new(image::ImageKind(it)));
+    }
+    let waiting = [("nixos", item.nixos.is_some())];
     if let Some((word, _)) = waiting.iter().find(|(_, there)| *there) {
         return Err(Fault::new(
             Exit::Unavailable,
