@@ -49,7 +49,10 @@ pub struct Wanted {
 impl Controller<'_> {
     fn prepare(&self, wanted: &Wanted, cut: &Cut) -> Result<(Place, Prepared), Failure> {
         let place = self.places.find(&wanted.desired.host)?;
+        let names_tools = wanted.desired.items.iter().any(|item| item.tool.is_some());
         let arch = match &place {
+            // A tool must fit; a host that no inventory describes is asked.
+            Place::Ssh(host) if host.arch.is_none() && names_tools => Some(self.facts(&wanted.desired.host)?.arch),
             Place::Ssh(host) => host.arch,
             _ => None,
         };

@@ -25,6 +25,8 @@ pub mod target;
 #[cfg(feature = "controller")]
 pub mod text;
 #[cfg(feature = "controller")]
+mod tool_call;
+#[cfg(feature = "controller")]
 pub mod verb;
 #[cfg(feature = "controller")]
 pub mod work;

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const JSON: u8 = b'J';
 /// Bytes that the other side asked for.
 pub const BLOB: u8 = b'B';
+/// Standard input of a tool; empty at its end.
+pub const STDIN: u8 = b'I';
 /// Standard output of a tool.
 pub const STDOUT: u8 = b'O';
 /// Standard error of a tool.
@@ -20,6 +22,12 @@ pub const STDERR: u8 = b'R';
 
 /// The exit of the start command where the helper is not on the host yet.
 pub const NOT_SHIPPED: i32 = 97;
+
+/// The largest piece of a stream in one frame, and how many of them may be on their way to the host: together less than
+/// what a channel takes before anybody reads, so that neither side ever waits for the other.
+pub const PIECE: usize = 256 * 1024;
+/// See [`PIECE`].
+pub const PIECES: u32 = 4;
 
 /// The largest payload that is accepted.
 const LARGEST: u32 = 512 * 1024 * 1024;
@@ -95,8 +103,8 @@ pub struct ToolRun {
     pub args: Vec<String>,
     /// Hash of its binary; none runs the one that is installed on the host.
     pub sha256: Option<String>,
-    /// Hash of what it reads on standard input; none for nothing.
-    pub stdin: Option<String>,
+    /// Its standard input comes in frames; otherwise it has none.
+    pub input: bool,
 }
 
 /// What the helper answers.
@@ -127,6 +135,8 @@ pub enum Reply {
     },
     /// The end of a run.
     Result(Box<HostResult>),
+    /// So many more pieces of standard input may come.
+    Want(u32),
     /// A tool ended.
     Exited {
         /// Its exit code, 128 and more for a signal.
@@ -187,7 +197,7 @@ pub fn read_frame(reader: &mut (impl Read + ?Sized)) -> io::Result<Frame> {
             Err(error) => return Err(error),
         }
     }
-    if ![JSON, BLOB, STDOUT, STDERR].contains(&kind[0]) {
+    if ![JSON, BLOB, STDIN, STDOUT, STDERR].contains(&kind[0]) {
         let mut noise = vec![kind[0]];
         reader.take(4096).read_to_end(&mut noise)?;
         return Ok(Frame::Noise(noise));

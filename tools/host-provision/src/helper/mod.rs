@@ -2,6 +2,8 @@
 //! any cryptography of connections.
 
 mod serve;
+mod tool_input;
+mod tool_keeper;
 mod tool_run;
 mod worker;
 
@@ -16,12 +18,21 @@ use std::process::ExitCode;
 pub fn main(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let code = match words[..] {
-        ["serve"] => serve::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()),
+        ["serve"] => {
+            use std::os::fd::AsFd;
+            // Without a buffer: what waits in one would not be seen by who asks the kernel whether something came.
+            match std::io::stdin().as_fd().try_clone_to_owned() {
+                Ok(input) => serve::serve(&mut std::fs::File::from(input), &mut std::io::stdout().lock()),
+                Err(_) => contract::Exit::Io.code(),
+            }
+        }
         ["work", run] => worker::work(run),
         ["expire", run] => worker::expire(run, None),
         ["expire", run, seconds] => worker::expire(run, seconds.parse().ok()),
+        // Asked after it was sent: can it run from where it lies?
+        ["probe"] => 0,
         ["recover"] => worker::recover(),
-        ["tool", run] => tool_run::supervise(run),
+        ["tool", run] => tool_keeper::keep(run),
         _ => 2,
     };
     ExitCode::from(code)

@@ -87,11 +87,12 @@ impl Wire<'_> {
         Ok(())
     }
 
-    /// Whether the controller says something, or is gone.
-    fn is_heard() -> bool {
+    /// Whether the controller says something, or is gone, within this time.
+    pub(super) fn is_heard(within: Duration) -> bool {
         let stdin = io::stdin();
         let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-        poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+        let limit = Timespec::try_from(within).unwrap_or_default();
+        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0)
     }
 }
 
@@ -112,7 +113,7 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
         }
         Request::Apply(work, options) => apply(host, wire, *work, options),
         Request::Attach { run } => match run.as_deref().filter(|run| tool_run::is_known(run)) {
-            Some(run) => tool_run::follow(wire, run),
+            Some(run) => tool_run::follow(wire, run, None),
             None => follow(host, wire, &mut Run::open(host, run.as_deref())?, 0),
         },
         Request::Stop { run } => {
@@ -292,7 +293,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 return wire.say(&Reply::Result(Box::new(result)));
             }
         }
-        if Wire::is_heard() {
+        if Wire::is_heard(pause) {
             // A request that stops or rolls back, or the end of the connection.
             match read_frame(wire.input).map_err(lost)? {
                 Frame::Good(wire::JSON, payload) => {
@@ -303,7 +304,6 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
             }
         }
-        std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
 }

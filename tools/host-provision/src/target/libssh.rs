@@ -157,6 +157,14 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
         .hint("give the right key with -i; a key with a passphrase is used through the agent (ssh-add)"))
 }
 
+/// How a key of the agent is called that only the system's ssh can use.
+const LEFT: &str = "left to ssh:";
+
+/// Whether the agent has keys that were not tried.
+pub(super) fn left_keys(failure: &Failure) -> bool {
+    failure.errors().iter().any(|error| error.code == "login_refused" && error.message.contains(LEFT))
+}
+
 /// The agent's keys one after another: the library's own way tries only the first.
 fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> bool {
     let Ok(mut agent) = connection.agent() else { return false };
@@ -164,6 +172,11 @@ fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) ->
         return false;
     }
     for identity in agent.identities().unwrap_or_default() {
+        let kind = PublicKey::from_wire(identity.blob()).kind().unwrap_or_default().to_owned();
+        if kind.starts_with("sk-") || kind.contains("-cert-v01@") {
+            tried.push(format!("{LEFT}{}", identity.comment()));
+            continue;
+        }
         tried.push(format!("agent:{}", identity.comment()));
         if agent.userauth(user, &identity).is_ok() && connection.authenticated() {
             return true;

@@ -6,6 +6,7 @@ mod link;
 mod local;
 mod openssh;
 mod shelf;
+mod ssh_config;
 mod transport;
 
 use std::path::PathBuf;
@@ -50,7 +51,8 @@ pub struct TargetFlags {
     /// How a login user other than root becomes root
     #[arg(long = "become", value_name = "HOW", value_enum)]
     pub escalate: Option<Become>,
-    /// What speaks SSH: auto takes the system's ssh for hosts behind another one
+    /// What speaks SSH: auto takes the system's ssh for hosts behind another one, certificates, hardware keys, and where
+    /// ~/.ssh/config has a proxy
     #[arg(long, value_name = "NAME", default_value = "auto", value_enum)]
     pub transport: TransportChoice,
 }

@@ -6,6 +6,7 @@ mod authorized_keys;
 mod command;
 mod image;
 mod mount;
+mod openpgp;
 mod packages;
 mod path;
 mod system;

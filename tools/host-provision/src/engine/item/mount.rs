@@ -1,9 +1,8 @@
 //! File systems of fstab(5): one line there, and the mount itself. systemd makes its units from the same line, so that
 //! `RequiresMountsFor=` of other units finds it.
 
-use contract::Exit;
-use contract::document::{Mount, Op, Original, OwnedThing, SavedOriginal};
 use contract::FileMode;
+use contract::document::{Mount, Op, Original, OwnedThing, SavedOriginal};
 
 use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
@@ -14,7 +13,7 @@ use crate::engine::owned::{absent, existed, keep, original_bytes};
 use crate::engine::process::Process;
 use crate::engine::run::Undo;
 use crate::engine::units::systemctl;
-use crate::fault::{Fault, Outcome};
+use crate::fault::Outcome;
 
 const FSTAB: &str = "/etc/fstab";
 
