@@ -44,7 +44,7 @@ lab_cgroups() {
 
 # Keeps one host running until it powers off or dies: a reboot (nspawn says 133) gets a fresh kernel's network.
 host_keep() {
-  local number=$1 dir status
+  local number=$1 dir status more
   dir=$(host_dir "$number")
   while :; do
     host_plug "$number"
@@ -57,9 +57,12 @@ host_keep() {
       if host_is_busybox "$number"; then busybox_run "$number"; fi
       # /tmp is on the disk, as Debian 12 has it; of the sysctls only the network's are a host's own.
       export SYSTEMD_NSPAWN_TMPFS_TMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
+      more=()
+      # systemd 256 and newer boot on the older cgroups only when they are told to.
+      if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then more=(SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1); fi
       exec systemd-nspawn --quiet --directory="$dir/root" --machine="lab$number" --register=no --keep-unit --boot \
         --console=read-only --capability=CAP_NET_ADMIN --network-namespace-path="$(host_pin "$number")" \
-        --resolv-conf=off --timezone=off
+        --resolv-conf=off --timezone=off "${more[@]}"
     ) &
     printf '%s\n' $! >"$dir/nspawn.pid"
     status=0

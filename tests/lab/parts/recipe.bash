@@ -1,13 +1,22 @@
 # shellcheck shell=bash
 # Other roots than Debian 12: `lab up 1 --root RECIPE`. Each is built at its first use and kept beside the default one.
 #   debian-13   the same packages of the next release
+#   ubuntu-22.04, ubuntu-24.04   the same packages of Ubuntu; 24.04 starts sshd by a socket
 #   busybox     no systemd, no bash, no dpkg, no python: busybox as init, dropbear as sshd, adduser; as Alpine is
 
 RECIPE=${LAB_RECIPE:-debian-12}
-case $RECIPE in debian-13) RELEASE=trixie ;; esac
+case $RECIPE in
+  debian-13) RELEASE=trixie ;;
+  ubuntu-22.04) RELEASE=jammy ;;
+  ubuntu-24.04) RELEASE=noble ;;
+esac
+UBUNTU=${PLUMBLINE_LAB_UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
+# "Ubuntu Archive Automatic Signing Key (2018)": no package of Debian has it.
+UBUNTU_KEY=F6ECB3762474EDA9D21B7022871920D1991BC93C
 
-# What root.bash names the default root; it is not edited for the others, because its text is part of that name.
+# What root.bash does for the default root; it is not edited for the others, because its text is part of that root's name.
 eval "default_$(declare -f root_path)"
+eval "default_$(declare -f root_make)"
 
 root_path() {
   local hash
@@ -18,11 +27,47 @@ root_path() {
 
 recipe_choose() {
   case $1 in
-    debian-12 | debian-13 | busybox) ;;
-    *) die "$USAGE" --root "no root is called $1" "debian-12, debian-13 or busybox" ;;
+    debian-12 | debian-13 | ubuntu-22.04 | ubuntu-24.04 | busybox) ;;
+    *) die "$USAGE" --root "no root is called $1" "debian-12, debian-13, ubuntu-22.04, ubuntu-24.04 or busybox" ;;
   esac
   export LAB_RECIPE=$1
   RECIPE=$1
+}
+
+root_make() {
+  case $RECIPE in ubuntu-*) ubuntu_make "$@" ;; *) default_root_make "$@" ;; esac
+}
+
+# As root_make, for a distribution that this machine's own sources do not have.
+ubuntu_make() {
+  local temp=$1 root=$1/root include script=/usr/share/debootstrap/scripts/$RELEASE
+  export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+  # All its releases are installed alike; an older debootstrap does not know the newer ones by name.
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/gutsy
+  mkdir -m 0700 "$temp/gnupg"
+  curl -fsS -o "$temp/all.gpg" "$UBUNTU/project/ubuntu-archive-keyring.gpg"
+  gpg --homedir "$temp/gnupg" --batch --quiet --import "$temp/all.gpg"
+  gpg --homedir "$temp/gnupg" --batch --quiet --export "$UBUNTU_KEY" >"$temp/ubuntu.gpg"
+  [ -s "$temp/ubuntu.gpg" ]
+  gpgconf --homedir "$temp/gnupg" --kill all
+  include=$(packages root | sed 's/^ *//; s/ *$//' | tr ' ' ,)
+  debootstrap --variant=minbase --components=main,universe --include="$include" --keyring="$temp/ubuntu.gpg" \
+    "$RELEASE" "$root" "$UBUNTU" "$script"
+  printf 'deb %s %s main universe\n' "$UBUNTU" "$RELEASE" "$UBUNTU" "$RELEASE-updates" "$UBUNTU" "$RELEASE-security" \
+    >"$root/etc/apt/sources.list"
+  : >"$root/etc/resolv.conf"
+  mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
+  mount -t proc proc "$root/proc"
+  chroot "$root" apt-get -q update
+  chroot "$root" apt-get -qy --download-only install nginx-light jq
+  rm -rf "$temp/gnupg" "$temp/all.gpg" "$temp/ubuntu.gpg"
+  mkdir "$temp/dns"
+  rm -f "$root"/etc/ssh/ssh_host_*_key* "$root"/var/lib/dbus/machine-id "$root/etc/hostname"
+  : >"$root/etc/machine-id"
+  printf 'LANG=C.UTF-8\n' >"$root/etc/default/locale"
+  find "$root/var/log" -type f -delete
+  umount "$root/proc" "$root/etc/resolv.conf"
+  chmod 755 "$root"
 }
 
 # Prints the path of the chosen root, built now if it is not there.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::process::{self, Process};
-use crate::fault::Outcome;
+use super::process;
 
 /// Users and groups of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,37 +93,9 @@ impl Accounts {
     }
 }
 
-/// Whether the host has the programs of shadow (Debian, Ubuntu); else those of busybox (Alpine) are used.
+/// Whether the host has the programs of shadow (Debian, Ubuntu); else the files are written by ourselves (busybox).
 pub fn has_shadow() -> bool {
     process::is_there("useradd")
-}
-
-/// Removes a user or group.
-///
-/// # Errors
-/// 69 where the system refuses.
-pub fn remove(kind: &str, name: &str) -> Outcome<()> {
-    let program = match (kind, has_shadow()) {
-        ("user", true) => "userdel",
-        ("user", false) => "deluser",
-        (_, true) => "groupdel",
-        (_, false) => "delgroup",
-    };
-    Process::new([program, name]).succeed().map(drop)
-}
-
-/// The text of passwd(5) with other fields in the line of one user, numbered from 0.
-pub fn with_fields(passwd: &str, user: &str, fields: &[(usize, String)]) -> String {
-    let changed = passwd.lines().map(|line| {
-        let mut parts: Vec<&str> = line.split(':').collect();
-        if parts.len() == 7 && parts[0] == user {
-            for (index, value) in fields {
-                parts[*index] = value;
-            }
-        }
-        parts.join(":") + "\n"
-    });
-    changed.collect()
 }
 
 #[cfg(test)]
@@ -143,13 +114,5 @@ mod tests {
         assert_eq!(accounts.groups_of("app"), ["www-data"]);
         assert_eq!(accounts.group_name(33), Some("www-data"));
         assert_eq!(Accounts::default().uid("root"), Some(0));
-    }
-
-    #[test]
-    fn one_line_changes() {
-        let text = "a:x:1:1::/a:/bin/sh\nb:x:2:2::/b:/bin/sh\n";
-        let changed = with_fields(text, "b", &[(5, "/srv/b".into()), (6, "/bin/false".into())]);
-        assert_eq!(changed, "a:x:1:1::/a:/bin/sh\nb:x:2:2::/srv/b:/bin/false\n");
-        assert_eq!(with_fields(text, "c", &[(5, "/c".into())]), text);
     }
 }

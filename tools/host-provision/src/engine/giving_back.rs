@@ -4,7 +4,7 @@ use contract::document::{ChangeStatus, Handler, HostChangeResult, OwnedThing};
 
 use super::apply::Apply;
 use super::handlers::{self};
-use super::item::{disable_unit, remove_image, remove_key, remove_mount};
+use super::item::{disable_unit, remove_account, remove_image, remove_key, remove_mount};
 use super::owned::{self};
 use super::removal::Removal;
 use super::run::Undo;
@@ -62,10 +62,7 @@ impl Apply<'_> {
             }
             "user" | "group" => {
                 self.barrier()?;
-                self.never_undone(&thing.kind, &thing.name, "accounts are not taken back")?;
-                super::accounts::remove(&thing.kind, &thing.name)?;
-                self.host.forget_accounts();
-                Ok(())
+                remove_account(self, &thing.kind, &thing.name)
             }
             _ => Ok(()),
         }

@@ -37,6 +37,11 @@ pub(super) fn unit_in<'a>(handler: &'a Handler, items: &[HostItem]) -> Option<(&
     Some((verb, if is_system { key } else { first.unwrap_or(key) }))
 }
 
+/// Whether a handler is for hosts with systemd only.
+pub(super) fn needs_systemd(handler: &Handler) -> bool {
+    handler.0 == "secrets" || unit_of(handler).is_some()
+}
+
 /// What became of a handler.
 pub(super) enum Handled {
     Done,
@@ -49,9 +54,6 @@ pub(super) enum Handled {
 /// Runs one handler; `removal` says that something that was removed asked for it.
 pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Outcome<Handled> {
     if let Some((verb, key)) = unit_in(handler, &apply.view().work.desired.items) {
-        if !apply.host.has_systemd() {
-            return Err(super::units::no_systemd());
-        }
         if apply.was_started(&key) {
             return Ok(Handled::Covered);
         }

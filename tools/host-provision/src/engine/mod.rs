@@ -19,6 +19,7 @@ pub mod packages;
 mod placing;
 pub mod plan;
 pub mod process;
+mod random;
 mod removal;
 pub mod rollback;
 pub mod run;

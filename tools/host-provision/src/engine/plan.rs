@@ -89,7 +89,11 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
             unremembered |= owned.get(thing.kind, &thing.name).is_none();
             declared.insert(thing);
         }
-        let difference = kind.observe(view).map_err(in_item)?;
+        // Said now and not in the middle of an apply.
+        if item.notify.iter().any(handlers::needs_systemd) && !view.host.sandbox && !view.host.has_systemd() {
+            return Err(in_item(super::units::no_systemd()));
+        }
+        let difference = kind.observe(view).map_err(&in_item)?;
         let Some(op) = difference.op else {
             summary.unchanged += 1;
             continue;

@@ -48,6 +48,17 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     let notes = run.notes();
     let mut units: Vec<(UnitKey, super::units::UnitStatus)> = Vec::new();
     let mut firewall = None;
+    if manner != Manner::AtBoot && notes.iter().any(|note| matches!(note, Undo::Mount { .. })) {
+        // What this run started may use what it mounted.
+        for note in &notes {
+            if let Undo::Unit { key, before } = note
+                && !before.is_active()
+            {
+                // Its state is looked at again below.
+                let _ = key.systemctl(&["stop", "--", &key.name]).run();
+            }
+        }
+    }
     for note in notes.into_iter().rev() {
         match note {
             Undo::Unit { key, before } => units.push((key, before)),

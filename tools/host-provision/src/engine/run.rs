@@ -189,7 +189,7 @@ fn runs_path(id: &str) -> String {
 pub fn new_id() -> String {
     let mut random = [0_u8; 2];
     // Without random bytes the time alone has to do; a clash is refused when the directory is made.
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    super::random::fill(&mut random);
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     format!("{now}-{}", super::hash::hex(&random))
 }

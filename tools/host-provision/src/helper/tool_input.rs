@@ -30,6 +30,7 @@ impl Input {
             .open(&path)
             .map_err(|error| Fault::io("open the pipe", path.display(), &error))?;
         // Larger steps; the default does as well.
+        #[cfg(target_os = "linux")]
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe, crate::wire::PIECE);
         Ok(Self { pipe: Some(pipe), waiting: VecDeque::new(), written: 0, whole: false, unread: false })
     }

@@ -130,6 +130,12 @@ fn spawn(place: &Path, tool: &ToolRun, input: bool) -> std::io::Result<Child> {
     }
 }
 
+#[cfg(not(target_os = "linux"))]
+fn in_memory(_program: &Path) -> std::io::Result<File> {
+    Err(ErrorKind::PermissionDenied.into())
+}
+
+#[cfg(target_os = "linux")]
 fn in_memory(program: &Path) -> std::io::Result<File> {
     let memory = rustix::fs::memfd_create("tool", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut memory = File::from(memory);

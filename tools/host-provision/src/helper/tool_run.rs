@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contract::{Exit, places};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::serve::{Wire, keep_tool};
 use super::tool_input::Input;
@@ -59,8 +58,7 @@ pub(super) fn start(host: &Host, wire: &mut Wire<'_>, tool: &ToolRun) -> Outcome
     write("tool.json", &serde_json::to_vec(tool).unwrap_or_default())?;
     let input = if tool.input {
         let path = place.join("stdin");
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-            .map_err(|error| Fault::errno("make the pipe", path.display(), error))?;
+        make_pipe(&path).map_err(|error| Fault::io("make the pipe", path.display(), &error))?;
         Some(Input::open(&place)?)
     } else {
         None
@@ -71,6 +69,18 @@ pub(super) fn start(host: &Host, wire: &mut Wire<'_>, tool: &ToolRun) -> Outcome
         wire.say(&Reply::Want(PIECES))?;
     }
     follow(wire, &id, input)
+}
+
+#[cfg(target_os = "linux")]
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
+}
+
+/// Hosts are Linux machines; controllers need not be, and never come here.
+#[cfg(not(target_os = "linux"))]
+fn make_pipe(_path: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn prune() {

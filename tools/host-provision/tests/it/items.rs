@@ -51,9 +51,13 @@ fn mounts_and_what_lies_in_them() {
 
     // What cannot be mounted, and what is in use, leave the old one as it was.
     let broken = document(json!({"path": "/srv/media", "device": "/dev/no-such-disk", "fstype": "ext4"}));
-    let failed = lab.apply(&broken).expect(3).json();
+    let failed = lab.apply(&broken).expect(69).json();
+    assert_eq!(failed["error"]["code"], "no_device", "{failed}");
+    assert_eq!(lab.exec("findmnt -nro SIZE /srv/media; cat /srv/media/list; grep -c no-such-disk /etc/fstab"), "8M\nfilms\n0");
+    let unknown = document(json!({"path": "/srv/media", "device": "nothing", "fstype": "nosuchfs"}));
+    let failed = lab.apply(&unknown).json();
     assert_eq!(failed["outcome"], "rolled_back", "{failed}");
-    assert_eq!(lab.exec("findmnt -nro SIZE /srv/media; grep -c no-such-disk /etc/fstab"), "8M\n0");
+    assert_eq!(lab.exec("findmnt -nro FSTYPE,SIZE /srv/media; grep -c nosuchfs /etc/fstab; systemctl is-active player"), "tmpfs 8M\n0\nactive");
     let literal = document(json!({"path": "/srv/media", "device": "//nas/x", "fstype": "cifs", "options": ["password=geheim"]}));
     let refused = lab.call(&["plan"], &literal.to_string()).expect(65);
     assert!(refused.stderr.contains("/items/1/mount/options/0") && !refused.stderr.contains("geheim"), "{}", refused.stderr);
@@ -196,6 +200,42 @@ fn units_of_users_and_the_clock_and_language_of_the_host() {
     let missing = desired("lab1", &json!([{"id": "l", "locale": {"lang": "de_DE.UTF-8"}}]));
     let failed = lab.apply(&missing).json();
     assert!(failed["error"]["hint"].as_str().unwrap_or_default().contains("locales"), "{failed}");
+}
+
+#[test]
+fn a_key_that_is_a_secret_lets_its_user_in() {
+    let Some(lab) = Lab::boot() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("key");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
+    assert!(made.success());
+    let public = std::fs::read_to_string(home.path().join("key.pub")).unwrap();
+    // Stands in for secret-encrypt: what it does needs the user, and happens before sshd hears of the file.
+    let script = format!("#!/bin/sh\nset -e\numask 077\nmkdir -p /run/secrets/rendered\nchmod 751 /run/secrets /run/secrets/rendered\nf=/run/secrets/rendered/authorized_keys.ops\necho '{}' >$f\nchown ops:ops $f\nchmod 400 $f\n", public.trim());
+    let document = |mode: &str| {
+        let mut document = desired("lab1", &json!([
+            {"id": "u", "stage": "base", "user": {"name": "ops"}},
+            {"id": "su", "stage": "base", "file": {"path": "/etc/sudoers.d/ops", "mode": "0440", "content": "ops ALL=(ALL) NOPASSWD: ALL\n"}},
+            {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-keys.conf",
+                "content": "AuthorizedKeysFile .ssh/authorized_keys /run/secrets/rendered/authorized_keys.%u\n"}},
+            {"id": "tool", "stage": "base", "file": {"path": "/usr/local/bin/materialise", "mode": "0755", "content": script.replace("chmod 400", &format!("chmod {mode}"))}, "notify": ["secrets"]},
+            {"id": "unit", "stage": "base", "notify": ["secrets"], "file": {"path": "/etc/systemd/system/plumbline-secrets.service",
+                "content": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/bin/materialise\n"}}
+        ]));
+        document["access"] = json!({"ssh_ports": [22], "login_users": ["ops"]});
+        document
+    };
+    lab.apply(&document("400")).expect(0);
+    let inventory = lab.inventory.path().to_str().unwrap();
+    let target = format!("ssh://ops@{}:22", lab.address());
+    let log_in = || crate::run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", key.to_str().unwrap(), "--become", "sudo"], "");
+    log_in().expect(0);
+    assert_eq!(lab.apply(&document("400")).expect(0).json()["changed"], false);
+    // With a mode that sshd does not accept it is no way in, although it is there.
+    lab.apply(&document("666")).expect(0);
+    log_in().expect(77);
+    lab.apply(&document("400")).expect(0);
+    log_in().expect(0);
 }
 
 /// A key of its own, and a repository that it signs, with one package.

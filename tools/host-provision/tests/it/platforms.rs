@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, program};
+use crate::lab::Lab;
 use crate::{desired, full_tier, run, status};
 
 #[test]
@@ -57,6 +57,7 @@ fn a_host_without_systemd_bash_or_dpkg() {
     for (item, code, words) in [
         (json!({"id": "x", "unit": {"name": "a.service", "state": "started"}}), 69, "does not run systemd"),
         (json!({"id": "x", "packages": {"present": ["curl"]}}), 69, "no dpkg"),
+        (json!({"id": "x", "notify": ["restart:a.service"], "file": {"path": "/etc/x", "content": "x"}}), 69, "does not run systemd"),
     ] {
         let refused = lab.call(&["plan"], &document("/bin/ash", json!([item])).to_string()).expect(code);
         assert!(refused.stderr.contains(words) && refused.stderr.contains("/items/10"), "{}", refused.stderr);
@@ -165,29 +166,45 @@ fn sshd_behind_a_socket_moves_its_port() {
     socket_moves(&lab);
 }
 
-#[test]
-fn the_next_debian() {
+/// A usual little server on another release: every kind of item that the release could see differently.
+fn another_release(recipe: &str, version: &str) {
     if !full_tier() {
         return;
     }
-    let Some(mut lab) = Lab::up(&["1", "--root", "debian-13"]) else { return };
+    let Some(mut lab) = Lab::up(&["1", "--root", recipe]) else { return };
     let key = lab.host()["host_key"].clone();
     lab.write_inventory(&[2222, 22], &key);
     let facts = lab.call(&["facts", "lab1"], "").expect(0).json();
-    assert_eq!(facts["os_version"], "13");
+    assert_eq!(facts["os_version"], version);
     let document = desired("lab1", &json!([
-        {"id": "p", "stage": "base", "packages": {"present": ["jq"]}},
+        {"id": "p", "stage": "base", "packages": {"present": ["jq", "tzdata"]}},
         {"id": "l", "stage": "base", "locale": {"lang": "C.UTF-8"}},
         {"id": "z", "stage": "base", "timezone": {"name": "Europe/Berlin"}},
-        {"id": "h", "stage": "base", "hostname": {"name": "thirteen"}},
-        {"id": "u", "stage": "base", "user": {"name": "app", "system": true, "home": "/srv/app"}},
+        {"id": "h", "stage": "base", "hostname": {"name": "other"}},
+        {"id": "u", "stage": "base", "user": {"name": "app", "linger": true}},
         {"id": "m", "stage": "base", "mount": {"path": "/srv/data", "device": "tmpfs", "fstype": "tmpfs"}},
         {"id": "f", "file": {"path": "/etc/systemd/system/app.service", "content": "[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nUser=app\nExecStart=/bin/sleep 1000\n"}},
-        {"id": "s", "unit": {"name": "app.service", "state": "started"}}
+        {"id": "s", "unit": {"name": "app.service", "state": "started"}},
+        {"id": "uf", "file": {"path": "/etc/systemd/user/mine.service", "content": "[Service]\nExecStart=/bin/sleep 1000\n"}},
+        {"id": "us", "unit": {"name": "mine.service", "scope": "user:app", "state": "started"}}
     ]));
     lab.apply(&document).expect(0);
-    assert_eq!(lab.exec("systemctl is-active app srv-data.mount; hostname; date +%Z | cut -c1-3; jq -n 1"), "active\nactive\nthirteen\nCET\n1");
+    assert_eq!(lab.exec("systemctl is-active app srv-data.mount; hostname; date +%Z | cut -c1-3; jq -n 1; pgrep -cu app"), "active\nactive\nother\nCET\n1\n4");
     assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
     socket_moves(&lab);
-    assert!(program().exists());
+}
+
+#[test]
+fn debian_13() {
+    another_release("debian-13", "13");
+}
+
+#[test]
+fn ubuntu_22_04() {
+    another_release("ubuntu-22.04", "22.04");
+}
+
+#[test]
+fn ubuntu_24_04() {
+    another_release("ubuntu-24.04", "24.04");
 }

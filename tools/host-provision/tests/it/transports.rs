@@ -149,7 +149,8 @@ fn every_way_in() {
 
     // The agent: keys that do not fit before the one that does, then a certificate that only it has.
     let agent = Agent::start(home);
-    let socket = agent.socket.to_str().unwrap();
+    let socket = agent.socket.clone();
+    let socket = socket.to_str().unwrap();
     agent.add(&stranger);
     call(home, Some(socket), &["facts", "lab1", "--hosts", file]).expect(77);
     let copy = home.join("lab-key");

@@ -3,10 +3,10 @@
 use contract::Exit;
 use contract::document::{Group, Op, Presence, User};
 
-use super::{Kind, Thing, View};
-use crate::engine::accounts::{has_shadow, remove, with_fields};
+use super::{Kind, Thing, View, account_files};
+use crate::engine::accounts::has_shadow;
 use crate::engine::apply::Apply;
-use crate::engine::entry::{Difference, Entry};
+use crate::engine::entry::Difference;
 use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed};
 use crate::engine::process::Process;
@@ -57,13 +57,16 @@ impl Kind for GroupKind<'_> {
             .hint("take \"gid\" out of the item, or change the number by hand"));
         }
         apply.barrier()?;
-        let shadow = has_shadow();
-        let mut argv = vec![if shadow { "groupadd".to_owned() } else { "addgroup".into() }];
+        if !has_shadow() {
+            apply.own("group", &group.name, None, false, absent());
+            return account_files::make_group(apply, group);
+        }
+        let mut argv = vec!["groupadd".to_owned()];
         if group.system {
-            argv.push(if shadow { "--system".into() } else { "-S".into() });
+            argv.push("--system".into());
         }
         if let Some(gid) = group.gid {
-            argv.extend([if shadow { "--gid".into() } else { "-g".into() }, gid.to_string()]);
+            argv.extend(["--gid".into(), gid.to_string()]);
         }
         argv.push(group.name.clone());
         apply.never_undone("group", &group.name, "accounts are not taken back")?;
@@ -77,6 +80,20 @@ impl Kind for GroupKind<'_> {
         apply.own("group", &self.0.name, None, false, existed());
         Ok(())
     }
+}
+
+/// Removes a user or group.
+///
+/// # Errors
+/// 69 where the system refuses.
+pub fn remove(apply: &mut Apply<'_>, kind: &str, name: &str) -> Outcome<()> {
+    if !has_shadow() {
+        return account_files::remove(apply, kind, name);
+    }
+    apply.never_undone(kind, name, "accounts are not taken back")?;
+    Process::new([if kind == "user" { "userdel" } else { "groupdel" }, name]).succeed()?;
+    apply.host.forget_accounts();
+    Ok(())
 }
 
 pub(super) struct UserKind<'a>(pub(super) &'a User);
@@ -126,64 +143,6 @@ impl UserKind<'_> {
             if self.0.system { ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"] } else { ["/bin/bash", "/bin/ash", "/bin/sh"] };
         (*known.iter().find(|shell| host.exists(shell)).unwrap_or(&known[0])).to_owned()
     }
-
-    /// Makes or changes the user with what busybox has: it cannot change one, so that the line is written anew.
-    fn converge_busybox(&self, apply: &mut Apply<'_>, why: &[String], there: bool) -> Outcome<()> {
-        let user = self.0;
-        let accounts = apply.host.accounts();
-        let primary = user.group.clone().unwrap_or_else(|| user.name.clone());
-        if there {
-            self.remember(apply)?;
-        } else {
-            apply.own("user", &user.name, None, false, absent());
-        }
-        apply.never_undone("user", &user.name, "accounts are not taken back")?;
-        if !there {
-            if accounts.group(&primary).is_none() {
-                let system = if user.system { &["-S"][..] } else { &[] };
-                Process::new(["addgroup"].iter().chain(system).chain(&[&primary[..]])).succeed()?;
-            }
-            let mut argv = vec!["adduser".to_owned(), "-D".into(), "-G".into(), primary.clone()];
-            argv.extend(["-s".into(), self.shell(apply.host), "-g".into(), user.comment.clone().unwrap_or_default()]);
-            if let Some(uid) = user.uid {
-                argv.extend(["-u".into(), uid.to_string()]);
-            }
-            if let Some(home) = &user.home {
-                argv.extend(["-h".into(), home.clone()]);
-            }
-            if user.system {
-                argv.extend(["-S".into(), "-H".into()]);
-            }
-            argv.push(user.name.clone());
-            Process::new(argv).succeed()?;
-            // No password, but not locked: sshd without PAM lets nobody in who is, not even with a key.
-            Process::new(["chpasswd", "-e"]).input(format!("{}:*\n", user.name)).succeed()?;
-        } else {
-            let mut fields = Vec::new();
-            if why.iter().any(|why| why == "group") {
-                let gid = accounts.group(&primary).map(|group| group.gid.to_string()).ok_or_else(|| {
-                    Fault::new(Exit::BadDocument, "unknown_account", format!("the group \"{primary}\" does not exist on the host"))
-                        .hint("declare the group in an item before this one")
-                })?;
-                fields.push((3, gid));
-            }
-            let wanted = [(4, "comment", &user.comment), (5, "home", &user.home), (6, "shell", &user.shell)];
-            fields.extend(wanted.into_iter().filter_map(|(index, word, value)| {
-                Some((index, value.clone()?)).filter(|_| why.iter().any(|why| why == word))
-            }));
-            if !fields.is_empty() {
-                let passwd = with_fields(&apply.host.text("/etc/passwd"), &user.name, &fields);
-                apply.place_unowned(&Entry::file("/etc/passwd", passwd.into_bytes(), 0o644))?;
-                apply.barrier()?;
-            }
-        }
-        let member = accounts.groups_of(&user.name).into_iter().map(str::to_owned).collect::<Vec<_>>();
-        for group in user.groups.iter().filter(|group| **group != primary && !member.contains(group)) {
-            Process::new(["addgroup", &user.name, group]).succeed()?;
-        }
-        apply.host.forget_accounts();
-        if user.linger { Err(no_systemd()) } else { Ok(()) }
-    }
 }
 
 impl Kind for UserKind<'_> {
@@ -222,10 +181,7 @@ impl Kind for UserKind<'_> {
         let user = self.0;
         apply.barrier()?;
         if user.presence == Presence::Absent {
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
-            remove("user", &user.name)?;
-            apply.host.forget_accounts();
-            return Ok(());
+            return remove(apply, "user", &user.name);
         }
         let there = apply.host.accounts().user(&user.name).is_some();
         let (why, _) = self.differences(apply.view());
@@ -238,7 +194,15 @@ impl Kind for UserKind<'_> {
             .hint("take \"uid\" out of the item, or change the number by hand"));
         }
         if !has_shadow() {
-            return self.converge_busybox(apply, &why, there);
+            if there {
+                self.remember(apply)?;
+            } else {
+                apply.own("user", &user.name, None, false, absent());
+            }
+            apply.save_owned()?;
+            let shell = self.shell(apply.host);
+            account_files::make_user(apply, user, &shell, &why, there)?;
+            return if user.linger { Err(no_systemd()) } else { Ok(()) };
         }
         let mut argv = vec![if there { "usermod".to_owned() } else { "useradd".into() }];
         let changes = |what: &str| !there || why.iter().any(|why| why == what);

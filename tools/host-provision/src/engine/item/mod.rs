@@ -1,6 +1,7 @@
 //! The kinds of items. Each knows how to see what is different and how to change it; most come down to files.
 
 mod account;
+mod account_files;
 mod apt;
 mod authorized_keys;
 mod command;
@@ -22,6 +23,7 @@ use crate::blobs::Blobs;
 use crate::fault::{Fault, Outcome};
 use crate::wire::Work;
 
+pub use account::remove as remove_account;
 pub use authorized_keys::remove_key;
 pub use command::{is_due, run as run_command};
 pub use image::{

@@ -1,8 +1,10 @@
 //! File systems of fstab(5): one line there, and the mount itself. systemd makes its units from the same line, so that
 //! `RequiresMountsFor=` of other units finds it.
 
-use contract::FileMode;
+use std::path::PathBuf;
+
 use contract::document::{Mount, Op, Original, OwnedThing, SavedOriginal};
+use contract::{Exit, FileMode};
 
 use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
@@ -13,7 +15,7 @@ use crate::engine::owned::{absent, existed, keep, original_bytes};
 use crate::engine::process::Process;
 use crate::engine::run::Undo;
 use crate::engine::units::systemctl;
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 
 const FSTAB: &str = "/etc/fstab";
 
@@ -52,6 +54,16 @@ impl MountKind<'_> {
         Entry::file(FSTAB, with_line(&host.text(FSTAB), &self.0.path, Some(&line)).into_bytes(), 0o644)
     }
 
+    /// The device node that is named, directly or by a tag; none for remote shares and such.
+    fn node(&self) -> Option<PathBuf> {
+        match self.0.device.split_once('=') {
+            Some((kind @ ("UUID" | "LABEL" | "PARTUUID" | "PARTLABEL" | "ID"), value)) => {
+                Some(PathBuf::from(format!("/dev/disk/by-{}/{value}", kind.to_ascii_lowercase())))
+            }
+            _ => Some(PathBuf::from(&self.0.device)).filter(|path| path.starts_with("/dev/")),
+        }
+    }
+
     /// Whether what is mounted is not what shall be.
     fn is_other(&self, live: &Mounted) -> bool {
         let wanted = self.0;
@@ -60,13 +72,7 @@ impl MountKind<'_> {
         }
         let family = |name: &str| name.trim_end_matches(|last: char| last.is_ascii_digit()).to_owned();
         let same_type = wanted.fstype == "auto" || family(&wanted.fstype) == family(&live.fstype);
-        let device = match wanted.device.split_once('=') {
-            Some((kind, value)) => {
-                std::fs::canonicalize(format!("/dev/disk/by-{}/{value}", kind.to_ascii_lowercase())).ok()
-            }
-            None if wanted.device.starts_with("/dev/") => std::fs::canonicalize(&wanted.device).ok(),
-            None => None,
-        };
+        let device = self.node().and_then(|node| std::fs::canonicalize(node).ok());
         // A device that is not there (yet) cannot be compared.
         let same_device = device.is_none_or(|device| {
             std::fs::canonicalize(&live.source).map_or(live.source == device.to_string_lossy(), |live| live == device)
@@ -121,6 +127,13 @@ impl Kind for MountKind<'_> {
         let path = &self.0.path;
         // Files with credentials are in place then, and so is what this directory is in.
         apply.barrier()?;
+        if let Some(node) = self.node().filter(|node| !self.has("noauto") && !node.exists()) {
+            // Before what is mounted now is taken away for it.
+            let message = format!("the host has no device {}", node.display());
+            return Err(Fault::new(Exit::Unavailable, "no_device", message)
+                .place(path)
+                .hint("`lsblk --fs` on the host shows its devices, labels and UUIDs"));
+        }
         self.remember(apply)?;
         apply.save_owned()?;
         let live = mounted(apply.host, path);
