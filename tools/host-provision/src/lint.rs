@@ -144,7 +144,12 @@ impl Lint<'_> {
                     let fix = "use credentials=FILE, and let the file be a template of the secrets manifest";
                     self.error("mount-password", at, "a password would stand readable for all in fstab", fix);
                 } else if option.is_empty() || option.contains(['\0', '\n', ',']) {
-                    self.error("bad-mount", at, format!("\"{option}\" is no option"), "give each option a place of its own");
+                    self.error(
+                        "bad-mount",
+                        at,
+                        format!("\"{option}\" is no option"),
+                        "give each option a place of its own",
+                    );
                 }
             }
         }

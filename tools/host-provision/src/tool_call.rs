@@ -121,11 +121,7 @@ pub(crate) fn run(
     let input = !std::io::stdin().is_terminal();
     let mut supplies = Blobs::default();
     let mut tool = |arch: Arch| -> Result<Request, Failure> {
-        let sha256 = if installed {
-            None
-        } else {
-            Some(supplies.add(controller.shelf.find(&name, arch)?.bytes))
-        };
+        let sha256 = if installed { None } else { Some(supplies.add(controller.shelf.find(&name, arch)?.bytes)) };
         Ok(Request::Tool(ToolRun { name: name.clone(), args: args.clone(), sha256, input }))
     };
     let known = match &place {
@@ -141,7 +137,11 @@ pub(crate) fn run(
         None => {
             let mut link = Link::open(session, &controller.shelf, &place, None, &|_| Request::Facts)?;
             let Reply::Facts(facts) = link.reply(&())? else {
-                return Err(Failure::new(Exit::Bug, "unexpected_reply", "the helper answers something else than it was asked"));
+                return Err(Failure::new(
+                    Exit::Bug,
+                    "unexpected_reply",
+                    "the helper answers something else than it was asked",
+                ));
             };
             let request = tool(facts.arch)?;
             link.ask(&request)?;

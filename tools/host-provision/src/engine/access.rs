@@ -53,7 +53,9 @@ pub fn is_risky(kind: &str, name: &str, access: Option<&Access>) -> bool {
         }
         "authorized_keys" | "authorized_key" => true,
         // Homes with keys, programs and configuration may be hidden by it.
-        "mount" => ["/", "/home", "/root", "/etc", "/usr", "/var", "/boot"].contains(&name) || name.starts_with("/home/"),
+        "mount" => {
+            ["/", "/home", "/root", "/etc", "/usr", "/var", "/boot"].contains(&name) || name.starts_with("/home/")
+        }
         "unit" => {
             let stem = name.split(['.', ' ']).next().unwrap_or_default();
             RISKY_UNITS.iter().any(|unit| stem == *unit || (unit.ends_with('@') && stem.starts_with(unit)))

@@ -29,9 +29,8 @@ pub(super) fn unit_of(handler: &Handler) -> Option<(&str, UnitKey)> {
 pub(super) fn unit_in<'a>(handler: &'a Handler, items: &[HostItem]) -> Option<(&'a str, UnitKey)> {
     let (verb, key) = unit_of(handler)?;
     let declared = items.iter().filter_map(|item| item.unit.as_ref());
-    let mut keys = declared
-        .map(|unit| UnitKey::scoped(&unit.name, unit.scope.as_deref()))
-        .filter(|unit| unit.name == key.name);
+    let mut keys =
+        declared.map(|unit| UnitKey::scoped(&unit.name, unit.scope.as_deref())).filter(|unit| unit.name == key.name);
     let first = keys.next();
     let is_system = first.iter().chain(&keys.collect::<Vec<_>>()).any(|unit| unit.user.is_none());
     Some((verb, if is_system { key } else { first.unwrap_or(key) }))

@@ -7,12 +7,12 @@ use contract::document::{Handler, HostChange, HostDesired, HostItem, HostKept, H
 
 use super::access::is_risky;
 use super::entry::Difference;
+use super::handlers;
 use super::hash::fingerprint;
 use super::item::{Kind, View, kind_of, unit_key};
 use super::owned::Owned;
 use super::removal::{Removals, removals};
 use super::units::UnitKey;
-use super::handlers;
 use crate::fault::{Fault, Outcome};
 
 /// Removals beyond this number and beyond half of what is owned need a consent.

@@ -42,9 +42,7 @@ impl Removals {
             }
             let unit = super::handlers::unit_of(handler).map(|(_, unit)| unit);
             unit.is_some_and(|unit| {
-                self.due.iter().any(|removal| {
-                    removal.thing.kind == "unit" && unit_key(&removal.thing.name) == unit
-                })
+                self.due.iter().any(|removal| removal.thing.kind == "unit" && unit_key(&removal.thing.name) == unit)
             })
         };
         thing.notify.iter().filter(|handler| !goes(handler)).cloned().collect()

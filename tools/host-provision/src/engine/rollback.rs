@@ -48,6 +48,7 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     let notes = run.notes();
     let mut units: Vec<(UnitKey, super::units::UnitStatus)> = Vec::new();
     let mut firewall = None;
+    let mut pulled = Vec::new();
     if manner != Manner::AtBoot && notes.iter().any(|note| matches!(note, Undo::Mount { .. })) {
         // What this run started may use what it mounted.
         for note in &notes {
@@ -63,6 +64,7 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
         match note {
             Undo::Unit { key, before } => units.push((key, before)),
             Undo::Firewall { backup } => firewall = Some(backup),
+            Undo::ImagePulled { engine, reference } => pulled.push((engine, reference)),
             Undo::Never { kind, name, reason } => {
                 if !kept.iter().any(|known| known.kind == kind && known.name == name) {
                     kept.push(HostKept { kind, name, reason });
@@ -86,6 +88,10 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
                 }
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
+        }
+        // Nothing runs them any more.
+        for (engine, reference) in pulled {
+            super::item::forget_image(engine, &reference);
         }
     }
     if manner == Manner::AtBoot {
@@ -138,7 +144,7 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
         Undo::ImageTag { .. } | Undo::ImageGone { .. } if manner == Manner::AtBoot => Ok(()),
         Undo::ImageTag { engine, reference, id } => super::item::restore_tag(engine, &reference, &id),
         Undo::ImageGone { engine, reference } => super::item::restore_image(engine, &reference),
-        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Never { .. } => Ok(()),
+        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::ImagePulled { .. } | Undo::Never { .. } => Ok(()),
     }
 }
 

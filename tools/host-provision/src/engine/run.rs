@@ -126,6 +126,13 @@ pub enum Undo {
         /// The image that it named.
         id: String,
     },
+    /// An image is pulled that was not there.
+    ImagePulled {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// Which.
+        reference: String,
+    },
     /// An image is taken away.
     ImageGone {
         /// Of which engine.

@@ -138,7 +138,8 @@ pub(super) fn follow(wire: &mut Wire<'_>, id: &str, mut input: Option<Input>) ->
         }
         pause = if quiet { (pause * 2).min(Duration::from_millis(20)) } else { Duration::ZERO };
         if Wire::is_heard(pause) {
-            match (read_frame(wire.input).map_err(|error| Fault::io("talk to", "the controller", &error))?, &mut input) {
+            match (read_frame(wire.input).map_err(|error| Fault::io("talk to", "the controller", &error))?, &mut input)
+            {
                 (Frame::Good(wire::STDIN, piece), Some(input)) => input.take(piece),
                 (Frame::Good(..), _) => {}
                 _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),

@@ -51,7 +51,6 @@ fn options(host: &SshHost, way: &InventoryAddress) -> Result<(Vec<String>, Optio
         .chain(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=2"])
         .map(str::to_owned)
         .collect();
-    options.splice(0..0, super::ssh_config::elsewhere());
     for identity in &host.identities {
         options.extend(["-i".into(), identity.display().to_string(), "-o".into(), "IdentitiesOnly=yes".into()]);
     }
@@ -79,6 +78,8 @@ fn options(host: &SshHost, way: &InventoryAddress) -> Result<(Vec<String>, Optio
         options.extend(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"].map(str::to_owned));
         file = Some(path);
     }
+    // Of options that are given twice ssh takes the first: what is pinned goes before the user's own files.
+    options.extend(super::ssh_config::elsewhere());
     options.extend(["-p".into(), way.port.to_string(), format!("{}@{}", way.user, way.address)]);
     Ok((options, file))
 }

@@ -55,7 +55,9 @@ pub(super) fn needs_openssh(host: &SshHost, way: &InventoryAddress, known: &Know
     }
     // The default keys of ssh, and what the configuration says. Without one there is nothing to ask for.
     let ssh = home()?.join(".ssh");
-    if host.identities.is_empty() && ["id_ed25519", "id_ecdsa", "id_rsa"].iter().any(|key| has_certificate(&ssh.join(key))) {
+    if host.identities.is_empty()
+        && ["id_ed25519", "id_ecdsa", "id_rsa"].iter().any(|key| has_certificate(&ssh.join(key)))
+    {
         return Some("the key has a certificate");
     }
     if !ssh.join("config").is_file() {
@@ -83,9 +85,7 @@ fn judge(text: &str, own_identities: bool) -> Option<&'static str> {
                     Some(rest) => home()?.join(rest),
                     None => PathBuf::from(value),
                 };
-                let is_default = path.file_name().is_some_and(|name| {
-                    name == "id_ed25519_sk" || name == "id_ecdsa_sk"
-                });
+                let is_default = path.file_name().is_some_and(|name| name == "id_ed25519_sk" || name == "id_ecdsa_sk");
                 // ssh lists its defaults whether they are there or not.
                 if has_certificate(&path) {
                     Some("the key has a certificate")

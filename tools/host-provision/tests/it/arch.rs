@@ -22,7 +22,10 @@ fn built(arch: &str) -> Option<PathBuf> {
     if output.status.success() {
         return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).lines().last()?));
     }
-    eprintln!("skipped: the helper for {arch} ({})", String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default());
+    eprintln!(
+        "skipped: the helper for {arch} ({})",
+        String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default()
+    );
     None
 }
 

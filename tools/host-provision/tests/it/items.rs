@@ -17,15 +17,18 @@ fn digest(letter: char) -> String {
 fn mounts_and_what_lies_in_them() {
     let Some(lab) = Lab::boot() else { return };
     let document = |mount: Value| {
-        desired("lab1", &json!([
-            {"id": "g", "stage": "base", "group": {"name": "media"}},
-            {"id": "m", "stage": "base", "mount": mount},
-            {"id": "d", "stage": "base", "directory": {"path": "/srv/media", "mode": "2775", "group": "media"}},
-            {"id": "f", "file": {"path": "/srv/media/list", "content": "films\n", "group": "media"}},
-            {"id": "s", "file": {"path": "/etc/systemd/system/player.service",
-                "content": "[Unit]\nRequiresMountsFor=/srv/media\n[Service]\nExecStart=/bin/sleep 1000\n"}},
-            {"id": "u", "unit": {"name": "player.service", "state": "started"}}
-        ]))
+        desired(
+            "lab1",
+            &json!([
+                {"id": "g", "stage": "base", "group": {"name": "media"}},
+                {"id": "m", "stage": "base", "mount": mount},
+                {"id": "d", "stage": "base", "directory": {"path": "/srv/media", "mode": "2775", "group": "media"}},
+                {"id": "f", "file": {"path": "/srv/media/list", "content": "films\n", "group": "media"}},
+                {"id": "s", "file": {"path": "/etc/systemd/system/player.service",
+                    "content": "[Unit]\nRequiresMountsFor=/srv/media\n[Service]\nExecStart=/bin/sleep 1000\n"}},
+                {"id": "u", "unit": {"name": "player.service", "state": "started"}}
+            ]),
+        )
     };
     let first = document(json!({"path": "/srv/media", "device": "tmpfs", "fstype": "tmpfs", "options": ["size=8m"]}));
     let plan = lab.call(&["plan"], &first.to_string()).expect(0).json();
@@ -53,22 +56,41 @@ fn mounts_and_what_lies_in_them() {
     let broken = document(json!({"path": "/srv/media", "device": "/dev/no-such-disk", "fstype": "ext4"}));
     let failed = lab.apply(&broken).expect(69).json();
     assert_eq!(failed["error"]["code"], "no_device", "{failed}");
-    assert_eq!(lab.exec("findmnt -nro SIZE /srv/media; cat /srv/media/list; grep -c no-such-disk /etc/fstab"), "8M\nfilms\n0");
+    assert_eq!(
+        lab.exec("findmnt -nro SIZE /srv/media; cat /srv/media/list; grep -c no-such-disk /etc/fstab"),
+        "8M\nfilms\n0"
+    );
     let unknown = document(json!({"path": "/srv/media", "device": "nothing", "fstype": "nosuchfs"}));
     let failed = lab.apply(&unknown).json();
     assert_eq!(failed["outcome"], "rolled_back", "{failed}");
-    assert_eq!(lab.exec("findmnt -nro FSTYPE,SIZE /srv/media; grep -c nosuchfs /etc/fstab; systemctl is-active player"), "tmpfs 8M\n0\nactive");
-    let literal = document(json!({"path": "/srv/media", "device": "//nas/x", "fstype": "cifs", "options": ["password=geheim"]}));
+    assert_eq!(
+        lab.exec("findmnt -nro FSTYPE,SIZE /srv/media; grep -c nosuchfs /etc/fstab; systemctl is-active player"),
+        "tmpfs 8M\n0\nactive"
+    );
+    let literal =
+        document(json!({"path": "/srv/media", "device": "//nas/x", "fstype": "cifs", "options": ["password=geheim"]}));
     let refused = lab.call(&["plan"], &literal.to_string()).expect(65);
-    assert!(refused.stderr.contains("/items/1/mount/options/0") && !refused.stderr.contains("geheim"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("/items/1/mount/options/0") && !refused.stderr.contains("geheim"),
+        "{}",
+        refused.stderr
+    );
 
     // Not declared any more: units first, then the mount; the line of somebody else is untouched.
     lab.exec("echo 'tmpfs /srv/other tmpfs noauto 0 0' >>/etc/fstab");
     let gone = lab.apply(&desired("lab1", &json!([]))).expect(0).json();
     assert_eq!(status(&gone, "/srv/media"), "done", "{gone}");
-    assert_eq!(lab.exec("findmnt -nro SIZE /srv/media; grep -v '^#' /etc/fstab; systemctl is-active player"), "tmpfs /srv/other tmpfs noauto 0 0\ninactive");
+    assert_eq!(
+        lab.exec("findmnt -nro SIZE /srv/media; grep -v '^#' /etc/fstab; systemctl is-active player"),
+        "tmpfs /srv/other tmpfs noauto 0 0\ninactive"
+    );
     // A line that was there before us comes back.
-    let taken = |device: &str| desired("lab1", &json!([{"id": "m", "mount": {"path": "/srv/other", "device": device, "fstype": "none", "options": ["bind"]}}]));
+    let taken = |device: &str| {
+        desired(
+            "lab1",
+            &json!([{"id": "m", "mount": {"path": "/srv/other", "device": device, "fstype": "none", "options": ["bind"]}}]),
+        )
+    };
     lab.exec("mkdir -p /srv/source; echo x >/srv/source/x");
     lab.apply(&taken("/srv/source")).expect(0);
     assert_eq!(lab.exec("cat /srv/other/x"), "x");
@@ -97,13 +119,16 @@ fn images_are_there_before_units_change() {
     let Some(lab) = Lab::boot() else { return };
     let engine = json!({"id": "engine", "stage": "base", "file": {"path": "/usr/local/bin/docker", "mode": "0755", "content": ENGINE}});
     let document = |reference: &str| {
-        desired("lab1", &json!([
-            engine,
-            {"id": "image", "image": {"engine": "docker", "reference": reference}},
-            {"id": "file", "notify": ["restart:app.service"], "file": {"path": "/etc/systemd/system/app.service",
-                "content": format!("[Service]\nExecStart=/usr/local/bin/docker run {reference}\n")}},
-            {"id": "unit", "unit": {"name": "app.service", "state": "started"}}
-        ]))
+        desired(
+            "lab1",
+            &json!([
+                engine,
+                {"id": "image", "image": {"engine": "docker", "reference": reference}},
+                {"id": "file", "notify": ["restart:app.service"], "file": {"path": "/etc/systemd/system/app.service",
+                    "content": format!("[Service]\nExecStart=/usr/local/bin/docker run {reference}\n")}},
+                {"id": "unit", "unit": {"name": "app.service", "state": "started"}}
+            ]),
+        )
     };
     let log = || {
         let text = lab.exec("grep -v inspect /srv/engine/log; : >/srv/engine/log");
@@ -120,22 +145,24 @@ fn images_are_there_before_units_change() {
     // The old digest runs again although no registry answers.
     lab.exec("touch /srv/engine/broken");
     lab.call(&["rollback", "lab1"], "").expect(0);
-    assert_eq!(log(), "run A");
+    assert_eq!(log(), "run A\nimage rm B");
     // A pull that fails changes nothing that runs.
     let failed = lab.apply(&document(&digest('c'))).json();
     assert_eq!(failed["error"]["code"], "pull_failed", "{failed}");
     assert_eq!(lab.exec("systemctl is-active app; grep -c sha256:a /etc/systemd/system/app.service"), "active\n1");
-    log();
     lab.exec("rm /srv/engine/broken");
     lab.apply(&document(&digest('b'))).expect(0);
     // Two back is taken away, one back is kept.
     lab.apply(&document(&digest('c'))).expect(0);
-    assert_eq!(log(), "run B\npull --quiet C\nimage rm A\nrun C");
+    assert_eq!(log(), "pull --quiet C\nimage rm C\npull --quiet B\nrun B\npull --quiet C\nimage rm A\nrun C");
     lab.call(&["plan", "--check"], &document(&digest('c')).to_string()).expect(0);
 
     // A tag is what the registry says it is, and goes back to what it was.
     lab.exec("echo sha256:1111111111111111111111111111111111111111111111111111111111111111 >/srv/engine/remote");
-    let tagged = desired("lab1", &json!([engine, {"id": "image", "image": {"engine": "docker", "reference": "registry.example/other:1"}}]));
+    let tagged = desired(
+        "lab1",
+        &json!([engine, {"id": "image", "image": {"engine": "docker", "reference": "registry.example/other:1"}}]),
+    );
     lab.apply(&tagged).expect(0);
     let id = || lab.exec("cut -c1-30 /srv/engine/images/registry.example_other_1");
     let first = id();
@@ -157,21 +184,27 @@ fn images_are_there_before_units_change() {
 fn units_of_users_and_the_clock_and_language_of_the_host() {
     let Some(lab) = Lab::boot() else { return };
     let document = |text: &str| {
-        desired("lab1", &json!([
-            {"id": "z", "stage": "base", "timezone": {"name": "Europe/Berlin"}},
-            {"id": "h", "stage": "base", "hostname": {"name": "renamed"}},
-            {"id": "u", "stage": "base", "user": {"name": "app", "linger": true}},
-            {"id": "f", "notify": ["restart:hello.service"], "file": {"path": "/etc/systemd/user/hello.service", "content":
-                format!("[Service]\nEnvironment=TEXT={text}\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=default.target\n")}},
-            {"id": "s", "unit": {"name": "hello.service", "scope": "user:app", "enabled": true, "state": "started"}}
-        ]))
+        desired(
+            "lab1",
+            &json!([
+                {"id": "z", "stage": "base", "timezone": {"name": "Europe/Berlin"}},
+                {"id": "h", "stage": "base", "hostname": {"name": "renamed"}},
+                {"id": "u", "stage": "base", "user": {"name": "app", "linger": true}},
+                {"id": "f", "notify": ["restart:hello.service"], "file": {"path": "/etc/systemd/user/hello.service", "content":
+                    format!("[Service]\nEnvironment=TEXT={text}\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=default.target\n")}},
+                {"id": "s", "unit": {"name": "hello.service", "scope": "user:app", "enabled": true, "state": "started"}}
+            ]),
+        )
     };
     let user = |command: &str| {
         lab.exec(&format!("setpriv --reuid=app --regid=app --init-groups env XDG_RUNTIME_DIR=/run/user/$(id -u app) systemctl --user {command}"))
     };
     lab.apply(&document("one")).expect(0);
     assert_eq!(user("is-active hello; date +%Z; hostname; hostname -f").lines().next(), Some("active"));
-    assert_eq!(lab.exec("hostname; cat /etc/hostname; cat /etc/timezone; loginctl show-user app -P Linger"), "renamed\nrenamed\nEurope/Berlin\nyes");
+    assert_eq!(
+        lab.exec("hostname; cat /etc/hostname; cat /etc/timezone; loginctl show-user app -P Linger"),
+        "renamed\nrenamed\nEurope/Berlin\nyes"
+    );
     assert!(["CET", "CEST"].contains(&lab.exec("date +%Z").as_str()));
     assert_eq!(lab.apply(&document("one")).expect(0).json()["changed"], false);
     let pid = user("show -P MainPID hello");
@@ -211,24 +244,46 @@ fn a_key_that_is_a_secret_lets_its_user_in() {
     assert!(made.success());
     let public = std::fs::read_to_string(home.path().join("key.pub")).unwrap();
     // Stands in for secret-encrypt: what it does needs the user, and happens before sshd hears of the file.
-    let script = format!("#!/bin/sh\nset -e\numask 077\nmkdir -p /run/secrets/rendered\nchmod 751 /run/secrets /run/secrets/rendered\nf=/run/secrets/rendered/authorized_keys.ops\necho '{}' >$f\nchown ops:ops $f\nchmod 400 $f\n", public.trim());
+    let script = format!(
+        "#!/bin/sh\nset -e\numask 077\nmkdir -p /run/secrets/rendered\nchmod 751 /run/secrets /run/secrets/rendered\nf=/run/secrets/rendered/authorized_keys.ops\necho '{}' >$f\nchown ops:ops $f\nchmod 400 $f\n",
+        public.trim()
+    );
     let document = |mode: &str| {
-        let mut document = desired("lab1", &json!([
-            {"id": "u", "stage": "base", "user": {"name": "ops"}},
-            {"id": "su", "stage": "base", "file": {"path": "/etc/sudoers.d/ops", "mode": "0440", "content": "ops ALL=(ALL) NOPASSWD: ALL\n"}},
-            {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-keys.conf",
-                "content": "AuthorizedKeysFile .ssh/authorized_keys /run/secrets/rendered/authorized_keys.%u\n"}},
-            {"id": "tool", "stage": "base", "file": {"path": "/usr/local/bin/materialise", "mode": "0755", "content": script.replace("chmod 400", &format!("chmod {mode}"))}, "notify": ["secrets"]},
-            {"id": "unit", "stage": "base", "notify": ["secrets"], "file": {"path": "/etc/systemd/system/plumbline-secrets.service",
-                "content": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/bin/materialise\n"}}
-        ]));
+        let mut document = desired(
+            "lab1",
+            &json!([
+                {"id": "u", "stage": "base", "user": {"name": "ops"}},
+                {"id": "su", "stage": "base", "file": {"path": "/etc/sudoers.d/ops", "mode": "0440", "content": "ops ALL=(ALL) NOPASSWD: ALL\n"}},
+                {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-keys.conf",
+                    "content": "AuthorizedKeysFile .ssh/authorized_keys /run/secrets/rendered/authorized_keys.%u\n"}},
+                {"id": "tool", "stage": "base", "file": {"path": "/usr/local/bin/materialise", "mode": "0755", "content": script.replace("chmod 400", &format!("chmod {mode}"))}, "notify": ["secrets"]},
+                {"id": "unit", "stage": "base", "notify": ["secrets"], "file": {"path": "/etc/systemd/system/plumbline-secrets.service",
+                    "content": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/bin/materialise\n"}}
+            ]),
+        );
         document["access"] = json!({"ssh_ports": [22], "login_users": ["ops"]});
         document
     };
     lab.apply(&document("400")).expect(0);
     let inventory = lab.inventory.path().to_str().unwrap();
     let target = format!("ssh://ops@{}:22", lab.address());
-    let log_in = || crate::run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", key.to_str().unwrap(), "--become", "sudo"], "");
+    let log_in = || {
+        crate::run(
+            &[
+                "facts",
+                "lab1",
+                "--hosts",
+                inventory,
+                "--target",
+                &target,
+                "-i",
+                key.to_str().unwrap(),
+                "--become",
+                "sudo",
+            ],
+            "",
+        )
+    };
     log_in().expect(0);
     assert_eq!(lab.apply(&document("400")).expect(0).json()["changed"], false);
     // With a mode that sshd does not accept it is no way in, although it is there.
@@ -261,7 +316,12 @@ impl Repository {
         let served = repository.path().join("served/dists/stable/main/binary-amd64");
         std::fs::create_dir_all(&served).unwrap();
         let deb = repository.path().join("served/hello.deb");
-        let built = Command::new("dpkg-deb").args(["--root-owner-group", "-Znone", "-b"]).arg(repository.path().join("package")).arg(&deb).output().unwrap();
+        let built = Command::new("dpkg-deb")
+            .args(["--root-owner-group", "-Znone", "-b"])
+            .arg(repository.path().join("package"))
+            .arg(&deb)
+            .output()
+            .unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         let sum = |bytes: &[u8]| host_provision::engine::sha256(bytes);
         let bytes = std::fs::read(&deb).unwrap();
@@ -288,7 +348,15 @@ impl Repository {
 
     fn gpg(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new("gpg")
-            .args(["--homedir", self.path().to_str().unwrap(), "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback"])
+            .args([
+                "--homedir",
+                self.path().to_str().unwrap(),
+                "--batch",
+                "--quiet",
+                "--no-tty",
+                "--pinentry-mode",
+                "loopback",
+            ])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -330,7 +398,9 @@ fn serve(directory: std::path::PathBuf, address: &str) -> u16 {
             }
             let line = String::from_utf8_lossy(&request).into_owned();
             let path = line.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
-            let head = |code: &str, length: usize| format!("HTTP/1.1 {code}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let head = |code: &str, length: usize| {
+                format!("HTTP/1.1 {code}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+            };
             let answer = match std::fs::read(directory.join(&path)) {
                 Ok(bytes) => [head("200 OK", bytes.len()).into_bytes(), bytes].concat(),
                 Err(_) => head("404 Not Found", 0).into_bytes(),
@@ -351,11 +421,14 @@ fn a_repository_by_its_pinned_key() {
     lab.exec("mv /etc/apt/sources.list /etc/apt/sources.list.off; rm -f /var/lib/apt/lists/*InRelease /var/lib/apt/lists/*Packages*");
     let (key, print) = repository.key();
     let document = |key: &str, print: &str| {
-        desired("lab1", &json!([
-            {"id": "r", "stage": "base", "apt_repository": {"name": "example", "uris": [format!("http://{controller}:{port}")], "suites": ["stable"],
-                "components": ["main"], "signed_by": key, "key_fingerprint": print, "priority": 900}},
-            {"id": "p", "stage": "base", "packages": {"present": ["plumb-hello"]}}
-        ]))
+        desired(
+            "lab1",
+            &json!([
+                {"id": "r", "stage": "base", "apt_repository": {"name": "example", "uris": [format!("http://{controller}:{port}")], "suites": ["stable"],
+                    "components": ["main"], "signed_by": key, "key_fingerprint": print, "priority": 900}},
+                {"id": "p", "stage": "base", "packages": {"present": ["plumb-hello"]}}
+            ]),
+        )
     };
     // Another key than the pinned one, and a second one beside it, are refused before anything is touched.
     let (wrong, wrong_print) = other.key();
@@ -368,11 +441,23 @@ fn a_repository_by_its_pinned_key() {
     assert_eq!(failed["error"]["code"], "bad_signature", "{failed}");
     assert_eq!(lab.exec("find /etc/apt -name '*example*'; dpkg-query -W plumb-hello 2>/dev/null"), "");
 
-    let spaced: String = print.chars().enumerate().flat_map(|(at, letter)| (at % 4 == 0 && at > 0).then_some(' ').into_iter().chain([letter])).collect();
+    let spaced: String = print
+        .chars()
+        .enumerate()
+        .flat_map(|(at, letter)| (at % 4 == 0 && at > 0).then_some(' ').into_iter().chain([letter]))
+        .collect();
     lab.apply(&document(&key, &spaced)).expect(0);
-    assert_eq!(lab.exec("dpkg-query -W -f='${Version}' plumb-hello; apt-cache policy plumb-hello | grep -c '900 http'"), "1.01");
+    assert_eq!(
+        lab.exec("dpkg-query -W -f='${Version}' plumb-hello; apt-cache policy plumb-hello | grep -c '900 http'"),
+        "1.01"
+    );
     assert_eq!(lab.apply(&document(&key, &spaced)).expect(0).json()["changed"], false);
     // No longer declared: source, key and priority go, the package stays.
     lab.apply(&desired("lab1", &json!([]))).expect(0);
-    assert_eq!(lab.exec("ls /etc/apt/sources.list.d /etc/apt/keyrings | grep -c example; dpkg-query -W -f='${Version}' plumb-hello"), "0\n1.0");
+    assert_eq!(
+        lab.exec(
+            "ls /etc/apt/sources.list.d /etc/apt/keyrings | grep -c example; dpkg-query -W -f='${Version}' plumb-hello"
+        ),
+        "0\n1.0"
+    );
 }

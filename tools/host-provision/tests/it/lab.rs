@@ -11,28 +11,28 @@ use crate::{Ran, desired, run, status};
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A host of its own, gone when dropped.
-pub struct Lab {
-    pub name: String,
-    pub inventory: tempfile::NamedTempFile,
-    pub document: Value,
+pub(crate) struct Lab {
+    pub(crate) name: String,
+    pub(crate) inventory: tempfile::NamedTempFile,
+    pub(crate) document: Value,
 }
 
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/lab/lab")
 }
 
-pub fn lab(args: &[&str]) -> (i32, String) {
+pub(crate) fn lab(args: &[&str]) -> (i32, String) {
     let output = Command::new(program()).args(args).output().unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Lab {
-    pub fn boot() -> Option<Self> {
+    pub(crate) fn boot() -> Option<Self> {
         Self::up(&["1"])
     }
 
     /// Boots hosts as `lab up` takes them.
-    pub fn up(what: &[&str]) -> Option<Self> {
+    pub(crate) fn up(what: &[&str]) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
         if !root || !program().exists() || lab(&["check"]).0 != 0 {
             eprintln!("skipped: a lab host (install: run as root with what tests/lab/lab check asks for)");
@@ -44,7 +44,8 @@ impl Lab {
         }
         let pid = std::process::id().to_string();
         let name = format!("hp{pid}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let args: Vec<&str> = ["up"].iter().chain(what).copied().chain(["--name", &name, "--until-pid", &pid]).collect();
+        let args: Vec<&str> =
+            ["up"].iter().chain(what).copied().chain(["--name", &name, "--until-pid", &pid]).collect();
         let (code, text) = lab(&args);
         assert_eq!(code, 0, "the lab does not come up");
         let document: Value = serde_json::from_str(&text).unwrap();
@@ -55,15 +56,15 @@ impl Lab {
         Some(lab)
     }
 
-    pub fn host(&self) -> &Value {
+    pub(crate) fn host(&self) -> &Value {
         &self.document["hosts"][0]
     }
 
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.host()["address"].as_str().unwrap()
     }
 
-    pub fn write_inventory(&mut self, ports: &[u16], key: &Value) {
+    pub(crate) fn write_inventory(&mut self, ports: &[u16], key: &Value) {
         let addresses: Vec<Value> =
             ports.iter().map(|port| json!({"address": self.address(), "port": port, "user": "root"})).collect();
         let hosts = json!({"schema": "hosts.inventory/v1", "hosts": [
@@ -71,7 +72,7 @@ impl Lab {
         std::fs::write(self.inventory.path(), hosts.to_string()).unwrap();
     }
 
-    pub fn call(&self, verb: &[&str], stdin: &str) -> Ran {
+    pub(crate) fn call(&self, verb: &[&str], stdin: &str) -> Ran {
         let inventory = self.inventory.path().to_str().unwrap();
         let key = self.document["key"].as_str().unwrap();
         let (verb, rest) = verb.split_at(verb.iter().position(|word| *word == "--").unwrap_or(verb.len()));
@@ -80,18 +81,18 @@ impl Lab {
         run(&args, stdin)
     }
 
-    pub fn apply(&self, document: &Value) -> Ran {
+    pub(crate) fn apply(&self, document: &Value) -> Ran {
         self.call(&["apply", "--confirm-timeout", "8s"], &document.to_string())
     }
 
     /// Runs something on the host without SSH.
-    pub fn exec(&self, line: &str) -> String {
+    pub(crate) fn exec(&self, line: &str) -> String {
         let output =
             Command::new(program()).args(["--lab", &self.name, "exec", "1", "--", "sh", "-c", line]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    pub fn logs_in(&self, port: u16) -> bool {
+    pub(crate) fn logs_in(&self, port: u16) -> bool {
         let port = port.to_string();
         let output =
             Command::new(program()).args(["--lab", &self.name, "ssh", "-p", &port, "1", "true"]).output().unwrap();

@@ -37,7 +37,7 @@ fn a_host_without_systemd_bash_or_dpkg() {
     lab.apply(&plan).expect(0);
     assert_eq!(
         lab.exec("stat -c '%U %G %a' /srv/app /srv/app/conf /srv/app/made; cat /tmp/noted; hostname; id -Gn ops; grep daemon1 /etc/passwd | cut -d: -f6,7; ls /var/lib/plumbline/pending"),
-        "ops apps 2770\nops apps 640\nops apps 644\nran\nalp\nops apps\n/srv/d:/bin/false"
+        "ops apps 2770\nops apps 640\nops apps 644\nran\nalp\nops apps\n/srv/d:/usr/sbin/nologin"
     );
     assert_eq!(lab.apply(&first).expect(0).json()["changed"], false);
     lab.call(&["plan", "--check"], &first.to_string()).expect(0);
@@ -47,7 +47,9 @@ fn a_host_without_systemd_bash_or_dpkg() {
     let private = lab.document["key"].as_str().unwrap();
     let denied = run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", private], "").expect(77);
     assert!(denied.stderr.contains("--become"), "{}", denied.stderr);
-    let absent = run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", private, "--become", "doas"], "").expect(69);
+    let absent =
+        run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", private, "--become", "doas"], "")
+            .expect(69);
     assert!(absent.stderr.contains("has no doas"), "{}", absent.stderr);
     // busybox cannot change a user; we can.
     lab.apply(&document("/bin/ash", json!([]))).expect(0);
@@ -57,14 +59,21 @@ fn a_host_without_systemd_bash_or_dpkg() {
     for (item, code, words) in [
         (json!({"id": "x", "unit": {"name": "a.service", "state": "started"}}), 69, "does not run systemd"),
         (json!({"id": "x", "packages": {"present": ["curl"]}}), 69, "no dpkg"),
-        (json!({"id": "x", "notify": ["restart:a.service"], "file": {"path": "/etc/x", "content": "x"}}), 69, "does not run systemd"),
+        (
+            json!({"id": "x", "notify": ["restart:a.service"], "file": {"path": "/etc/x", "content": "x"}}),
+            69,
+            "does not run systemd",
+        ),
     ] {
         let refused = lab.call(&["plan"], &document("/bin/ash", json!([item])).to_string()).expect(code);
         assert!(refused.stderr.contains(words) && refused.stderr.contains("/items/10"), "{}", refused.stderr);
     }
 
     // The work goes on without its controller.
-    let slow = document("/bin/ash", json!([{"id": "slow", "command": {"argv": ["sh", "-c", "sleep 2; touch /srv/slept"], "creates": "/srv/slept"}}]));
+    let slow = document(
+        "/bin/ash",
+        json!([{"id": "slow", "command": {"argv": ["sh", "-c", "sleep 2; touch /srv/slept"], "creates": "/srv/slept"}}]),
+    );
     let mut controller = Command::new(env!("CARGO_BIN_EXE_host-provision"))
         .args(["apply", "--hosts", inventory, "-i", private])
         .stdin(Stdio::piped())
@@ -95,8 +104,17 @@ fn a_host_without_systemd_bash_or_dpkg() {
     assert_eq!(lab.exec("cat /etc/doas.conf"), "old");
     // Undeclared: files and links go, accounts stay until somebody consents.
     lab.apply(&desired("lab1", &json!([]))).expect(0);
-    assert_eq!(lab.exec("ls /etc/app /srv/app/conf 2>/dev/null; id -un ops; grep -c . /home/ops/.ssh/authorized_keys"), "ops\n0");
-    let drop = lab.call(&["apply", "--allow", "drop:user/ops", "--allow", "drop:group/apps"], &desired("lab1", &json!([])).to_string()).expect(0).json();
+    assert_eq!(
+        lab.exec("ls /etc/app /srv/app/conf 2>/dev/null; id -un ops; grep -c . /home/ops/.ssh/authorized_keys"),
+        "ops\n0"
+    );
+    let drop = lab
+        .call(
+            &["apply", "--allow", "drop:user/ops", "--allow", "drop:group/apps"],
+            &desired("lab1", &json!([])).to_string(),
+        )
+        .expect(0)
+        .json();
     assert_eq!(status(&drop, "ops"), "done", "{drop}");
     assert_eq!(lab.exec("id ops 2>/dev/null; grep -c apps /etc/group"), "0");
 }
@@ -119,7 +137,8 @@ fn becoming_root_with_a_password_is_said_in_words() {
     lab.exec("useradd -m ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; echo 'ops ALL=(ALL) ALL' >/etc/sudoers.d/ops");
     let target = format!("ssh://ops@{}:22", lab.address());
     let (inventory, key) = (lab.inventory.path().to_str().unwrap(), lab.document["key"].as_str().unwrap());
-    let call = |how: &str| run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", key, "--become", how], "");
+    let call =
+        |how: &str| run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", key, "--become", how], "");
     let refused = call("sudo").expect(77);
     assert!(refused.stderr.contains("without a password") && refused.stderr.contains("NOPASSWD"), "{}", refused.stderr);
     let absent = call("doas").expect(69);
@@ -142,11 +161,14 @@ fn becoming_root_with_a_password_is_said_in_words() {
 fn socket_moves(lab: &Lab) {
     lab.exec("systemctl disable --now ssh.service; systemctl enable --now ssh.socket");
     assert!(lab.logs_in(22));
-    let mut document = desired("lab1", &json!([
-        {"id": "socket", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/systemd/system/ssh.socket.d/port.conf",
-            "content": "[Socket]\nListenStream=\nListenStream=2222\n"}},
-        {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-port.conf", "content": "Port 2222\n"}}
-    ]));
+    let mut document = desired(
+        "lab1",
+        &json!([
+            {"id": "socket", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/systemd/system/ssh.socket.d/port.conf",
+                "content": "[Socket]\nListenStream=\nListenStream=2222\n"}},
+            {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-port.conf", "content": "Port 2222\n"}}
+        ]),
+    );
     document["access"] = json!({"ssh_ports": [2222], "login_users": ["root"]});
     let result = lab.apply(&document).expect(0).json();
     assert!(result["access_proof"].as_str().unwrap().ends_with(":2222"), "{result}");
@@ -176,20 +198,28 @@ fn another_release(recipe: &str, version: &str) {
     lab.write_inventory(&[2222, 22], &key);
     let facts = lab.call(&["facts", "lab1"], "").expect(0).json();
     assert_eq!(facts["os_version"], version);
-    let document = desired("lab1", &json!([
-        {"id": "p", "stage": "base", "packages": {"present": ["jq", "tzdata"]}},
-        {"id": "l", "stage": "base", "locale": {"lang": "C.UTF-8"}},
-        {"id": "z", "stage": "base", "timezone": {"name": "Europe/Berlin"}},
-        {"id": "h", "stage": "base", "hostname": {"name": "other"}},
-        {"id": "u", "stage": "base", "user": {"name": "app", "linger": true}},
-        {"id": "m", "stage": "base", "mount": {"path": "/srv/data", "device": "tmpfs", "fstype": "tmpfs"}},
-        {"id": "f", "file": {"path": "/etc/systemd/system/app.service", "content": "[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nUser=app\nExecStart=/bin/sleep 1000\n"}},
-        {"id": "s", "unit": {"name": "app.service", "state": "started"}},
-        {"id": "uf", "file": {"path": "/etc/systemd/user/mine.service", "content": "[Service]\nExecStart=/bin/sleep 1000\n"}},
-        {"id": "us", "unit": {"name": "mine.service", "scope": "user:app", "state": "started"}}
-    ]));
+    let document = desired(
+        "lab1",
+        &json!([
+            {"id": "p", "stage": "base", "packages": {"present": ["jq", "tzdata"]}},
+            {"id": "l", "stage": "base", "locale": {"lang": "C.UTF-8"}},
+            {"id": "z", "stage": "base", "timezone": {"name": "Europe/Berlin"}},
+            {"id": "h", "stage": "base", "hostname": {"name": "other"}},
+            {"id": "u", "stage": "base", "user": {"name": "app", "linger": true}},
+            {"id": "m", "stage": "base", "mount": {"path": "/srv/data", "device": "tmpfs", "fstype": "tmpfs"}},
+            {"id": "f", "file": {"path": "/etc/systemd/system/app.service", "content": "[Unit]\nRequiresMountsFor=/srv/data\n[Service]\nUser=app\nExecStart=/bin/sleep 1000\n"}},
+            {"id": "s", "unit": {"name": "app.service", "state": "started"}},
+            {"id": "uf", "file": {"path": "/etc/systemd/user/mine.service", "content": "[Service]\nExecStart=/bin/sleep 1000\n"}},
+            {"id": "us", "unit": {"name": "mine.service", "scope": "user:app", "state": "started"}}
+        ]),
+    );
     lab.apply(&document).expect(0);
-    assert_eq!(lab.exec("systemctl is-active app srv-data.mount; hostname; date +%Z | cut -c1-3; jq -n 1; pgrep -cu app"), "active\nactive\nother\nCET\n1\n4");
+    assert_eq!(
+        lab.exec(
+            "systemctl is-active app srv-data.mount; hostname; date +%Z | cut -c1-3; jq -n 1; pgrep -cu app sleep"
+        ),
+        "active\nactive\nother\nCET\n1\n2"
+    );
     assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
     socket_moves(&lab);
 }

@@ -30,7 +30,8 @@ fn keygen(args: &[&str]) {
 
 /// Runs something on one of the hosts, without SSH.
 fn on(lab: &Lab, host: &str, line: &str) -> String {
-    let output = Command::new(program()).args(["--lab", &lab.name, "exec", host, "--", "sh", "-c", line]).output().unwrap();
+    let output =
+        Command::new(program()).args(["--lab", &lab.name, "exec", host, "--", "sh", "-c", line]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -42,7 +43,13 @@ struct Agent {
 impl Agent {
     fn start(home: &Path) -> Self {
         let socket = home.join("agent");
-        let child = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = Command::new("ssh-agent")
+            .args(["-D", "-a"])
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         for _ in 0..200 {
             if socket.exists() {
                 break;
@@ -106,8 +113,16 @@ fn every_way_in() {
 
     // The same by the user's own configuration.
     write(json!([host(0, &json!([pinned(0)])), host(1, &json!([pinned(1)]))]));
-    std::fs::write(ssh.join("config"), format!(
-        "Host {}\n  ProxyJump root@{}\nHost *\n  IdentityFile {key}\n  UserKnownHostsFile {}\n", address(1), address(0), ssh.join("known_hosts").display())).unwrap();
+    std::fs::write(
+        ssh.join("config"),
+        format!(
+            "Host {}\n  ProxyJump root@{}\nHost *\n  IdentityFile {key}\n  UserKnownHostsFile {}\n",
+            address(1),
+            address(0),
+            ssh.join("known_hosts").display()
+        ),
+    )
+    .unwrap();
     std::fs::write(ssh.join("known_hosts"), format!("{} {}\n", address(0), pinned(0))).unwrap();
     call(home, None, &["facts", "lab2", "--hosts", file, "-i", &key]).expect(0);
     assert_eq!(last_from(), address(0));
@@ -125,18 +140,23 @@ fn every_way_in() {
     keygen(&["-s", authority.to_str().unwrap(), "-I", "lab1", "-h", "-n", address(0), public.to_str().unwrap()]);
     std::fs::copy(home.join("host-cert.pub"), format!("{root}/etc/ssh/ssh_host_ed25519_key-cert.pub")).unwrap();
     std::fs::copy(home.join("authority.pub"), format!("{root}/etc/ssh/authority.pub")).unwrap();
-    std::fs::write(format!("{root}/etc/ssh/sshd_config.d/ca.conf"),
-        "HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\nTrustedUserCAKeys /etc/ssh/authority.pub\n").unwrap();
+    std::fs::write(
+        format!("{root}/etc/ssh/sshd_config.d/ca.conf"),
+        "HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\nTrustedUserCAKeys /etc/ssh/authority.pub\n",
+    )
+    .unwrap();
     on(&lab, "1", "systemctl reload ssh");
     let target = format!("ssh://root@{}:22", address(0));
     std::fs::write(ssh.join("known_hosts"), "").unwrap();
     call(home, None, &["facts", &target, "-i", &key]).expect(77);
-    std::fs::write(ssh.join("known_hosts"), format!("@cert-authority 10.99.* {}\n", text(&home.join("authority.pub")))).unwrap();
+    std::fs::write(ssh.join("known_hosts"), format!("@cert-authority 10.99.* {}\n", text(&home.join("authority.pub"))))
+        .unwrap();
     call(home, None, &["facts", &target, "-i", &key]).expect(0);
     // Another authority is none.
     let stranger = home.join("stranger");
     keygen(&["-t", "ed25519", "-N", "", "-f", stranger.to_str().unwrap()]);
-    std::fs::write(ssh.join("known_hosts"), format!("@cert-authority 10.99.* {}\n", text(&home.join("stranger.pub")))).unwrap();
+    std::fs::write(ssh.join("known_hosts"), format!("@cert-authority 10.99.* {}\n", text(&home.join("stranger.pub"))))
+        .unwrap();
     call(home, None, &["facts", &target, "-i", &key]).expect(77);
 
     // A user whom it vouches for: the key alone is known to no host.

@@ -139,8 +139,11 @@ impl UserKind<'_> {
         if let Some(shell) = &self.0.shell {
             return shell.clone();
         }
-        let known =
-            if self.0.system { ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"] } else { ["/bin/bash", "/bin/ash", "/bin/sh"] };
+        let known = if self.0.system {
+            ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"]
+        } else {
+            ["/bin/bash", "/bin/ash", "/bin/sh"]
+        };
         (*known.iter().find(|shell| host.exists(shell)).unwrap_or(&known[0])).to_owned()
     }
 }

@@ -45,7 +45,8 @@ fn without_line(text: &str, name: &str) -> String {
 }
 
 fn with_member(text: &str, group: &str, user: &str) -> String {
-    let members = text.lines().find(|line| line.split(':').next() == Some(group)).and_then(|line| line.split(':').nth(3));
+    let members =
+        text.lines().find(|line| line.split(':').next() == Some(group)).and_then(|line| line.split(':').nth(3));
     let mut members: Vec<&str> = members.unwrap_or_default().split(',').filter(|member| !member.is_empty()).collect();
     if members.contains(&user) {
         return text.to_owned();
@@ -69,7 +70,8 @@ fn without_member(text: &str, user: &str) -> String {
 fn replace(apply: &mut Apply<'_>, path: &str, text: String) -> Outcome<()> {
     let Live::File(live) = apply.host.tree.look(path)? else { return Ok(()) };
     let access = Access { mode: live.mode, owner: live.uid.to_string(), group: live.gid.to_string() };
-    let node = Node::File { content: Content::new(text.into_bytes()), access, validate: Vec::new(), keep_existing: false };
+    let node =
+        Node::File { content: Content::new(text.into_bytes()), access, validate: Vec::new(), keep_existing: false };
     apply.place_unowned(&Entry { path: path.into(), node })
 }
 
@@ -101,8 +103,12 @@ pub(super) fn make_user(apply: &mut Apply<'_>, user: &User, shell: &str, why: &[
         line.split(':').nth(2)?.parse::<u32>().ok()
     };
     let missing = |group: &str| {
-        Fault::new(contract::Exit::BadDocument, "unknown_account", format!("the group \"{group}\" does not exist on the host"))
-            .hint("declare the group in an item before this one")
+        Fault::new(
+            contract::Exit::BadDocument,
+            "unknown_account",
+            format!("the group \"{group}\" does not exist on the host"),
+        )
+        .hint("declare the group in an item before this one")
     };
     if !there && user.group.is_none() && gid_in(&groups, primary).is_none() {
         groups = group_text(&groups, name, None, user.system);
@@ -115,7 +121,8 @@ pub(super) fn make_user(apply: &mut Apply<'_>, user: &User, shell: &str, why: &[
         if changes("group") {
             fields.push((3, gid()?.to_string()));
         }
-        for (index, what, value) in [(4, "comment", &user.comment), (5, "home", &user.home), (6, "shell", &user.shell)] {
+        for (index, what, value) in [(4, "comment", &user.comment), (5, "home", &user.home), (6, "shell", &user.shell)]
+        {
             fields.extend(value.clone().filter(|_| changes(what)).map(|value| (index, value)));
         }
         if !fields.is_empty() {

@@ -67,7 +67,10 @@ impl Kind for AptRepositoryKind<'_> {
                 let host = rest.split('/').next().unwrap_or_default();
                 // Without user and port, as apt names the site of a package.
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-                host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(host, _)| host).to_owned()
+                host.rsplit_once(':')
+                    .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+                    .map_or(host, |(host, _)| host)
+                    .to_owned()
             });
             let text: Vec<String> =
                 hosts.map(|host| format!("Package: *\nPin: origin \"{host}\"\nPin-Priority: {priority}\n")).collect();

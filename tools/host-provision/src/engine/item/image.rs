@@ -167,10 +167,11 @@ impl Kind for ImageKind<'_> {
         apply.own("image", &self.name(), None, false, absent());
         apply.save_owned()?;
         let before = if pulled == *reference { None } else { held(*engine, reference)?.map(|held| held.id) };
-        if let Some(id) = before {
-            apply.run.note(&Undo::ImageTag { engine: *engine, reference: reference.clone(), id })?;
-            apply.run.sync()?;
-        }
+        apply.run.note(&match before {
+            Some(id) => Undo::ImageTag { engine: *engine, reference: reference.clone(), id },
+            None => Undo::ImagePulled { engine: *engine, reference: reference.clone() },
+        })?;
+        apply.run.sync()?;
         pull(*engine, &pulled)?;
         if pulled != *reference {
             tag(*engine, &pulled, reference)?;
@@ -253,6 +254,11 @@ pub fn take_away(apply: &mut Apply<'_>, name: &str) -> Outcome<Option<String>> {
 /// 69 where the engine refuses.
 pub fn restore_tag(engine: Engine, reference: &str, id: &str) -> Outcome<()> {
     tag(engine, id, reference)
+}
+
+/// Takes away what a run pulled that was put back. One that is in use stays: it is only room on the disk.
+pub fn forget(engine: Engine, reference: &str) {
+    let _ = run(engine, &["image", "rm", reference]);
 }
 
 /// Brings an image back that a run took away.

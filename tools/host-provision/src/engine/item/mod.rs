@@ -27,8 +27,8 @@ pub use account::remove as remove_account;
 pub use authorized_keys::remove_key;
 pub use command::{is_due, run as run_command};
 pub use image::{
-    SUPERSEDED, observed as image_observed, restore as restore_image, restore_tag, same_repository,
-    take_away as remove_image,
+    SUPERSEDED, forget as forget_image, observed as image_observed, restore as restore_image, restore_tag,
+    same_repository, take_away as remove_image,
 };
 pub use mount::{Leaving, leaving as leaving_mount, restore as restore_mount, take_away as remove_mount};
 pub(crate) use system::set_kernel_name;

@@ -155,7 +155,9 @@ impl Kind for MountKind<'_> {
         apply.reload_manager()?;
         if stays && changes {
             return Process::new(["mount", "-o", "remount", "--", path]).succeed().map(drop).map_err(|fault| {
-                fault.place(path).hint("some options need the file system to be taken away first: umount it by hand, or undo the change")
+                fault.place(path).hint(
+                    "some options need the file system to be taken away first: umount it by hand, or undo the change",
+                )
             });
         }
         if !stays && !self.has("noauto") {
@@ -264,7 +266,9 @@ fn mount(path: &str) -> Outcome<()> {
 
 fn unmount(path: &str) -> Outcome<()> {
     Process::new(["umount", "--", path]).succeed().map(drop).map_err(|fault| {
-        fault.place(path).hint("stop what uses the file system first: declare its unit as stopped, or take its items out as well")
+        fault
+            .place(path)
+            .hint("stop what uses the file system first: declare its unit as stopped, or take its items out as well")
     })
 }
 

@@ -81,8 +81,12 @@ impl Kind for UnitKind<'_> {
         if let Some(user) = &key.user {
             let accounts = apply.host.accounts();
             let account = accounts.user(user).ok_or_else(|| {
-                Fault::new(Exit::BadDocument, "unknown_account", format!("the user \"{user}\" does not exist on the host"))
-                    .hint("declare the user in an item before this one, with \"linger\": true")
+                Fault::new(
+                    Exit::BadDocument,
+                    "unknown_account",
+                    format!("the user \"{user}\" does not exist on the host"),
+                )
+                .hint("declare the user in an item before this one, with \"linger\": true")
             })?;
             start_manager(account.uid)?;
             key.systemctl(&["daemon-reload"]).succeed()?;
@@ -101,7 +105,8 @@ impl Kind for UnitKind<'_> {
             &self.name(),
             None,
             false,
-            if before.is_enabled() || before.is_active() { existed() } else { absent() },
+            // A unit that cannot be enabled or not (static) is not there before us for that.
+            if before.file.starts_with("enabled") || before.is_active() { existed() } else { absent() },
         );
         apply.save_owned()?;
         apply.run.note(&Undo::Unit { key: key.clone(), before })?;
