@@ -117,7 +117,7 @@ impl Controller<'_> {
 
     fn try_apply(&self, wanted: &Wanted, cut: &Cut, options: &ApplyOptions) -> Result<HostResult, Failure> {
         let (place, prepared) = self.prepare(wanted, cut)?;
-        let options = ApplyOptions { expected: wanted.expected.clone(), ..options.clone() };
+        let options = ApplyOptions { expected: wanted.expected.clone(), run: Some(new_id()), ..options.clone() };
         if let Place::Sandbox(directory) = &place {
             return self.apply_sandbox(directory, &prepared, &options);
         }
@@ -126,16 +126,23 @@ impl Controller<'_> {
             Request::Apply(Box::new(prepared.work.clone()), options)
         };
         let link = Link::open(self.session, &self.shelf, &place, None, &request)?;
-        self.follow(&place, link, &prepared)
+        self.follow(&place, link, &prepared, options.run)
     }
 
     /// Follows a run to its end, over new connections if the first one breaks.
-    fn follow(&self, place: &Place, mut link: Link, supplies: &dyn Supplies) -> Result<HostResult, Failure> {
-        let mut run: Option<String> = None;
+    fn follow(
+        &self,
+        place: &Place,
+        mut link: Link,
+        supplies: &dyn Supplies,
+        mut run: Option<String>,
+    ) -> Result<HostResult, Failure> {
         let mut stopping = false;
+        let mut begun = false;
         loop {
             match link.next(supplies) {
                 Ok(Said::Reply(Reply::Started { run: id })) => {
+                    begun = true;
                     self.session.note(&format!("run {id}"));
                     run = Some(id);
                 }
@@ -147,15 +154,14 @@ impl Controller<'_> {
                 Ok(_) => {}
                 Err(failure) => match &run {
                     Some(id) if is_lost(&failure) => {
-                        self.session
-                            .warn(&format!("the connection broke; the run {id} goes on and is looked for again"));
+                        self.session.warn(&format!("the connection broke; the run {id} is looked for again"));
                         link = self.reattach(place, id, failure)?;
                     }
                     _ => return Err(failure),
                 },
             }
             let signal = self.signals.as_ref().and_then(Signals::requested);
-            if let (Some(_), false, Some(id)) = (signal, stopping, &run) {
+            if let (Some(_), false, true, Some(id)) = (signal, stopping, begun, &run) {
                 stopping = true;
                 link.ask(&Request::Stop { run: id.clone() })?;
             }
@@ -168,6 +174,9 @@ impl Controller<'_> {
         loop {
             match Link::open(self.session, &self.shelf, place, None, &|_| request.clone()) {
                 Ok(link) => return Ok(link),
+                Err(failure) if failure.errors().iter().any(|error| error.code == "no_such_run") => {
+                    return Err(first.hint("nothing was begun on the host; apply again"));
+                }
                 Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_secs(1)),
                 Err(failure) => {
                     let cause = first.errors().first().map_or_else(String::new, |error| error.message.clone());
@@ -313,7 +322,7 @@ impl Controller<'_> {
         let place = self.places.find(name)?;
         let request = Request::Attach { run };
         let link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
-        self.follow(&place, link, &())
+        self.follow(&place, link, &(), None)
     }
 
     /// What a host is.
@@ -380,6 +389,7 @@ fn record(work: &Work) -> Record {
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        boot: None,
     }
 }
 

@@ -46,6 +46,9 @@ pub struct ApplyOptions {
     pub lock_wait: u64,
     /// There is somebody who can prove access (not in a sandbox).
     pub can_prove: bool,
+    /// The name of the run, so that it is found again also where the connection breaks before it is told.
+    #[serde(default)]
+    pub run: Option<String>,
     /// Port by which the controller came in.
     pub came_by: Option<u16>,
 }

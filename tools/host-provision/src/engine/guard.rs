@@ -23,6 +23,16 @@ pub fn uptime() -> u64 {
     (seconds * 1000.0) as u64
 }
 
+/// From here on a run that is cut off goes back: by whoever finds its worker dead, or at the next boot.
+///
+/// # Errors
+/// Those of the system: without a way back nothing may begin.
+pub fn enter(host: &Host, run: &Run, helper: &Path) -> Outcome<()> {
+    install_recovery(host, helper)?;
+    host.tree.make_state_directory(places::PENDING, 0o700)?;
+    host.write_state(&pending(run), run.record.id.as_bytes())
+}
+
 /// Arms the rollback, or arms it anew with the full time.
 ///
 /// # Errors
@@ -36,9 +46,6 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
             run.note(&super::run::Undo::Firewall { backup })?;
         }
         run.sync()?;
-        install_recovery(host, helper)?;
-        host.tree.make_state_directory(places::PENDING, 0o700)?;
-        host.write_state(&pending(run), run.record.id.as_bytes())?;
     }
     run.record.armed = true;
     run.record.window = seconds;
@@ -55,7 +62,8 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
     let helper = helper.to_string_lossy().into_owned();
     if host.has_systemd() {
         stop_timer(run);
-        let unit = format!("{}rollback-{id}", places::UNIT_PREFIX);
+        // A name of its own each time: the service of the one before may wait for the lock that we hold.
+        let unit = format!("{}rollback-{id}-{}", places::UNIT_PREFIX, uptime());
         return Process::new([
             "systemd-run".to_owned(),
             "--quiet".into(),
@@ -63,6 +71,10 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
             format!("--unit={unit}"),
             format!("--on-active={seconds}"),
             "--timer-property=AccuracySec=100ms".into(),
+            // Killed, it comes again: nobody else may be there to do it.
+            "--property=Restart=on-failure".into(),
+            "--property=RestartSec=1".into(),
+            "--property=KillMode=process".into(),
             helper,
             "expire".into(),
             id.clone(),
@@ -84,8 +96,8 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
 fn stop_timer(run: &Run) {
     let unit = format!("{}rollback-{}", places::UNIT_PREFIX, run.record.id);
     // It may have ended by itself. The service is not stopped: it may be us.
-    let _ = Process::new(["systemctl", "stop", &format!("{unit}.timer")]).run();
-    let _ = Process::new(["systemctl", "reset-failed", &format!("{unit}.timer"), &format!("{unit}.service")]).run();
+    let _ = Process::new(["systemctl", "stop", &format!("{unit}*.timer")]).run();
+    let _ = Process::new(["systemctl", "reset-failed", &format!("{unit}*")]).run();
 }
 
 /// Whether the time of an armed rollback is over.

@@ -45,13 +45,17 @@ pub enum Manner {
 /// Undoes a run.
 pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut Vec<HostKept>) -> Vec<Fault> {
     let mut faults = Vec::new();
+    // A full disk may be why we are here.
+    run.release();
     let notes = run.notes();
     let mut units: Vec<(UnitKey, super::units::UnitStatus)> = Vec::new();
     let mut firewall = None;
+    let mut system = None;
     for note in notes.into_iter().rev() {
         match note {
             Undo::Unit { key, before } => units.push((key, before)),
             Undo::Firewall { backup } => firewall = Some(backup),
+            Undo::Nixos { running, boot } => system = Some((running, boot)),
             Undo::Never { kind, name, reason } => {
                 if !kept.iter().any(|known| known.kind == kind && known.name == name) {
                     kept.push(HostKept { kind, name, reason });
@@ -65,6 +69,9 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     if manner != Manner::AtBoot && !host.sandbox {
         // The firewall first: it may be what keeps the owner out.
         faults.extend(firewall.and_then(|backup| restore_firewall(run, &backup).err()));
+        if let Some((running, boot)) = &system {
+            faults.extend(super::item::restore_system(running, boot).err());
+        }
         if host.has_systemd() {
             faults.extend(systemctl(None, &["daemon-reload"]).succeed().err());
             // Noted newest first, so that the last one for a unit is its state before the run.
@@ -76,6 +83,10 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
         }
+    }
+    // A system that was only activated is gone with the reboot; one that became the boot default is put back.
+    if let (Manner::AtBoot, Some((_, boot))) = (manner, &system) {
+        faults.extend(super::item::restore_boot(boot).err());
     }
     if manner == Manner::AtBoot {
         // systemd has not begun with them; only what it starts at the next boot is put back.
@@ -116,7 +127,7 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
             },
         },
         Undo::Hostname { name } => super::item::set_kernel_name(&name),
-        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Never { .. } => Ok(()),
+        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Nixos { .. } | Undo::Never { .. } => Ok(()),
     }
 }
 
@@ -144,9 +155,17 @@ fn undo_path(
         Before::File { backup, mode, uid, gid } => {
             place.unlink_beside(&temporary);
             let owner = (!host.sandbox).then_some((uid, gid));
-            let file = place.write_beside(&temporary, &run.backup(&backup)?, mode, owner)?;
-            rustix::fs::fsync(&file).map_err(|error| Fault::errno("make durable", path, error))?;
-            place.rename_from(&temporary)?;
+            if place.link_from(&run.backup_path(&backup), &temporary) {
+                // The very file that was there: it needs no room on a disk that may be full.
+                place.rename_from(&temporary)?;
+                // Where it never went away, both are names of one file and the second one stays.
+                place.unlink_beside(&temporary);
+                place.set_attributes(mode, owner)?;
+            } else {
+                let file = place.write_beside(&temporary, &run.backup(&backup)?, mode, owner)?;
+                rustix::fs::fsync(&file).map_err(|error| Fault::errno("make durable", path, error))?;
+                place.rename_from(&temporary)?;
+            }
         }
         Before::Link(target) => {
             place.unlink_beside(&temporary);

@@ -60,6 +60,9 @@ pub struct Record {
     pub handlers: Vec<String>,
     /// How it ended.
     pub result: Option<HostResult>,
+    /// A NixOS system that becomes the boot default once access is proven.
+    #[serde(default)]
+    pub boot: Option<String>,
 }
 
 /// How one change is undone. Written before the change is made.
@@ -115,6 +118,13 @@ pub enum Undo {
         /// The tables before, each with its listing.
         backup: String,
     },
+    /// Another NixOS system is activated.
+    Nixos {
+        /// The store path of the one that ran before.
+        running: String,
+        /// The store path that was the boot default before.
+        boot: String,
+    },
     /// Something that is not undone.
     Never {
         /// Its kind.
@@ -158,6 +168,9 @@ pub struct Run {
     backups: u32,
 }
 
+/// Bytes that are held back so that a rollback can write its record on a full disk.
+const RESERVE: u64 = 256 * 1024;
+
 fn runs_path(id: &str) -> String {
     format!("{}/{id}", places::RUNS)
 }
@@ -186,8 +199,12 @@ impl Run {
         host.tree.make_state_directory(places::RUNS, 0o700)?;
         let directory = host.tree.make_state_directory(&runs_path(&record.id), 0o700)?;
         host.tree.make_state_directory(&format!("{}/backup", runs_path(&record.id)), 0o700)?;
+        let number = Self::all(host).last().map_or(0, |id| number_of(host, id)) + 1;
         let mut run = Self { record, directory, journal: None, events: None, backups: 0 };
         run.open_files()?;
+        let path = run.directory.join("number");
+        std::fs::write(&path, number.to_string()).map_err(|error| Fault::io("write", path.display(), &error))?;
+        run.reserve()?;
         run.save()?;
         Ok(run)
     }
@@ -221,6 +238,24 @@ impl Run {
         Ok(Self { record, directory, journal: None, events: None, backups })
     }
 
+    /// Holds some room back for the way back.
+    fn reserve(&self) -> Outcome<()> {
+        use rustix::fs::FallocateFlags;
+        let path = self.directory.join("reserve");
+        let file = File::create(&path).map_err(|error| Fault::io("write", path.display(), &error))?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
+            Err(rustix::io::Errno::NOSPC) => Err(Fault::errno("hold room back", path.display(), rustix::io::Errno::NOSPC)),
+            // A file system that cannot reserve: the way back needs hardly any room.
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the room back that was held for the way back.
+    pub fn release(&self) {
+        // Not there is as good.
+        let _ = std::fs::remove_file(self.directory.join("reserve"));
+    }
+
     /// Ids of all runs, oldest first.
     pub fn all(host: &Host) -> Vec<String> {
         let mut ids: Vec<String> = std::fs::read_dir(host.tree.real(places::RUNS))
@@ -229,10 +264,8 @@ impl Run {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|id| is_id(id) && host.exists(&format!("{}/run.json", runs_path(id))))
             .collect();
-        ids.sort_by_key(|id| {
-            let written = std::fs::metadata(host.tree.real(&format!("{}/journal", runs_path(id))));
-            (id.split('-').next().unwrap_or_default().to_owned(), written.and_then(|data| data.modified()).ok())
-        });
+        // By their number and not by their name: the clock of a host may be set back.
+        ids.sort_by_key(|id| (number_of(host, id), id.clone()));
         ids
     }
 
@@ -359,12 +392,17 @@ impl Run {
         self.note(&Undo::State { path: path.into(), backup })
     }
 
+    /// Where a backup lies.
+    pub fn backup_path(&self, name: &str) -> PathBuf {
+        self.directory.join("backup").join(name)
+    }
+
     /// The bytes of a backup.
     ///
     /// # Errors
     /// Those of the system.
     pub fn backup(&self, name: &str) -> Outcome<Vec<u8>> {
-        let path = self.directory.join("backup").join(name);
+        let path = self.backup_path(name);
         std::fs::read(&path).map_err(|error| Fault::io("read the backup", path.display(), &error))
     }
 
@@ -393,6 +431,7 @@ impl Run {
     /// # Errors
     /// Those of the system.
     pub fn finish(&mut self, stand: Stand, result: HostResult) -> Outcome<()> {
+        self.release();
         self.record.stand = stand;
         self.record.armed = false;
         self.record.result = Some(result.clone());
@@ -400,6 +439,11 @@ impl Run {
         self.tell(&Reply::Result(Box::new(result)));
         Ok(())
     }
+}
+
+/// Which run of the host it is; 0 for one of a version that did not count.
+fn number_of(host: &Host, id: &str) -> u64 {
+    host.text(&format!("{}/number", runs_path(id))).trim().parse().unwrap_or(0)
 }
 
 /// Takes away all but the latest runs.

@@ -8,7 +8,7 @@ use contract::document::{HostResult, Outcome as End};
 use contract::{Exit, places};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::tool_run;
+use super::{tool_run, worker};
 use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
 use crate::engine::batch::state_of;
@@ -17,7 +17,7 @@ use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
 use crate::engine::rollback::{Manner, roll_back};
-use crate::engine::run::{Record, Run, Stand, new_id};
+use crate::engine::run::{Record, Run, Stand, is_id, new_id};
 use crate::engine::{Host, View, facts};
 use crate::fault::{Fault, Outcome};
 use crate::wire::{self, ApplyOptions, Frame, Reply, Request, Work, read_frame, write_json};
@@ -188,6 +188,15 @@ fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
 
 fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) -> Outcome<()> {
     let begun = Instant::now();
+    if options.run.as_deref().is_some_and(|id| !is_id(id) || Run::open(host, Some(id)).is_ok()) {
+        return Err(Fault::new(Exit::Bug, "bad_run", "the run has no name of its own"));
+    }
+    if !guard::pending_runs(host).is_empty() {
+        // Before anything is looked at: what a crash left between goes back first.
+        let _lock = Lock::take(host, "looking after a run", Duration::from_secs(options.lock_wait))?;
+        worker::clear(host)?;
+        host.forget_packages();
+    }
     fetch_tools(host, wire, &work)?;
     let blobs = fetch_sources(host, wire, &work)?;
     let (planned, _) = look(host, &work, &blobs)?;
@@ -200,18 +209,10 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         result.ms = begun.elapsed().as_millis() as u64;
         return wire.say(&Reply::Result(Box::new(result)));
     }
-    if let Some(waiting) = guard::pending_runs(host).first() {
-        return Err(Fault::new(
-            Exit::TryAgain,
-            "run_waits",
-            format!("the run {waiting} still waits for the proof of access"),
-        )
-        .hint("confirm it, roll it back, or wait until it goes back by itself"));
-    }
     // Told early and in words; the worker takes the lock for itself.
     drop(Lock::take(host, "a controller", Duration::from_secs(options.lock_wait))?);
     let record = Record {
-        id: new_id(),
+        id: options.run.clone().unwrap_or_else(new_id),
         host: work.desired.host.clone(),
         owner: work.desired.owner.clone(),
         stand: Stand::Applying,
@@ -222,12 +223,13 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        boot: None,
     };
     let mut run = Run::begin(host, record)?;
     let id = run.record.id.clone();
     Order { work, options }.write(&run, &blobs)?;
     let unit = format!("{}run-{id}", places::UNIT_PREFIX);
-    super::detach(host, &unit, &["work", &id])?;
+    super::detach_then(host, &unit, &["work", &id], &["bury", &id])?;
     wire.say(&Reply::Started { run: id })?;
     follow(host, wire, &mut run, 0)
 }
@@ -311,12 +313,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
 /// A run whose worker died is put back. `None` while it lives or where it ended well.
 fn bury(host: &Host, run: &Run) -> Outcome<Option<HostResult>> {
     let Ok(_lock) = Lock::take(host, "looking after a run", Duration::ZERO) else { return Ok(None) };
-    let mut run = Run::open(host, Some(&run.record.id))?;
-    if run.record.stand != Stand::Applying || !run.directory().join("begun").exists() {
-        return Ok(None);
-    }
-    let order = Order::read(&run)?;
-    roll_back(host, &mut run, &order.work, Some("the work on the host was killed"), Manner::Force).map(Some)
+    worker::put_back_if_dead(host, &run.record.id)
 }
 
 fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
