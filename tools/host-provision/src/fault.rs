@@ -57,6 +57,13 @@ impl Fault {
         self
     }
 
+    /// The same, at this place of the document.
+    #[must_use]
+    pub fn at(mut self, pointer: contract::Pointer) -> Self {
+        self.0.pointer = Some(pointer);
+        self
+    }
+
     /// The same with a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -33,6 +33,20 @@ pub struct Work {
     pub allow: Vec<String>,
     /// Hash of each tool that an item names.
     pub tools: BTreeMap<String, String>,
+    /// How the controller came in; none on this machine itself.
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// How a controller came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// As whom.
+    pub user: String,
+    /// By which port.
+    pub port: u16,
+    /// The public key, as `TYPE BASE64`, where it is known.
+    pub key: Option<String>,
 }
 
 /// How an apply behaves.
@@ -87,6 +101,17 @@ pub enum Request {
     },
     /// Run a tool of the box.
     Tool(ToolRun),
+}
+
+impl Request {
+    /// The request of a controller that came in like this.
+    #[must_use]
+    pub fn from_login(mut self, login: Login) -> Self {
+        if let Self::Plan(work) | Self::Apply(work, _) = &mut self {
+            work.login = Some(login);
+        }
+        self
+    }
 }
 
 /// A tool to be run on the host.

@@ -33,6 +33,10 @@ pub fn enter(host: &Host, run: &Run, helper: &Path) -> Outcome<()> {
     host.write_state(&pending(run), run.record.id.as_bytes())
 }
 
+fn boot_id(host: &Host) -> String {
+    host.text("/proc/sys/kernel/random/boot_id").trim().to_owned()
+}
+
 /// Arms the rollback, or arms it anew with the full time.
 ///
 /// # Errors
@@ -52,7 +56,7 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
     run.save()?;
     host.write_state(
         &format!("{}/{}/deadline", places::RUNS, run.record.id),
-        (uptime() + seconds * 1000).to_string().as_bytes(),
+        format!("{} {}", uptime() + seconds * 1000, boot_id(host)).as_bytes(),
     )?;
     start_timer(host, run, helper, seconds)
 }
@@ -102,9 +106,10 @@ fn stop_timer(run: &Run) {
 
 /// Whether the time of an armed rollback is over.
 pub fn is_over(host: &Host, run: &Run) -> bool {
-    let deadline = host.text(&format!("{}/{}/deadline", places::RUNS, run.record.id));
-    // Half a second early is on time: the timer is not exact either.
-    deadline.parse::<u64>().is_ok_and(|deadline| uptime() + 500 >= deadline)
+    let text = host.text(&format!("{}/{}/deadline", places::RUNS, run.record.id));
+    let (deadline, boot) = text.split_once(' ').unwrap_or((&text, ""));
+    // After a reboot nobody waits any more. Half a second early is on time: the timer is not exact either.
+    boot != boot_id(host) || deadline.parse::<u64>().is_ok_and(|deadline| uptime() + 500 >= deadline)
 }
 
 /// The owner has access, or everything is back: no rollback is due any more.
@@ -131,7 +136,8 @@ pub fn pending_runs(host: &Host) -> Vec<String> {
 
 /// Makes sure that a reboot inside the window ends in the state from before.
 fn install_recovery(host: &Host, helper: &Path) -> Outcome<()> {
-    if !host.has_systemd() {
+    // A NixOS host boots the system from before by itself, and lets nobody write its units.
+    if !host.has_systemd() || host.exists("/etc/NIXOS") {
         return Ok(());
     }
     let unit = format!(

@@ -24,6 +24,7 @@ pub mod rollback;
 pub mod run;
 pub mod tree;
 pub mod units;
+pub mod way_in;
 
 pub use hash::{hex, sha256};
 pub use host::Host;

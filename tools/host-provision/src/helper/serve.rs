@@ -13,12 +13,13 @@ use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
 use crate::engine::batch::state_of;
 use crate::engine::guard;
+use crate::engine::item::make_boot_default;
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
-use crate::engine::{Host, View, facts};
+use crate::engine::{Host, View, facts, way_in};
 use crate::fault::{Fault, Outcome};
 use crate::wire::{self, ApplyOptions, Frame, Reply, Request, Work, read_frame, write_json};
 
@@ -108,6 +109,9 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
         Request::Plan(work) => {
             let blobs = fetch_sources(host, wire, &work)?;
             let (planned, _) = look(host, &work, &blobs)?;
+            if planned.plan.guarded {
+                way_in::check(host, &work)?;
+            }
             wire.say(&Reply::Plan(Box::new(planned.plan)))
         }
         Request::Apply(work, options) => apply(host, wire, *work, options),
@@ -148,6 +152,15 @@ fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs
         };
         if state_of(host.tree.place(&file.path)?.as_ref())?.as_ref() != Some(hash) {
             wanted.insert(hash.clone());
+        }
+    }
+    for nixos in work.desired.items.iter().filter_map(|item| item.nixos.as_ref()) {
+        for (path, file) in &nixos.files {
+            let Some(hash) = file.sha256.as_ref().filter(|_| file.content.is_none()) else { continue };
+            let place = host.tree.place(&format!("{}/{path}", nixos.directory))?;
+            if state_of(place.as_ref())?.as_ref() != Some(hash) {
+                wanted.insert(hash.clone());
+            }
         }
     }
     let mut blobs = Blobs::default();
@@ -204,6 +217,9 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         planned.expect(expected)?;
     }
     planned.limit_removals(&work.allow)?;
+    if planned.plan.guarded {
+        way_in::check(host, &work)?;
+    }
     if planned.is_empty() {
         let mut result = nothing_to_do(&planned);
         result.ms = begun.elapsed().as_millis() as u64;
@@ -329,9 +345,14 @@ fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
         return Err(Fault::new(Exit::TryAgain, "not_waiting", message).hint("see how it ended with attach"));
     }
     if run.record.transition.is_empty() {
+        // Still armed: a boot loader that refuses must not leave a host that boots something else than it runs.
+        let generation = make_boot_default(&mut run)?;
         guard::disarm(host, &run);
-        let result =
+        let mut result =
             run.record.result.clone().ok_or_else(|| Fault::new(Exit::Bug, "no_result", "the run has no result"))?;
+        if let Some(change) = result.changes.iter_mut().find(|change| change.kind == "nixos") {
+            change.message = generation;
+        }
         run.finish(Stand::Done, result.clone())?;
         return wire.say(&Reply::Result(Box::new(result)));
     }

@@ -27,6 +27,33 @@ impl PublicKey {
         (key.kind()? == kind).then_some(key)
     }
 
+    /// The public half of a private key file: OpenSSH's own format holds it in clear (PROTOCOL.key); beside others it may
+    /// lie in a file of the same name with `.pub`.
+    pub fn of_identity(path: &std::path::Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let bytes = STANDARD.decode(body.trim()).unwrap_or_default();
+        let inside = bytes.strip_prefix(b"openssh-key-v1\0").and_then(|mut rest| {
+            let mut field = || {
+                let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+                let field = rest.get(4..4 + length)?;
+                rest = &rest[4 + length..];
+                Some(field)
+            };
+            // Cipher, key derivation and its options; then the number of keys, and the first of them.
+            field()?;
+            field()?;
+            field()?;
+            let length = u32::from_be_bytes(rest.get(4..8)?.try_into().ok()?) as usize;
+            Some(Self(rest.get(8..8 + length)?.to_vec()))
+        });
+        inside.filter(|key| key.kind().is_some()).or_else(|| {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(".pub");
+            Self::parse(&std::fs::read_to_string(beside).ok()?)
+        })
+    }
+
     /// Its type, such as `ssh-ed25519`.
     pub fn kind(&self) -> Option<&str> {
         let length = u32::from_be_bytes(self.0.get(..4)?.try_into().ok()?) as usize;

@@ -26,6 +26,7 @@ const KEY_TYPES: [&str; 6] = [
 
 struct Libssh {
     session: ssh2::Session,
+    key: Option<PublicKey>,
 }
 
 fn open(way: &InventoryAddress, patience: Duration) -> Result<TcpStream, Failure> {
@@ -114,13 +115,18 @@ pub(super) fn connect(
             key.line()
         ));
     }
-    log_in(&connection, host, way)?;
+    let key = log_in(&connection, host, way)?;
     // From here on commands may take their time; the kernel watches the connection.
     connection.set_timeout(0);
-    Ok(Box::new(Libssh { session: connection }))
+    Ok(Box::new(Libssh { session: connection, key }))
 }
 
-fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) -> Result<(), Failure> {
+/// Logs in, and says with which key as far as that is known.
+fn log_in(
+    connection: &ssh2::Session,
+    host: &SshHost,
+    way: &InventoryAddress,
+) -> Result<Option<PublicKey>, Failure> {
     let mut tried = Vec::new();
     for path in &host.identities {
         tried.push(path.display().to_string());
@@ -132,12 +138,12 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
             tried.push(error.message().to_owned());
         }
         if connection.authenticated() {
-            return Ok(());
+            return Ok(PublicKey::of_identity(path));
         }
     }
     if host.identities.is_empty() {
-        if try_agent(connection, &way.user, &mut tried) {
-            return Ok(());
+        if let Some(key) = try_agent(connection, &way.user, &mut tried) {
+            return Ok(Some(key));
         }
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         for name in ["id_ed25519", "id_ecdsa", "id_rsa"] {
@@ -147,7 +153,7 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
                 // A key with a passphrase belongs into the agent.
                 let _ = connection.userauth_pubkey_file(&way.user, None, &path, None);
                 if connection.authenticated() {
-                    return Ok(());
+                    return Ok(PublicKey::of_identity(&path));
                 }
             }
         }
@@ -158,18 +164,18 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
 }
 
 /// The agent's keys one after another: the library's own way tries only the first.
-fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> bool {
-    let Ok(mut agent) = connection.agent() else { return false };
+fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> Option<PublicKey> {
+    let mut agent = connection.agent().ok()?;
     if agent.connect().is_err() || agent.list_identities().is_err() {
-        return false;
+        return None;
     }
     for identity in agent.identities().unwrap_or_default() {
         tried.push(format!("agent:{}", identity.comment()));
         if agent.userauth(user, &identity).is_ok() && connection.authenticated() {
-            return true;
+            return Some(PublicKey::from_wire(identity.blob()));
         }
     }
-    false
+    None
 }
 
 /// The keys of a host, one of each type.
@@ -192,6 +198,10 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
 }
 
 impl Transport for Libssh {
+    fn login_key(&self) -> Option<PublicKey> {
+        self.key.clone()
+    }
+
     fn host_key(&self) -> Option<PublicKey> {
         key_of(&self.session)
     }

@@ -72,7 +72,7 @@ fn look(host: &Host, work: &Work) -> (Planned, Owned) {
 }
 
 fn work(desired: &HostDesired) -> Work {
-    Work { desired: desired.clone(), allow: vec!["deletes:99".into()], tools: BTreeMap::new() }
+    Work { desired: desired.clone(), allow: vec!["deletes:99".into()], tools: BTreeMap::new(), login: None }
 }
 
 /// Applies, stopping before the change with this number.

@@ -4,6 +4,7 @@ mod account;
 mod apt;
 mod authorized_keys;
 mod command;
+mod nixos;
 mod packages;
 mod path;
 mod system;
@@ -19,8 +20,9 @@ use crate::blobs::Blobs;
 use crate::fault::{Fault, Outcome};
 use crate::wire::Work;
 
-pub use authorized_keys::remove_key;
+pub use authorized_keys::{home_of, key_of, remove_key};
 pub use command::{is_due, run as run_command};
+pub use nixos::{make_boot_default, restore_boot, restore_system};
 pub(crate) use system::set_kernel_name;
 pub use unit::{disable as disable_unit, restore as restore_unit, restore_enablement};
 
@@ -55,6 +57,11 @@ pub trait Kind {
     /// It needs a running system; a sandbox leaves it out.
     fn needs_system(&self) -> bool {
         false
+    }
+
+    /// What of it a sandbox leaves out, where that is not all.
+    fn left_out(&self) -> Option<&'static str> {
+        None
     }
 
     /// The files that it comes down to.
@@ -179,7 +186,10 @@ pub fn kind_of(item: &HostItem) -> Outcome<Box<dyn Kind + '_>> {
     if let Some(it) = &item.unit {
         kinds.push(Box::new(unit::UnitKind(it)));
     }
-    let waiting = [("mount", item.mount.is_some()), ("image", item.image.is_some()), ("nixos", item.nixos.is_some())];
+    if let Some(it) = &item.nixos {
+        kinds.push(Box::new(nixos::NixosKind(it)));
+    }
+    let waiting = [("mount", item.mount.is_some()), ("image", item.image.is_some())];
     if let Some((word, _)) = waiting.iter().find(|(_, there)| *there) {
         return Err(Fault::new(
             Exit::Unavailable,
