@@ -8,12 +8,14 @@
 //! without a proof over a new connection; no host is spoken to whose key is not known.
 
 pub mod blobs;
+pub mod bootstrap;
 pub mod controller;
 pub mod engine;
 pub mod fault;
 pub mod helper;
 mod lint;
 pub mod lockout;
+pub mod nixos;
 pub mod rollout;
 pub mod sshd_settings;
 pub mod target;

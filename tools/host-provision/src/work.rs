@@ -171,13 +171,26 @@ fn cut_items(desired: &mut HostDesired, cut: &Cut) {
     desired.partial |= desired.items.len() < before;
 }
 
-enum Refusal {
+/// Why a file of the fleet is not read.
+pub(crate) enum Refusal {
     Unsafe(&'static str, &'static str),
     Io(std::io::Error),
 }
 
+impl Refusal {
+    /// The same as an error of its own.
+    pub(crate) fn into_failure(self, base: &Path, name: &str) -> Failure {
+        match self {
+            Self::Unsafe(why, fix) => {
+                Failure::new(Exit::BadDocument, "unsafe_source", format!("{name} {why}")).hint(fix)
+            }
+            Self::Io(error) => Failure::io(Exit::Unreadable, "read the file", base.join(name).display(), &error),
+        }
+    }
+}
+
 /// Reads a file of the fleet: below the base, also after links are followed, and no private key.
-fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
     use std::path::Component;
     let relative = Path::new(name);
     if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {

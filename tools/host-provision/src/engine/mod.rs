@@ -2,6 +2,7 @@
 //! command lines.
 
 pub mod access;
+mod account_undo;
 pub mod accounts;
 pub mod apply;
 pub mod batch;

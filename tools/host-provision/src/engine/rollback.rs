@@ -1,5 +1,7 @@
 //! Putting everything back, newest change first.
 
+use std::collections::BTreeSet;
+
 use contract::Exit;
 use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
 
@@ -8,7 +10,8 @@ use super::batch::state_of;
 use super::guard;
 use super::handlers::run_again;
 use super::host::Host;
-use super::item::{restore_enablement, restore_unit};
+use super::item::{View, restore_enablement, restore_unit};
+use super::plan::ordered;
 use super::run::{Before, Run, Stand, Undo};
 use super::tree::Live;
 use super::units::{UnitKey, systemctl};
@@ -45,6 +48,7 @@ pub enum Manner {
 /// Undoes a run.
 pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut Vec<HostKept>) -> Vec<Fault> {
     let mut faults = Vec::new();
+    sweep(host, run, work);
     // A full disk may be why we are here.
     run.release();
     let notes = run.notes();
@@ -100,6 +104,27 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     faults
 }
 
+/// Takes away what a killed worker wrote beside the places of its files.
+fn sweep(host: &Host, run: &Run, work: &Work) {
+    let blobs = crate::blobs::Blobs::default();
+    let view = View { host, work, blobs: &blobs };
+    let mark = format!(".plumbline-{}.", run.record.id);
+    let mut parents: BTreeSet<String> = BTreeSet::new();
+    for (_, kind) in ordered(&work.desired).unwrap_or_default() {
+        // What cannot be said any more was not written either.
+        let entries = kind.entries(view).unwrap_or_default();
+        parents.extend(entries.iter().filter_map(|entry| Some(entry.path.rsplit_once('/')?.0.to_owned())));
+    }
+    for parent in parents {
+        for entry in std::fs::read_dir(host.tree.real(&parent)).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&mark) {
+                // A leftover takes room and does no harm.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<HostKept>) -> Outcome<()> {
     match note {
         Undo::Path { path, before, after } => undo_path(host, run, &path, before, after.as_ref(), manner, kept),
@@ -127,6 +152,7 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
             },
         },
         Undo::Hostname { name } => super::item::set_kernel_name(&name),
+        Undo::Account { name, backup } => super::account_undo::restore(host, run, &name, &backup),
         Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Nixos { .. } | Undo::Never { .. } => Ok(()),
     }
 }

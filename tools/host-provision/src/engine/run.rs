@@ -125,6 +125,13 @@ pub enum Undo {
         /// The store path that was the boot default before.
         boot: String,
     },
+    /// An account is changed or taken away.
+    Account {
+        /// Its name.
+        name: String,
+        /// Its lines before, in the backup.
+        backup: String,
+    },
     /// Something that is not undone.
     Never {
         /// Its kind.

@@ -158,9 +158,28 @@ fn log_in(
             }
         }
     }
+    if let Some(password) = &host.password {
+        tried.push("a password".into());
+        // Some servers ask for it in a dialogue.
+        if connection.userauth_password(&way.user, &password.0).is_err() {
+            let _ = connection.userauth_keyboard_interactive(&way.user, &mut Answer(&password.0));
+        }
+        if connection.authenticated() {
+            return Ok(None);
+        }
+    }
     let tried = if tried.is_empty() { "no key was found".into() } else { format!("tried: {}", tried.join(", ")) };
     Err(Failure::new(Exit::Permission, "login_refused", format!("{} refuses the login ({tried})", describe(way)))
         .hint("give the right key with -i; a key with a passphrase is used through the agent (ssh-add)"))
+}
+
+/// Gives a password wherever it is asked for.
+struct Answer<'a>(&'a str);
+
+impl ssh2::KeyboardInteractivePrompt for Answer<'_> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[ssh2::Prompt<'_>]) -> Vec<String> {
+        prompts.iter().map(|_| self.0.to_owned()).collect()
+    }
 }
 
 /// The agent's keys one after another: the library's own way tries only the first.

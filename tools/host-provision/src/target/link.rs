@@ -247,7 +247,7 @@ pub fn is_lost(failure: &Failure) -> bool {
     failure.errors().iter().any(|error| error.code == "connection_lost")
 }
 
-fn as_root(escalate: Option<Escalation>, script: &str) -> String {
+pub(crate) fn as_root(escalate: Option<Escalation>, script: &str) -> String {
     match escalate {
         None => format!("exec sh -c '{script}'"),
         Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),

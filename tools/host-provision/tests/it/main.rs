@@ -1,8 +1,10 @@
 //! Tests from outside: the built binary with arguments, standard input and environment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod access;
 mod cli;
 mod engine;
+mod faults;
 mod lab;
 mod local;
 mod sandbox;

@@ -155,7 +155,7 @@ impl Kind for UserKind<'_> {
         let user = self.0;
         apply.barrier()?;
         if user.presence == Presence::Absent {
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            apply.save_account(&user.name)?;
             Process::new(["userdel", &user.name]).succeed()?;
             apply.host.forget_accounts();
             return Ok(());
@@ -210,7 +210,11 @@ impl Kind for UserKind<'_> {
         }
         if argv.len() > 1 {
             argv.push(user.name.clone());
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            if there {
+                apply.save_account(&user.name)?;
+            } else {
+                apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            }
             Process::new(argv).succeed()?;
         }
         if user.linger && changes("linger") {
