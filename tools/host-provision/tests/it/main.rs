@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 mod access;
+mod bootstrap;
 mod cli;
 mod engine;
 mod faults;
 mod lab;
 mod local;
+mod nixos;
 mod sandbox;
 
 use std::io::Write;
