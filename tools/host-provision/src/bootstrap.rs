@@ -131,8 +131,11 @@ impl BootstrapArgs {
         if self.target.accept_new || self.target.host_key.is_some() {
             host.keys = host.keys.made_anew();
         }
-        let authorize = self.keys_to_authorize()?;
+        let given = self.keys_to_authorize()?;
         let (mut transport, way) = self.enter(session, &mut host)?;
+        // Who came in by a key has one there already.
+        let by_password = host.password.is_some() && transport.login_key().is_none();
+        let authorize = if by_password || !self.authorize.is_empty() { given } else { Vec::new() };
         let key = transport.host_key();
         if let Some(key) = &key {
             host.keys = host.keys.pinned_to(key.clone());

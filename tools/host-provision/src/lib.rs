@@ -16,6 +16,7 @@ pub mod helper;
 mod lint;
 pub mod lockout;
 pub mod nixos;
+pub mod pull;
 pub mod rollout;
 pub mod sshd_settings;
 pub mod target;

@@ -14,6 +14,7 @@ use crate::bootstrap::BootstrapArgs;
 use crate::controller::{Controller, Wanted};
 use crate::engine::plan::fingerprints;
 use crate::nixos::{InstallArgs, LockArgs};
+use crate::pull::PullArgs;
 use crate::rollout::{Pace, apply_all, common_exit, each, exit_of};
 use crate::target::{Link, Place, Places, Said, Shelf, Supplies, TargetFlags, keyscan};
 use crate::text;
@@ -56,6 +57,11 @@ pub enum Verb {
     Install(InstallArgs),
     /// Make or renew the flake.lock of a NixOS host, where the fleet keeps it
     Lock(LockArgs),
+    /// Let a host bring itself to its document by a timer of its own (host.desired/v1)
+    ///
+    /// Reads host.desired/v1 and prints a document of the owner `pull-OWNER`, to be applied once: the programs, the document,
+    /// and a timer that applies it with --target local.
+    Pull(PullArgs),
     /// Fetch the host keys of a host, to be compared and pinned; prints TYPE BASE64 FINGERPRINT lines
     Keyscan(HostArgs),
 }
@@ -197,6 +203,7 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
             session.print(&result, text::result).map(|()| exit_of(&result))
         }
         Verb::Lock(args) => args.run(session),
+        Verb::Pull(args) => args.run(session),
         Verb::Keyscan(args) => scan(session, args),
     }
 }

@@ -9,6 +9,7 @@ mod faults;
 mod lab;
 mod local;
 mod nixos;
+mod rollout;
 mod sandbox;
 
 use std::io::Write;
