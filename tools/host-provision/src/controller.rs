@@ -125,8 +125,15 @@ impl Controller<'_> {
             let options = ApplyOptions { came_by: way.map(|way| way.port), can_prove: true, ..options.clone() };
             Request::Apply(Box::new(prepared.work.clone()), options)
         };
-        let link = Link::open(self.session, &self.shelf, &place, None, &request)?;
-        self.follow(&place, link, &prepared, options.run)
+        match (Link::open(self.session, &self.shelf, &place, None, &request), &options.run) {
+            (Ok(link), _) => self.follow(&place, link, &prepared, options.run, None),
+            // It may have been heard before the connection broke.
+            (Err(failure), Some(run)) if is_lost(&failure) => {
+                let link = self.reattach(&place, run, &failure)?;
+                self.follow(&place, link, &prepared, options.run, Some(failure))
+            }
+            (Err(failure), _) => Err(failure),
+        }
     }
 
     /// Follows a run to its end, over new connections if the first one breaks.
@@ -136,7 +143,9 @@ impl Controller<'_> {
         mut link: Link,
         supplies: &dyn Supplies,
         mut run: Option<String>,
+        mut lost: Option<Failure>,
     ) -> Result<HostResult, Failure> {
+        let since = Instant::now();
         let mut stopping = false;
         let mut begun = false;
         loop {
@@ -155,9 +164,18 @@ impl Controller<'_> {
                 Err(failure) => match &run {
                     Some(id) if is_lost(&failure) => {
                         self.session.warn(&format!("the connection broke; the run {id} is looked for again"));
-                        link = self.reattach(place, id, failure)?;
+                        link = self.reattach(place, id, &failure)?;
+                        lost.get_or_insert(failure);
                     }
-                    _ => return Err(failure),
+                    // What was asked for may still be on its way through the host.
+                    Some(id) if is_missing(&failure) && !begun && since.elapsed() < Duration::from_secs(3) => {
+                        std::thread::sleep(Duration::from_millis(500));
+                        link = self.reattach(place, id, &failure)?;
+                    }
+                    _ => {
+                        let first = lost.filter(|_| is_missing(&failure));
+                        return Err(first.map_or(failure, |first| first.hint("nothing was begun on the host; apply again")));
+                    }
                 },
             }
             let signal = self.signals.as_ref().and_then(Signals::requested);
@@ -168,15 +186,12 @@ impl Controller<'_> {
         }
     }
 
-    fn reattach(&self, place: &Place, run: &str, first: Failure) -> Result<Link, Failure> {
+    fn reattach(&self, place: &Place, run: &str, first: &Failure) -> Result<Link, Failure> {
         let end = Instant::now() + REATTACH;
         let request = Request::Attach { run: Some(run.to_owned()) };
         loop {
             match Link::open(self.session, &self.shelf, place, None, &|_| request.clone()) {
                 Ok(link) => return Ok(link),
-                Err(failure) if failure.errors().iter().any(|error| error.code == "no_such_run") => {
-                    return Err(first.hint("nothing was begun on the host; apply again"));
-                }
                 Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_secs(1)),
                 Err(failure) => {
                     let cause = first.errors().first().map_or_else(String::new, |error| error.message.clone());
@@ -239,7 +254,7 @@ impl Controller<'_> {
                 }
                 let lost =
                     Failure::new(Exit::TryAgain, "connection_lost", "the connection broke before access was proven");
-                let link = self.reattach(&place, run, lost)?;
+                let link = self.reattach(&place, run, &lost)?;
                 Self::attached(link)
             }
         }
@@ -322,7 +337,7 @@ impl Controller<'_> {
         let place = self.places.find(name)?;
         let request = Request::Attach { run };
         let link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
-        self.follow(&place, link, &(), None)
+        self.follow(&place, link, &(), None, None)
     }
 
     /// What a host is.
@@ -438,6 +453,11 @@ fn ways_by_ports(place: &Place, way: Option<&InventoryAddress>, ports: &[u16]) -
     let mut seen = std::collections::BTreeSet::new();
     ways.retain(|way| seen.insert(describe(way)));
     ways
+}
+
+/// Whether the host knows nothing of a run.
+fn is_missing(failure: &Failure) -> bool {
+    failure.errors().iter().any(|error| error.code == "no_such_run")
 }
 
 fn unexpected() -> Failure {

@@ -211,7 +211,7 @@ pub fn roll_back(host: &Host, run: &mut Run, work: &Work, reason: Option<&str>, 
     if matches!(run.record.stand, Stand::RolledBack) {
         return Err(Fault::new(Exit::Refused, "rolled_back_before", format!("the run {id} was put back already")));
     }
-    if Run::all(host).last() != Some(&id) {
+    if Run::is_followed(host, &id) {
         return Err(Fault::new(
             Exit::Refused,
             "not_the_latest",

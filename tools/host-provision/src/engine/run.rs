@@ -206,11 +206,9 @@ impl Run {
         host.tree.make_state_directory(places::RUNS, 0o700)?;
         let directory = host.tree.make_state_directory(&runs_path(&record.id), 0o700)?;
         host.tree.make_state_directory(&format!("{}/backup", runs_path(&record.id)), 0o700)?;
-        let number = Self::all(host).last().map_or(0, |id| number_of(host, id)) + 1;
         let mut run = Self { record, directory, journal: None, events: None, backups: 0 };
         run.open_files()?;
-        let path = run.directory.join("number");
-        std::fs::write(&path, number.to_string()).map_err(|error| Fault::io("write", path.display(), &error))?;
+        run.take_number(host)?;
         run.reserve()?;
         run.save()?;
         Ok(run)
@@ -245,6 +243,17 @@ impl Run {
         Ok(Self { record, directory, journal: None, events: None, backups })
     }
 
+    /// Takes the number after the last one. Done again with the lock held, because two may begin at once.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn take_number(&self, host: &Host) -> Outcome<()> {
+        let others = Self::all(host).into_iter().filter(|id| *id != self.record.id);
+        let number = others.map(|id| number_of(host, &id)).max().unwrap_or(0) + 1;
+        let path = self.directory.join("number");
+        std::fs::write(&path, number.to_string()).map_err(|error| Fault::io("write", path.display(), &error))
+    }
+
     /// Holds some room back for the way back.
     fn reserve(&self) -> Outcome<()> {
         use rustix::fs::FallocateFlags;
@@ -274,6 +283,26 @@ impl Run {
         // By their number and not by their name: the clock of a host may be set back.
         ids.sort_by_key(|id| (number_of(host, id), id.clone()));
         ids
+    }
+
+    /// Runs that touched anything, oldest first.
+    fn touching(host: &Host) -> impl DoubleEndedIterator<Item = String> {
+        let wrote = |id: &String| {
+            let journal = std::fs::metadata(host.tree.real(&format!("{}/journal", runs_path(id))));
+            journal.is_ok_and(|data| data.len() > 0)
+        };
+        Self::all(host).into_iter().filter(wrote)
+    }
+
+    /// The latest run that touched anything.
+    pub fn latest(host: &Host) -> Option<String> {
+        Self::touching(host).next_back()
+    }
+
+    /// Whether a later run touched anything.
+    pub fn is_followed(host: &Host, id: &str) -> bool {
+        let own = number_of(host, id);
+        Self::touching(host).any(|other| other != id && number_of(host, &other) > own)
     }
 
     fn open_files(&mut self) -> Outcome<()> {

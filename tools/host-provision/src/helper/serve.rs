@@ -88,6 +88,14 @@ impl Wire<'_> {
         Ok(())
     }
 
+    /// Whether the controller's end of the pipe is closed.
+    fn is_gone() -> bool {
+        let stdin = io::stdin();
+        let mut ready = [PollFd::new(&stdin, PollFlags::empty())];
+        let hung_up = poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+        hung_up && ready[0].revents().contains(PollFlags::HUP)
+    }
+
     /// Whether the controller says something, or is gone.
     fn is_heard() -> bool {
         let stdin = io::stdin();
@@ -126,7 +134,8 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
         Request::Prove { run } => prove(host, wire, run.as_deref()),
         Request::Rollback { run, reason } => {
             let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
-            let mut run = Run::open(host, run.as_deref())?;
+            let latest = Run::latest(host);
+            let mut run = Run::open(host, run.or(latest).as_deref())?;
             let order = Order::read(&run)?;
             let manner = if run.record.stand == Stand::Done { Manner::Careful } else { Manner::Force };
             let result = roll_back(host, &mut run, &order.work, reason.as_deref(), manner)?;
@@ -241,6 +250,10 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         result: None,
         boot: None,
     };
+    if Wire::is_gone() {
+        // Whoever asked was told that nothing was begun, or will be.
+        return Err(Fault::new(Exit::Io, "gone", "the controller is gone"));
+    }
     let mut run = Run::begin(host, record)?;
     let id = run.record.id.clone();
     Order { work, options }.write(&run, &blobs)?;

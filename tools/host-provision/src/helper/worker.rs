@@ -74,9 +74,12 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     let Order { work, options } = Order::read(run)?;
     let _lock =
         Lock::take(host, &format!("run {id} of {}", run.record.owner), Duration::from_secs(options.lock_wait.max(5)))?;
+    // Another run may have come before us while we waited for the lock.
+    clear(host)?;
+    run.take_number(host)?;
     let helper = super::own_path()?;
-    guard::enter(host, run, &helper)?;
     std::fs::write(run.directory().join("begun"), "").map_err(|error| Fault::io("write", "the run", &error))?;
+    guard::enter(host, run, &helper)?;
     let mut blobs = Blobs::default();
     for entry in std::fs::read_dir(run.directory()).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("blob-") {
@@ -117,18 +120,21 @@ pub(super) fn bury(id: &str) -> u8 {
     let host = Host::machine();
     let done = (|| {
         let _lock = Lock::take(&host, &format!("the end of run {id}"), Duration::from_secs(60))?;
-        put_back_if_dead(&host, id).map(drop)
+        put_back(&host, id).map(drop)
     })();
     done.map_or_else(|fault: Fault| fault.exit().code(), |()| 0)
 }
 
 /// Puts back a run whose worker died. The caller holds the lock, so that no worker lives.
 pub(super) fn put_back_if_dead(host: &Host, id: &str) -> Outcome<Option<HostResult>> {
+    let begun = Run::open(host, Some(id))?.directory().join("begun").exists();
+    // One that has not begun may only be slow to start.
+    if begun { put_back(host, id) } else { Ok(None) }
+}
+
+fn put_back(host: &Host, id: &str) -> Outcome<Option<HostResult>> {
     let mut run = Run::open(host, Some(id))?;
     if run.record.stand != Stand::Applying {
-        return Ok(None);
-    }
-    if !run.directory().join("begun").exists() {
         return Ok(None);
     }
     let order = Order::read(&run)?;

@@ -131,6 +131,10 @@ fn log_in(
     for path in &host.identities {
         tried.push(path.display().to_string());
         if let Err(error) = connection.userauth_pubkey_file(&way.user, None, path, None) {
+            if is_broken(&error) {
+                return Err(Failure::new(Exit::TryAgain, "handshake", "the connection broke during the login")
+                    .cause(error.message()));
+            }
             if !path.exists() {
                 return Err(Failure::new(Exit::Unreadable, "no_identity", "the private key is not there")
                     .place(path.display().to_string()));
@@ -171,6 +175,11 @@ fn log_in(
     let tried = if tried.is_empty() { "no key was found".into() } else { format!("tried: {}", tried.join(", ")) };
     Err(Failure::new(Exit::Permission, "login_refused", format!("{} refuses the login ({tried})", describe(way)))
         .hint("give the right key with -i; a key with a passphrase is used through the agent (ssh-add)"))
+}
+
+/// Whether the connection itself is gone (libssh2.h: send, timeout, disconnect, timeout of the socket, receive).
+fn is_broken(error: &ssh2::Error) -> bool {
+    matches!(error.code(), ssh2::ErrorCode::Session(-7 | -9 | -13 | -30 | -43))
 }
 
 /// Gives a password wherever it is asked for.
