@@ -77,9 +77,13 @@ impl AgeKeyFlags {
             .stdin(Stdio::null())
             .output()
             .map_err(|_| {
-                Failure::new(Exit::Unavailable, "program_missing", "secret-encrypt is not there, which proves the age key")
-                    .place(program.display().to_string())
-                    .hint("install it beside this program, or name it in SECRET_ENCRYPT")
+                Failure::new(
+                    Exit::Unavailable,
+                    "program_missing",
+                    "secret-encrypt is not there, which proves the age key",
+                )
+                .place(program.display().to_string())
+                .hint("install it beside this program, or name it in SECRET_ENCRYPT")
             })?;
         if output.status.success() {
             return Ok(());
@@ -161,7 +165,11 @@ impl BootstrapArgs {
         let place = Place::Ssh(host.clone());
         let mut link = Link::open(session, &controller.shelf, &place, None, &|_| Request::Facts)?;
         let Reply::Facts(facts) = link.reply(&())? else {
-            return Err(Failure::new(Exit::Bug, "unexpected_reply", "the helper answers something else than it was asked"));
+            return Err(Failure::new(
+                Exit::Bug,
+                "unexpected_reply",
+                "the helper answers something else than it was asked",
+            ));
         };
         if !matches!(facts.os_id.as_str(), "debian" | "ubuntu") {
             session.warn(&format!("{} is no Debian or Ubuntu but {}", self.host, facts.os_id));
@@ -194,7 +202,12 @@ impl BootstrapArgs {
                 return Err(Failure::new(Exit::Refused, "private_key", "this is a private key; name its public half")
                     .place(path.display().to_string()));
             }
-            lines.extend(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned));
+            lines.extend(
+                text.lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                    .map(str::to_owned),
+            );
         }
         if lines.is_empty() {
             lines.extend(self.target.identities.iter().filter_map(|path| Some(PublicKey::of_identity(path)?.line())));
@@ -216,7 +229,10 @@ impl BootstrapArgs {
                 Err(failure) => {
                     let codes: Vec<&str> = failure.errors().iter().map(|error| error.code.as_str()).collect();
                     let refused = codes.contains(&"login_refused");
-                    if refused && host.password.is_none() && let Some(password) = ask(&host.name)? {
+                    if refused
+                        && host.password.is_none()
+                        && let Some(password) = ask(&host.name)?
+                    {
                         host.password = Some(password);
                         continue;
                     }

@@ -174,7 +174,9 @@ impl Controller<'_> {
                     }
                     _ => {
                         let first = lost.filter(|_| is_missing(&failure));
-                        return Err(first.map_or(failure, |first| first.hint("nothing was begun on the host; apply again")));
+                        return Err(
+                            first.map_or(failure, |first| first.hint("nothing was begun on the host; apply again"))
+                        );
                     }
                 },
             }

@@ -188,7 +188,12 @@ impl Lint<'_> {
         if let Some(nixos) = &item.nixos {
             let at = at.join("nixos");
             if !is_word(&nixos.attr) {
-                self.error("bad-name", at.join("attr"), format!("\"{}\" is no name", nixos.attr), "name the configuration");
+                self.error(
+                    "bad-name",
+                    at.join("attr"),
+                    format!("\"{}\" is no name", nixos.attr),
+                    "name the configuration",
+                );
             }
             match &nixos.flake {
                 Some(flake) if flake.starts_with('-') || flake.contains(['#', ' ']) || !nixos.files.is_empty() => {
@@ -202,14 +207,24 @@ impl Lint<'_> {
                     }
                     if !nixos.files.contains_key("flake.lock") {
                         let fix = "make one with `host-provision lock`, commit it, and list it under files";
-                        self.error("no-flake-lock", at.join("files"), "the flake has no flake.lock: what is built would change by itself", fix);
+                        self.error(
+                            "no-flake-lock",
+                            at.join("files"),
+                            "the flake has no flake.lock: what is built would change by itself",
+                            fix,
+                        );
                     }
                 }
             }
             for (path, file) in &nixos.files {
                 let at = at.join("files").join(path);
                 if path.split('/').any(|name| matches!(name, "" | "." | ".." | ".git")) || path.contains('\0') {
-                    self.error("bad-path", at.clone(), format!("\"{path}\" is no plain path below the flake"), "write it as a/b");
+                    self.error(
+                        "bad-path",
+                        at.clone(),
+                        format!("\"{path}\" is no plain path below the flake"),
+                        "write it as a/b",
+                    );
                 }
                 if file.content.is_some() == file.source.is_some() {
                     let fix = "give exactly one of content and source";
@@ -222,7 +237,8 @@ impl Lint<'_> {
             }
         } else if self.desired.items.iter().any(|item| item.nixos.is_some()) {
             let kinds = kinds_of(item);
-            let of_system = ["packages", "apt_repository", "user", "group", "unit", "hostname", "timezone", "locale", "mount"];
+            let of_system =
+                ["packages", "apt_repository", "user", "group", "unit", "hostname", "timezone", "locale", "mount"];
             if let Some(kind) = kinds.iter().find(|kind| of_system.contains(kind)) {
                 let message = format!("{kind} is a matter of the NixOS configuration on this host");
                 self.error("not-on-nixos", at.join(kind), message, "declare it in a module of the flake");

@@ -66,14 +66,17 @@ pub fn dropping_ruleset(item: &HostItem) -> Option<&str> {
 /// Whether a ruleset lets a TCP port in, as far as that can be seen: the port stands in a set or behind `dport`, alone
 /// or within a range. What is let in by address alone is left to the proof.
 pub fn lets_in(ruleset: &str, port: u16) -> bool {
-    let statements = ruleset.lines().map(|line| line.split('#').next().unwrap_or_default()).flat_map(|line| line.split(';'));
+    let statements =
+        ruleset.lines().map(|line| line.split('#').next().unwrap_or_default()).flat_map(|line| line.split(';'));
     statements.into_iter().any(|statement| {
         if statement.contains("saddr") && statement.contains("accept") && !statement.contains("dport") {
             return true;
         }
         let relevant = ["dport", "elements", "define"].iter().any(|word| statement.contains(word));
         relevant && numbers(statement).any(|(low, high)| (low..=high).contains(&port))
-            || statement.contains("dport") && port == 22 && statement.split(|c: char| !c.is_alphanumeric()).any(|word| word == "ssh")
+            || statement.contains("dport")
+                && port == 22
+                && statement.split(|c: char| !c.is_alphanumeric()).any(|word| word == "ssh")
     })
 }
 
@@ -143,7 +146,8 @@ fn sshd(desired: &HostDesired, access: &Access, found: &mut Vec<Lockout>) {
         }
     }
     let listens = settings.all("listenaddress");
-    let loopback = |words: &[String]| words.first().is_some_and(|word| word.starts_with("127.") || word.contains("::1"));
+    let loopback =
+        |words: &[String]| words.first().is_some_and(|word| word.starts_with("127.") || word.contains("::1"));
     if let Some((_, at)) = listens.first().filter(|_| listens.iter().all(|(words, _)| loopback(words))) {
         let message = "sshd listens for this machine itself only";
         found.push(Lockout::new("address/loopback", at.clone(), message, "add the address by which the owner comes"));
@@ -184,7 +188,10 @@ fn sshd(desired: &HostDesired, access: &Access, found: &mut Vec<Lockout>) {
         }
         let allowed = settings.all_of_user(user, "allowusers");
         let names = |words: &[(&[String], &Pointer)]| {
-            words.iter().flat_map(|(words, _)| words.iter().map(|word| word.split('@').next().unwrap_or(word).to_owned())).collect::<Vec<_>>()
+            words
+                .iter()
+                .flat_map(|(words, _)| words.iter().map(|word| word.split('@').next().unwrap_or(word).to_owned()))
+                .collect::<Vec<_>>()
         };
         if let Some((_, at)) = allowed.first()
             && !crate::sshd_settings::list_matches(&names(&allowed), user)
@@ -202,12 +209,7 @@ fn sshd(desired: &HostDesired, access: &Access, found: &mut Vec<Lockout>) {
 }
 
 /// Groups of a user that the document declares are known; others are left to the proof.
-fn groups(
-    desired: &HostDesired,
-    settings: &SshdSettings,
-    user: &str,
-    lost: &mut impl FnMut(Pointer, &str, &str),
-) {
+fn groups(desired: &HostDesired, settings: &SshdSettings, user: &str, lost: &mut impl FnMut(Pointer, &str, &str)) {
     let declared = desired.items.iter().filter_map(|item| item.user.as_ref()).find(|item| item.name == user);
     let Some(declared) = declared.filter(|item| item.group.is_some() || !item.groups.is_empty()) else { return };
     let mut of_user = declared.groups.clone();

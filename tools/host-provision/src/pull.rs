@@ -42,8 +42,12 @@ impl PullArgs {
             return Err(Failure::new(Exit::Usage, "usage", "more often than once a minute is no use"));
         }
         if desired.items.iter().any(|item| item.nixos.is_some()) {
-            return Err(Failure::new(Exit::BadDocument, "not_on_nixos", "on NixOS timers belong into the configuration")
-                .hint("declare a systemd timer there that runs `host-provision apply --target local` with this document"));
+            return Err(Failure::new(
+                Exit::BadDocument,
+                "not_on_nixos",
+                "on NixOS timers belong into the configuration",
+            )
+            .hint("declare a systemd timer there that runs `host-provision apply --target local` with this document"));
         }
         for file in desired.items.iter_mut().filter_map(|item| item.file.as_mut()) {
             if let Some(source) = file.source.take() {
@@ -116,7 +120,12 @@ impl PullArgs {
                 ..HostItem::default()
             },
         ];
-        HostDesired { host: desired.host.clone(), owner: format!("pull-{}", desired.owner), items, ..HostDesired::default() }
+        HostDesired {
+            host: desired.host.clone(),
+            owner: format!("pull-{}", desired.owner),
+            items,
+            ..HostDesired::default()
+        }
     }
 }
 

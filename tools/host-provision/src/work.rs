@@ -99,7 +99,9 @@ pub fn prepare(
                             "stale_plan",
                             "the file is not as it was when the plan was made",
                         );
-                        return Err(source.located(failure.at(at.join("source")).hint("make a new plan and look at it")));
+                        return Err(
+                            source.located(failure.at(at.join("source")).hint("make a new plan and look at it"))
+                        );
                     }
                     file.sha256 = Some(hash);
                 }

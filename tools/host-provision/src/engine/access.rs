@@ -111,7 +111,10 @@ impl Transition {
         }
         let hold = old.into_iter().filter(|port| !wanted.contains(port)).collect();
         let mut transition = Self { hold, prove_by: wanted, ..Self::default() };
-        if !transition.hold.is_empty() && !socket_listens() && !host.text("/etc/ssh/sshd_config").contains("sshd_config.d/") {
+        if !transition.hold.is_empty()
+            && !socket_listens()
+            && !host.text("/etc/ssh/sshd_config").contains("sshd_config.d/")
+        {
             transition.warnings.push(
                 "sshd_config does not include sshd_config.d: the old port cannot be held open during the move".into(),
             );
@@ -140,7 +143,8 @@ impl Transition {
             run.note(&Undo::Path { path: SOCKET_DROP_IN.into(), before: Before::Absent, after: None })?;
             run.sync()?;
             let lines: String = missing.iter().map(|port| format!("ListenStream={port}\n")).collect();
-            let text = format!("# The old way in, until the new one is proven. Taken away by itself.\n[Socket]\n{lines}");
+            let text =
+                format!("# The old way in, until the new one is proven. Taken away by itself.\n[Socket]\n{lines}");
             let real = host.tree.real(SOCKET_DROP_IN);
             real.parent()
                 .map_or(Ok(()), std::fs::create_dir_all)

@@ -112,8 +112,7 @@ pub(super) fn restart_socket() -> Process {
 
 /// Whether sshd is started by its socket.
 pub(super) fn socket_listens() -> bool {
-    show(&[UnitKey::system(SOCKET)])
-        .is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
+    show(&[UnitKey::system(SOCKET)]).is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
 }
 
 /// Materialises secrets, and lets their consumers know.

@@ -260,7 +260,9 @@ impl Run {
         let path = self.directory.join("reserve");
         let file = File::create(&path).map_err(|error| Fault::io("write", path.display(), &error))?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
-            Err(rustix::io::Errno::NOSPC) => Err(Fault::errno("hold room back", path.display(), rustix::io::Errno::NOSPC)),
+            Err(rustix::io::Errno::NOSPC) => {
+                Err(Fault::errno("hold room back", path.display(), rustix::io::Errno::NOSPC))
+            }
             // A file system that cannot reserve: the way back needs hardly any room.
             _ => Ok(()),
         }

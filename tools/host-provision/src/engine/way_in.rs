@@ -31,7 +31,8 @@ fn lockouts(host: &Host, work: &Work) -> Vec<Lockout> {
     let access = desired.access.as_ref();
     let mut users: Vec<&str> = access.iter().flat_map(|access| &access.login_users).map(String::as_str).collect();
     // Who comes in by a user that shall not log in any more knows it; else that user is the way in.
-    let login = work.login.as_ref().filter(|login| access.is_none_or(|access| access.login_users.contains(&login.user)));
+    let login =
+        work.login.as_ref().filter(|login| access.is_none_or(|access| access.login_users.contains(&login.user)));
     users.extend(login.iter().map(|login| login.user.as_str()));
     users.sort_unstable();
     users.dedup();
@@ -43,7 +44,8 @@ fn lockouts(host: &Host, work: &Work) -> Vec<Lockout> {
     if let Some(login) = login {
         for (index, item) in desired.items.iter().enumerate() {
             let at = Pointer::root().join("items").join(index);
-            let gone = item.user.as_ref().is_some_and(|user| user.name == login.user && user.presence == Presence::Absent);
+            let gone =
+                item.user.as_ref().is_some_and(|user| user.name == login.user && user.presence == Presence::Absent);
             if gone && access.is_none() {
                 let message = format!("the user {}, as whom you are logged in, is taken away", login.user);
                 found.push(Lockout::new(format!("user/{}", login.user), at.clone(), message, "log in as another user"));
@@ -66,14 +68,7 @@ fn live_port(item: &HostItem, port: u16, wanted: &[u16], at: &Pointer, found: &m
 }
 
 /// Keys by which a user can log in after the apply.
-fn keys(
-    host: &Host,
-    work: &Work,
-    settings: &SshdSettings,
-    user: &str,
-    in_use: Option<&str>,
-    found: &mut Vec<Lockout>,
-) {
+fn keys(host: &Host, work: &Work, settings: &SshdSettings, user: &str, in_use: Option<&str>, found: &mut Vec<Lockout>) {
     let home = super::item::home_of(host, work, user);
     let files = key_files(host, settings, user, &home);
     let mut keys: Vec<String> = Vec::new();
@@ -106,7 +101,12 @@ fn keys(
     let touched = changed.is_some() || settings.of_user(user, "authorizedkeysfile").is_some();
     if keys.is_empty() && (touched || settings.of_user(user, "passwordauthentication").is_some()) {
         let message = format!("no key is left by which {user} could log in");
-        found.push(Lockout::new(format!("key/{user}"), at, message, "add an authorized_keys item with the owner's key"));
+        found.push(Lockout::new(
+            format!("key/{user}"),
+            at,
+            message,
+            "add an authorized_keys item with the owner's key",
+        ));
     } else if let Some(key) = in_use.filter(|key| touched && !keys.iter().any(|left| left == key)) {
         let message = format!("the key by which you are logged in as {user} is no longer among its keys");
         let short = key.chars().take(40).collect::<String>();

@@ -79,12 +79,18 @@ impl InstallArgs {
         let prepared = prepare(wanted.desired.clone(), &wanted.source, &cut, &controller.shelf, host.arch)?;
         let nixos = item_of(&prepared.work.desired)?.clone();
         let Some(identity) = self.target.identities.first() else {
-            return Err(Failure::new(Exit::Usage, "usage", "the installer needs a private key file to log in with: -i KEY"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "usage",
+                "the installer needs a private key file to log in with: -i KEY",
+            ));
         };
         self.age.prove(&self.base)?;
         let nix = self.nix.find()?;
         let flake = stage(&nixos, &|_, source| {
-            crate::work::read_source(&self.base, source).map(Some).map_err(|refusal| refusal.into_failure(&self.base, source))
+            crate::work::read_source(&self.base, source)
+                .map(Some)
+                .map_err(|refusal| refusal.into_failure(&self.base, source))
         })?;
         let disks = self.disks_of_flake(&nix, &nixos, &flake)?;
         let replaces = controller.places.pinned(&name);
@@ -112,8 +118,13 @@ impl InstallArgs {
         if let Ok((mut transport, way)) = connect(session, &host, &host.addresses) {
             let escalate = if way.user == "root" { None } else { escalate };
             let script = "nix --extra-experimental-features nix-command store optimise";
-            if let Err(failure) = perform(&mut *transport, escalate, script, b"").and_then(|said| said.good("optimise the store")) {
-                session.warn(&format!("the store was not optimised: {}", failure.errors().first().map_or("", |error| &error.message)));
+            if let Err(failure) =
+                perform(&mut *transport, escalate, script, b"").and_then(|said| said.good("optimise the store"))
+            {
+                session.warn(&format!(
+                    "the store was not optimised: {}",
+                    failure.errors().first().map_or("", |error| &error.message)
+                ));
             }
         }
         Ok(result)
@@ -170,7 +181,10 @@ impl InstallArgs {
             return refuse(format!("the server has no {missing}"), "install it there first");
         }
         if !facts.lines().any(|line| line == "0" || line == "sudo") {
-            return refuse("the login user cannot become root".into(), "log in as root, or allow sudo without a password");
+            return refuse(
+                "the login user cannot become root".into(),
+                "log in as root, or allow sudo without a password",
+            );
         }
         let there: Vec<Disk> = listed.lines().filter_map(disk).collect();
         for disk in &there {
@@ -181,7 +195,10 @@ impl InstallArgs {
             let link = facts.lines().find_map(|line| line.strip_prefix(&format!("link {wanted} ")));
             let real = link.unwrap_or(wanted);
             let Some(disk) = there.iter().find(|disk| disk.device == real) else {
-                return refuse(format!("the server has no disk {wanted}"), "correct the device in the configuration (disko)");
+                return refuse(
+                    format!("the server has no disk {wanted}"),
+                    "correct the device in the configuration (disko)",
+                );
             };
             if !self.consents.allows("wipe", wanted) {
                 unnamed.push(format!("{wanted} ({})", disk.what));
@@ -191,8 +208,12 @@ impl InstallArgs {
             return Ok(way);
         }
         let consents: Vec<String> = disks.iter().map(|disk| format!("--allow wipe:{disk}")).collect();
-        Err(Failure::new(Exit::Refused, "wipe", format!("everything on {} of {} would be lost", unnamed.join(" and "), host.name))
-            .hint(format!("if that is meant, consent with {}", consents.join(" "))))
+        Err(Failure::new(
+            Exit::Refused,
+            "wipe",
+            format!("everything on {} of {} would be lost", unnamed.join(" and "), host.name),
+        )
+        .hint(format!("if that is meant, consent with {}", consents.join(" "))))
     }
 
     /// What the new system brings along: its identity and its age key, never wider than 0600.

@@ -70,8 +70,10 @@ impl NixFlags {
         let engine = ["docker", "podman"].into_iter().find(|engine| is_there(engine));
         match engine.filter(|_| self.nix != NixChoice::Local) {
             Some(engine) => Ok(Nix::Container { engine: engine.into(), image: self.image.clone() }),
-            None => Err(Failure::new(Exit::Unavailable, "no_nix", "neither nix nor a container engine is on this machine")
-                .hint("install nix, docker or podman; hosts themselves need nothing for this")),
+            None => {
+                Err(Failure::new(Exit::Unavailable, "no_nix", "neither nix nor a container engine is on this machine")
+                    .hint("install nix, docker or podman; hosts themselves need nothing for this"))
+            }
         }
     }
 }

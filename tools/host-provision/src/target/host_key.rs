@@ -170,7 +170,11 @@ impl HostKeys {
         }
         let known = if self.replaced {
             Vec::new()
-        } else if self.pinned.is_empty() { known_hosts.keys(address, port) } else { self.pinned.clone() };
+        } else if self.pinned.is_empty() {
+            known_hosts.keys(address, port)
+        } else {
+            self.pinned.clone()
+        };
         if known.contains(key) {
             return Ok(Verdict::Known);
         }

@@ -122,11 +122,7 @@ pub(super) fn connect(
 }
 
 /// Logs in, and says with which key as far as that is known.
-fn log_in(
-    connection: &ssh2::Session,
-    host: &SshHost,
-    way: &InventoryAddress,
-) -> Result<Option<PublicKey>, Failure> {
+fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) -> Result<Option<PublicKey>, Failure> {
     let mut tried = Vec::new();
     for path in &host.identities {
         tried.push(path.display().to_string());

@@ -48,7 +48,10 @@ fn what_would_lock_the_owner_out_is_refused_in_advance() {
         for verb in ["plan", "apply"] {
             let ran = run(&[verb, "--target", "ssh://root@127.0.0.1:1", "--log-format", "json"], &document).expect(76);
             let said = format!("{}{}", ran.stdout, ran.stderr);
-            assert!(said.contains("\"lockout\"") && said.contains(&format!("--allow lockout:{thing}")), "{thing}: {said}");
+            assert!(
+                said.contains("\"lockout\"") && said.contains(&format!("--allow lockout:{thing}")),
+                "{thing}: {said}"
+            );
             assert!(said.contains("/items/0"), "no place: {said}");
         }
         // With the consent the host is asked.
@@ -57,7 +60,9 @@ fn what_would_lock_the_owner_out_is_refused_in_advance() {
     }
     // What looks alike and is well.
     let fine = [
-        sshd("Port 22\nPort 2222\nPermitRootLogin prohibit-password\nAllowUsers ro*\nAuthenticationMethods publickey,password publickey\n"),
+        sshd(
+            "Port 22\nPort 2222\nPermitRootLogin prohibit-password\nAllowUsers ro*\nAuthenticationMethods publickey,password publickey\n",
+        ),
         sshd("Match User backup\n PubkeyAuthentication no\n ForceCommand /bin/false\n"),
         ruleset("tcp dport { 22, 443 } accept"),
         ruleset("tcp dport 20-30 accept"),
@@ -122,10 +127,19 @@ fn faulty(dice: &mut Dice) -> (String, Value, Vec<String>) {
         "tcp dport 22 ct state established accept",
         "tcp dport 22 drop\n tcp dport 22 accept",
     ];
-    let allow: Vec<String> = ["port/22", "user/root", "user/ops", "key/root", "key/ops", "address/loopback", "unit/ssh.service", "package/sudo"]
-        .iter()
-        .map(|thing| format!("lockout:{thing}"))
-        .collect();
+    let allow: Vec<String> = [
+        "port/22",
+        "user/root",
+        "user/ops",
+        "key/root",
+        "key/ops",
+        "address/loopback",
+        "unit/ssh.service",
+        "package/sudo",
+    ]
+    .iter()
+    .map(|thing| format!("lockout:{thing}"))
+    .collect();
     let pick = |dice: &mut Dice, list: &[&str]| {
         let index = dice.below(list.len() as u64) as usize;
         list[index].to_owned()
@@ -139,12 +153,20 @@ fn faulty(dice: &mut Dice) -> (String, Value, Vec<String>) {
         }
         3..5 => {
             let rule = pick(dice, &rules);
-            (rule.clone(), json!([ruleset(&rule), {"id": "nu", "unit": {"name": "nftables.service", "enabled": true, "state": "started"}}]))
+            (
+                rule.clone(),
+                json!([ruleset(&rule), {"id": "nu", "unit": {"name": "nftables.service", "enabled": true, "state": "started"}}]),
+            )
         }
         5 => ("shell".into(), both(&|user| json!({"id": user, "user": {"name": user, "shell": "/usr/sbin/nologin"}}))),
         6 => ("home".into(), both(&|user| json!({"id": user, "user": {"name": user, "home": "/nowhere"}}))),
-        7 => ("keys".into(), both(&|user| json!({"id": user, "authorized_keys": {"user": user, "keys": [other], "exclusive": true}}))),
-        _ => ("stop".into(), json!([{"id": "u", "unit": {"name": "ssh.service", "state": "stopped", "enabled": false}}])),
+        7 => (
+            "keys".into(),
+            both(&|user| json!({"id": user, "authorized_keys": {"user": user, "keys": [other], "exclusive": true}})),
+        ),
+        _ => {
+            ("stop".into(), json!([{"id": "u", "unit": {"name": "ssh.service", "state": "stopped", "enabled": false}}]))
+        }
     };
     (name.trim().to_owned(), items, allow)
 }
@@ -187,14 +209,17 @@ fn the_port_moves_where_a_socket_listens() {
     let key = host.host()["host_key"].clone();
     host.write_inventory(&[2222, 22], &key);
     let move_to = |port: u16, open: &str| {
-        let mut document = desired("lab1", &json!([
+        let mut document = desired(
+            "lab1",
+            &json!([
             {"id": "nft", "stage": "base", "notify": ["reload:nftables.service"], "file": {"path": "/etc/nftables.conf", "content": format!(
                 "table inet plumbline\ndelete table inet plumbline\ntable inet plumbline {{\n set ssh_ports {{ type inet_service; elements = {{ {open} }} }}\n chain input {{\n  type filter hook input priority 0; policy drop;\n  ct state established,related accept\n  iif lo accept\n  tcp dport @ssh_ports accept\n }}\n}}\n")}},
             {"id": "nu", "stage": "base", "unit": {"name": "nftables.service", "enabled": true, "state": "started"}},
             {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service", "restart:ssh.socket"],
                 "file": {"path": "/etc/ssh/sshd_config.d/00-plumbline.conf", "content": format!("Port {port}\nPasswordAuthentication no\n")}},
             {"id": "sock", "stage": "base", "notify": ["restart:ssh.socket"], "file": {"path": "/etc/systemd/system/ssh.socket.d/zz-plumbline.conf",
-                "content": format!("[Socket]\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]));
+                "content": format!("[Socket]\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]),
+        );
         document["access"] = json!({"ssh_ports": [port], "login_users": ["root"]});
         document
     };
@@ -205,7 +230,10 @@ fn the_port_moves_where_a_socket_listens() {
     let done = host.apply(&move_to(2222, "2222")).expect(0).json();
     assert!(done["access_proof"].as_str().unwrap().ends_with(":2222"), "{done}");
     assert!(host.logs_in(2222) && !host.logs_in(22));
-    assert_eq!(host.exec("systemctl is-active ssh.socket; ls /etc/systemd/system/ssh.socket.d; ls /var/lib/plumbline/pending"), "active\nzz-plumbline.conf");
+    assert_eq!(
+        host.exec("systemctl is-active ssh.socket; ls /etc/systemd/system/ssh.socket.d; ls /var/lib/plumbline/pending"),
+        "active\nzz-plumbline.conf"
+    );
     assert_eq!(host.apply(&move_to(2222, "2222")).expect(0).json()["changed"], false);
 }
 
@@ -218,7 +246,10 @@ fn the_default_window() {
     }
     let Some(host) = Lab::boot() else { return };
     let begun = Instant::now();
-    let back = host.call(&["apply"], &with_access(&["root"], &json!([sshd("Ciphers aes128-cbc\n")])).to_string()).expect(3).json();
+    let back = host
+        .call(&["apply"], &with_access(&["root"], &json!([sshd("Ciphers aes128-cbc\n")])).to_string())
+        .expect(3)
+        .json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
     let took = begun.elapsed();
     assert!(took > Duration::from_secs(50) && took < Duration::from_secs(75), "{took:?}");

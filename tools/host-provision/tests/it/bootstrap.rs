@@ -72,8 +72,14 @@ fn from_a_password_to_a_key() {
     std::fs::write(&age, concat!("AGE-SECRET", "-KEY-1TEST\n")).unwrap();
     std::fs::write(here.join("manifest.json"), "{}").unwrap();
     let asked = here.join("asked");
-    let refusing = script(here, "refusing", &format!(
-        "echo \"$@\" >{}; echo '{{\"schema\":\"findings/v1\",\"findings\":[{{\"file\":\"secrets/lab1.yaml\",\"message\":\"no identity opens it\"}}]}}'; exit 1", asked.display()));
+    let refusing = script(
+        here,
+        "refusing",
+        &format!(
+            "echo \"$@\" >{}; echo '{{\"schema\":\"findings/v1\",\"findings\":[{{\"file\":\"secrets/lab1.yaml\",\"message\":\"no identity opens it\"}}]}}'; exit 1",
+            asked.display()
+        ),
+    );
     let manifest = here.join("manifest.json");
     let age_flags = ["--accept-new", "--age-key", age.to_str().unwrap(), "--manifest", manifest.to_str().unwrap()];
     let refused = with(&age_flags, &[("SSHPASS", "first light"), ("SECRET_ENCRYPT", refusing.to_str().unwrap())]);
@@ -81,7 +87,10 @@ fn from_a_password_to_a_key() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("secrets/lab1.yaml: no identity opens it"), "{said}");
     let words = std::fs::read_to_string(&asked).unwrap();
-    assert!(words.contains("check") && words.contains("--can-open") && words.contains(age.to_str().unwrap()), "{words}");
+    assert!(
+        words.contains("check") && words.contains("--can-open") && words.contains(age.to_str().unwrap()),
+        "{words}"
+    );
     assert_eq!(host.exec("ls -A /root/.ssh /var/lib/plumbline 2>/dev/null; ls /run/waited 2>/dev/null"), "/root/.ssh:");
     // A wrong password.
     let good = script(here, "good", "exit 0");
@@ -100,7 +109,10 @@ fn from_a_password_to_a_key() {
     let found = call(here, &["facts", "lab1", "--hosts", &inventory, "-i", mine], &[]);
     expect(&found, 0);
     // Once the fleet has a key of its own again, that one counts.
-    host.write_inventory(&[22], &json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+    host.write_inventory(
+        &[22],
+        &json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    );
     expect(&call(here, &["facts", "lab1", "--hosts", &inventory, "-i", mine], &[]), 77);
     host.write_inventory(&[22], &real);
     // A second time changes nothing; another age key needs a consent.
@@ -127,15 +139,48 @@ fn a_cloud_user_with_a_key() {
     let target = format!("ssh://debian@{}:22", host.address());
     let second = key_pair(here, "second");
     let public = second.with_extension("pub");
-    let args = ["bootstrap", "lab1", "--hosts", inventory, "-i", key, "--target", &target, "--become", "sudo", "--authorize", public.to_str().unwrap(), "--password-file", "/dev/null"];
+    let args = [
+        "bootstrap",
+        "lab1",
+        "--hosts",
+        inventory,
+        "-i",
+        key,
+        "--target",
+        &target,
+        "--become",
+        "sudo",
+        "--authorize",
+        public.to_str().unwrap(),
+        "--password-file",
+        "/dev/null",
+    ];
     let failed = call(here, &args, &[]);
     expect(&failed, 69);
-    assert!(String::from_utf8_lossy(&failed.stderr).contains("cloud-init"), "{}", String::from_utf8_lossy(&failed.stderr));
+    assert!(
+        String::from_utf8_lossy(&failed.stderr).contains("cloud-init"),
+        "{}",
+        String::from_utf8_lossy(&failed.stderr)
+    );
     host.exec("rm /usr/bin/cloud-init");
     expect(&call(here, &args, &[]), 0);
-    let by_second = ["facts", "lab1", "--hosts", inventory, "-i", second.to_str().unwrap(), "--target", &target, "--become", "sudo"];
+    let by_second = [
+        "facts",
+        "lab1",
+        "--hosts",
+        inventory,
+        "-i",
+        second.to_str().unwrap(),
+        "--target",
+        &target,
+        "--become",
+        "sudo",
+    ];
     expect(&call(here, &by_second, &[]), 0);
     // A private key is never sent in the place of a public one.
-    let mistaken: Vec<&str> = args.iter().map(|word| if *word == public.to_str().unwrap() { second.to_str().unwrap() } else { word }).collect();
+    let mistaken: Vec<&str> = args
+        .iter()
+        .map(|word| if *word == public.to_str().unwrap() { second.to_str().unwrap() } else { word })
+        .collect();
     expect(&call(here, &mistaken, &[]), 76);
 }

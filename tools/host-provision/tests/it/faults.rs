@@ -60,18 +60,26 @@ fn version(letter: &str) -> Value {
 fn settled(lab: &Lab) {
     let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end {
-        let busy = lab.exec("ls /var/lib/plumbline/pending 2>/dev/null; systemctl list-units --no-legend 'plumbline-run-*' | head -3");
+        let busy = lab.exec(
+            "ls /var/lib/plumbline/pending 2>/dev/null; systemctl list-units --no-legend 'plumbline-run-*' | head -3",
+        );
         if busy.is_empty() {
             return;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("the host does not settle: {}", lab.exec("ls -l /var/lib/plumbline/pending; tail -n 3 /var/lib/plumbline/runs/*/events; journalctl -n 30 --no-pager"));
+    panic!(
+        "the host does not settle: {}",
+        lab.exec(
+            "ls -l /var/lib/plumbline/pending; tail -n 3 /var/lib/plumbline/runs/*/events; journalctl -n 30 --no-pager"
+        )
+    );
 }
 
 /// The version that all of the host shows.
 fn shown(lab: &Lab) -> String {
-    let text = lab.exec("cat /srv/v/f* | sort -u; cat /run/shown; systemctl is-active shows; find /srv /etc -name '.plumbline*'");
+    let text = lab
+        .exec("cat /srv/v/f* | sort -u; cat /run/shown; systemctl is-active shows; find /srv /etc -name '.plumbline*'");
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 3 && lines[0] == lines[1] && lines[2] == "active", "between: {lines:?}");
     assert!(lab.logs_in(22), "the owner is locked out");
@@ -80,7 +88,15 @@ fn shown(lab: &Lab) -> String {
 
 fn begin(lab: &Lab, document: &Value) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
-        .args(["apply", "--confirm-timeout", "8s", "--hosts", lab.inventory.path().to_str().unwrap(), "-i", lab.document["key"].as_str().unwrap()])
+        .args([
+            "apply",
+            "--confirm-timeout",
+            "8s",
+            "--hosts",
+            lab.inventory.path().to_str().unwrap(),
+            "-i",
+            lab.document["key"].as_str().unwrap(),
+        ])
         .env_remove("SSH_AUTH_SOCK")
         .env("HOME", "/nonexistent")
         .stdin(Stdio::piped())
@@ -244,12 +260,18 @@ fn a_disk_that_is_full_or_read_only() {
         "creates": "/var/fill"}}));
     items.push(json!({"id": "z2", "file": {"path": "/srv/v/large", "content": "x".repeat(300_000)}}));
     let failed = host.apply(&filling).expect(3).json();
-    assert_eq!((failed["outcome"].as_str(), failed["error"]["hint"].as_str()), (Some("rolled_back"), Some("free some space on the host")), "{failed}");
+    assert_eq!(
+        (failed["outcome"].as_str(), failed["error"]["hint"].as_str()),
+        (Some("rolled_back"), Some("free some space on the host")),
+        "{failed}"
+    );
     host.exec("rm /var/fill /var/fill2");
     settled(&host);
     assert_eq!(shown(&host), "a");
     // Full from the start: nothing is begun.
-    host.exec("fallocate -l $(($(df --output=avail -B1 / | tail -1) - 8192)) /var/fill; dd if=/dev/zero of=/var/fill2 bs=4k");
+    host.exec(
+        "fallocate -l $(($(df --output=avail -B1 / | tail -1) - 8192)) /var/fill; dd if=/dev/zero of=/var/fill2 bs=4k",
+    );
     let refused = host.apply(&version("b"));
     assert_ne!(refused.code, 0, "{}", refused.stdout);
     assert_eq!(refused.json()["changed"], false, "{}", refused.stdout);
@@ -307,7 +329,10 @@ fn a_lock_of_dpkg_is_waited_for() {
     let begun = Instant::now();
     host.apply(&document).expect(0);
     assert!(begun.elapsed() > Duration::from_secs(1), "the lock was not held");
-    assert_eq!(host.exec("jq --version >/dev/null && echo there; dpkg-query -W -f='${Status}' slow"), "there\ninstall ok installed");
+    assert_eq!(
+        host.exec("jq --version >/dev/null && echo there; dpkg-query -W -f='${Status}' slow"),
+        "there\ninstall ok installed"
+    );
 }
 
 /// A clock that ran ahead leaves runs behind whose names sort last.
@@ -335,9 +360,12 @@ fn ways_that_others_can_bend() {
     host.exec("useradd -m mallory; su mallory -c 'ln -s /etc /home/mallory/etc; ln -s /etc/shadow /home/mallory/file; mkdir -m 777 /home/mallory/open'; ln -s /run /srv/run");
     let before = host.exec("sha256sum /etc/shadow /etc/passwd; ls -l /etc/shadow");
     for path in ["/home/mallory/etc/owned", "/home/mallory/file", "/home/mallory/open/x", "/home/mallory/file/x"] {
-        let document = desired("lab1", &json!([
+        let document = desired(
+            "lab1",
+            &json!([
             {"id": "a", "file": {"path": "/etc/first", "content": "new"}},
-            {"id": "b", "file": {"path": path, "content": "bent"}}]));
+            {"id": "b", "file": {"path": path, "content": "bent"}}]),
+        );
         let refused = host.apply(&document);
         assert_eq!(refused.code, 76, "{path}: {}", refused.stdout);
     }
@@ -352,9 +380,12 @@ fn ways_that_others_can_bend() {
 #[test]
 fn work_that_takes_longer_than_the_window() {
     let Some(host) = Lab::boot() else { return };
-    let document = desired("lab1", &json!([
+    let document = desired(
+        "lab1",
+        &json!([
         {"id": "s", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-x.conf", "content": "X11Forwarding no\n"}},
-        {"id": "c", "command": {"argv": ["sh", "-c", "sleep 7; touch /srv/made"], "creates": "/srv/made"}}]));
+        {"id": "c", "command": {"argv": ["sh", "-c", "sleep 7; touch /srv/made"], "creates": "/srv/made"}}]),
+    );
     let result = host.call(&["apply", "--confirm-timeout", "5s"], &document.to_string()).expect(0).json();
     assert!(result["access_proof"].is_string(), "{result}");
     std::thread::sleep(Duration::from_secs(1));

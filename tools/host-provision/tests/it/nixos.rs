@@ -47,10 +47,13 @@ touch /etc/NIXOS
 "#;
 
 fn document(version: &str) -> Value {
-    let mut document = desired("lab1", &json!([{"id": "system", "nixos": {"attr": "vps-x86", "files": {
+    let mut document = desired(
+        "lab1",
+        &json!([{"id": "system", "nixos": {"attr": "vps-x86", "files": {
         "flake.nix": {"content": format!("{{ outputs = _: {{ }}; }} # {version}\n")},
         "flake.lock": {"source": "flake.lock"},
-        "modules/own.nix": {"source": "modules/own.nix"}}}}]));
+        "modules/own.nix": {"source": "modules/own.nix"}}}}]),
+    );
     document["access"] = json!({"ssh_ports": [22], "login_users": ["root"]});
     document
 }
@@ -59,7 +62,8 @@ fn base() -> tempfile::TempDir {
     let base = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(base.path().join("modules")).unwrap();
     std::fs::create_dir_all(base.path().join("secrets")).unwrap();
-    std::fs::write(base.path().join("flake.lock"), "{\"nodes\":{\"root\":{}},\"root\":\"root\",\"version\":7}").unwrap();
+    std::fs::write(base.path().join("flake.lock"), "{\"nodes\":{\"root\":{}},\"root\":\"root\",\"version\":7}")
+        .unwrap();
     std::fs::write(base.path().join("modules/own.nix"), "{ }\n").unwrap();
     std::fs::write(base.path().join("secrets/age-key.txt"), concat!("AGE-SECRET", "-KEY-1TEST\n")).unwrap();
     base
@@ -93,8 +97,13 @@ fn an_update_is_tried_before_it_boots() {
     assert_eq!(apply(&host, base.path(), &document("one")).expect(0).json()["changed"], false);
     // Somebody went back by hand: seen, and brought forward again.
     host.exec("ln -sfn /nix/store/aaa-old /run/current-system");
-    let plan = host.call(&["plan", "--base", base.path().to_str().unwrap()], &document("one").to_string()).expect(0).json();
-    assert_eq!((plan["changes"][0]["why"][0].as_str(), plan["guarded"].as_bool()), (Some("running system"), Some(true)), "{plan}");
+    let plan =
+        host.call(&["plan", "--base", base.path().to_str().unwrap()], &document("one").to_string()).expect(0).json();
+    assert_eq!(
+        (plan["changes"][0]["why"][0].as_str(), plan["guarded"].as_bool()),
+        (Some("running system"), Some(true)),
+        "{plan}"
+    );
     // A configuration that does not evaluate leaves everything as it is.
     host.exec("ln -sfn /nix/store/bbb-new /run/current-system; touch /etc/no-build; >/var/log/asked");
     let failed = apply(&host, base.path(), &document("two")).expect(3).json();
@@ -130,13 +139,24 @@ fn a_system_that_locks_the_owner_out_goes_back() {
 fn a_flake_that_the_host_fetches_itself() {
     let Some(host) = Lab::boot() else { return };
     host.exec(NIXOS);
-    let mut document = desired("lab1", &json!([{"id": "system", "nixos": {"attr": "web", "flake": "git+https://git.example/fleet?ref=main"}}]));
+    let mut document = desired(
+        "lab1",
+        &json!([{"id": "system", "nixos": {"attr": "web", "flake": "git+https://git.example/fleet?ref=main"}}]),
+    );
     document["access"] = json!({"ssh_ports": [22], "login_users": ["root"]});
     host.apply(&document).expect(0);
     let asked = host.exec("cat /var/log/asked");
-    assert!(asked.contains("flake metadata --json --refresh --no-update-lock-file git+https://git.example/fleet?ref=main"), "{asked}");
+    assert!(
+        asked.contains("flake metadata --json --refresh --no-update-lock-file git+https://git.example/fleet?ref=main"),
+        "{asked}"
+    );
     // Built is what was looked at, not what the branch is by then.
-    assert!(asked.contains("git+https://git.example/fleet?rev=0123456789abcdef0123456789abcdef01234567#nixosConfigurations.\"web\""), "{asked}");
+    assert!(
+        asked.contains(
+            "git+https://git.example/fleet?rev=0123456789abcdef0123456789abcdef01234567#nixosConfigurations.\"web\""
+        ),
+        "{asked}"
+    );
     assert_eq!(host.apply(&document).expect(0).json()["changed"], false);
     // With a revision nothing has to be asked.
     host.exec(">/var/log/asked");
@@ -149,7 +169,10 @@ fn a_flake_that_the_host_fetches_itself() {
 fn a_flake_is_checked_before_anything_is_asked() {
     let base = base();
     let plan = |document: &Value| {
-        run(&["plan", "--target", "ssh://root@127.0.0.1:1", "--base", base.path().to_str().unwrap()], &document.to_string())
+        run(
+            &["plan", "--target", "ssh://root@127.0.0.1:1", "--base", base.path().to_str().unwrap()],
+            &document.to_string(),
+        )
     };
     plan(&document("one")).expect(75);
     let with = |change: &dyn Fn(&mut Value)| {
@@ -159,13 +182,14 @@ fn a_flake_is_checked_before_anything_is_asked() {
     };
     let lock = with(&|nixos| drop(nixos["files"].as_object_mut().unwrap().remove("flake.lock")));
     assert!(lock.contains("host-provision lock"), "{lock}");
-    for (change, word) in [
-        (&(|nixos: &mut Value| nixos["files"]["secrets/age-key.txt"] = json!({"source": "secrets/age-key.txt"})) as &dyn Fn(&mut Value), "private key"),
+    let cases: [(&dyn Fn(&mut Value), &str); 5] = [
+        (&|nixos| nixos["files"]["secrets/age-key.txt"] = json!({"source": "secrets/age-key.txt"}), "private key"),
         (&|nixos| nixos["files"]["k"] = json!({"content": concat!("AGE-SECRET", "-KEY-1TEST")}), "private key"),
         (&|nixos| nixos["files"]["../x"] = json!({"content": ""}), "plain path"),
         (&|nixos| nixos["files"][".git/config"] = json!({"content": ""}), "plain path"),
         (&|nixos| nixos["flake"] = json!("git+https://x"), "not clear"),
-    ] {
+    ];
+    for (change, word) in cases {
         let said = with(change);
         assert!(said.contains(word), "{said}");
     }
@@ -175,7 +199,10 @@ fn a_flake_is_checked_before_anything_is_asked() {
     // A sandbox holds the files and says that nothing was built.
     let sandbox = tempfile::tempdir().unwrap();
     let target = format!("sandbox:{}", sandbox.path().display());
-    let done = run(&["apply", "--target", &target, "--base", base.path().to_str().unwrap()], &document("one").to_string()).expect(0).json();
+    let done =
+        run(&["apply", "--target", &target, "--base", base.path().to_str().unwrap()], &document("one").to_string())
+            .expect(0)
+            .json();
     assert!(sandbox.path().join("etc/nixos/flake.lock").exists());
     assert!(done["changes"].to_string().contains("no system is built"), "{done}");
 }
@@ -187,7 +214,8 @@ impl Tools {
     fn new() -> Self {
         let tools = Self(tempfile::tempdir().unwrap());
         for program in ["sh", "ssh-keygen", "cat", "find", "sort", "sed", "env", "cp", "chmod"] {
-            let path = ["/usr/bin", "/bin"].iter().map(|place| Path::new(place).join(program)).find(|path| path.exists());
+            let path =
+                ["/usr/bin", "/bin"].iter().map(|place| Path::new(place).join(program)).find(|path| path.exists());
             std::os::unix::fs::symlink(path.unwrap(), tools.0.path().join(program)).unwrap();
         }
         tools
@@ -232,9 +260,14 @@ fn locks_are_made_where_nix_is() {
     // A local nix sees the declared files and nothing else.
     let local = Tools::new();
     let log = local.0.path().join("asked");
-    script(local.0.path(), "nix", &format!(
-        "[ \"$1\" = --version ] && exit 0\necho \"$@\" >>{log}\nd=$(echo \"$*\" | sed 's/.*path://')\nfind $d -type f -printf '%P %m\\n' | sort >>{log}\necho '{{\"locked\":1}}' >$d/flake.lock",
-        log = log.display()));
+    script(
+        local.0.path(),
+        "nix",
+        &format!(
+            "[ \"$1\" = --version ] && exit 0\necho \"$@\" >>{log}\nd=$(echo \"$*\" | sed 's/.*path://')\nfind $d -type f -printf '%P %m\\n' | sort >>{log}\necho '{{\"locked\":1}}' >$d/flake.lock",
+            log = log.display()
+        ),
+    );
     std::fs::remove_file(&lock).unwrap();
     let made = local.call(&["lock", "--base", directory], &document("one"), state.path());
     let said = expect(&made, 0);
@@ -253,12 +286,25 @@ fn locks_are_made_where_nix_is() {
     let container = Tools::new();
     let log = container.0.path().join("asked");
     script(container.0.path(), "docker", &format!("[ \"$1\" = --version ] && exit 0\necho \"$@\" >>{}", log.display()));
-    expect(&container.call(&["lock", "--base", directory, "--image", "nixos/nix:test"], &document("one"), state.path()), 0);
+    expect(
+        &container.call(&["lock", "--base", directory, "--image", "nixos/nix:test"], &document("one"), state.path()),
+        0,
+    );
     let asked = std::fs::read_to_string(&log).unwrap();
-    assert!(asked.starts_with("run --rm -i -v ") && asked.ends_with(":/flake nixos/nix:test nix --extra-experimental-features nix-command flakes flake lock path:/flake\n"), "{asked}");
+    assert!(
+        asked.starts_with("run --rm -i -v ")
+            && asked.ends_with(
+                ":/flake nixos/nix:test nix --extra-experimental-features nix-command flakes flake lock path:/flake\n"
+            ),
+        "{asked}"
+    );
     assert!(!asked.contains(directory), "the fleet's own directory is mounted: {asked}");
     // Nothing of it is left.
-    let left = std::fs::read_dir(container.0.path()).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("plumbline-")).count();
+    let left = std::fs::read_dir(container.0.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("plumbline-"))
+        .count();
     assert_eq!(left, 0);
 }
 
@@ -275,7 +321,11 @@ fn an_installation_knows_its_host_before_the_first_boot() {
     std::fs::write(here.join("nixos.sh"), NIXOS).unwrap();
     // The container: says which disks, records what it sees, and "installs".
     let lab = crate::lab::program();
-    script(&here, "docker", &format!(r#"
+    script(
+        &here,
+        "docker",
+        &format!(
+            r#"
 [ "$1" = --version ] && exit 0
 echo "docker $*" >>{here}/asked
 case "$*" in
@@ -289,7 +339,12 @@ case "$*" in
   {lab} --lab {name} exec 1 -- sh -c 'cat >/etc/ssh/ssh_host_ed25519_key; rm -f /etc/ssh/ssh_host_[re]*sa*; systemctl restart ssh' <$e/etc/ssh/ssh_host_ed25519_key
   {lab} --lab {name} exec 1 -- sh <{here}/nixos.sh;;
 esac
-"#, here = here.display(), lab = lab.display(), name = host.name));
+"#,
+            here = here.display(),
+            lab = lab.display(),
+            name = host.name
+        ),
+    );
     let age = here.join("age.txt");
     std::fs::write(&age, concat!("AGE-SECRET", "-KEY-1TEST\n")).unwrap();
     std::fs::write(here.join("manifest.json"), "{}").unwrap();
@@ -297,13 +352,26 @@ esac
     let key = host.document["key"].as_str().unwrap().to_owned();
     let inventory = host.inventory.path().to_str().unwrap().to_owned();
     let manifest = here.join("manifest.json");
-    let common = ["install", "--hosts", &inventory, "-i", &key, "--base", base.path().to_str().unwrap(), "--wait", "20s",
-        "--image", "nixos/nix:test", "--age-key", age.to_str().unwrap(), "--manifest", manifest.to_str().unwrap()];
+    let common = [
+        "install",
+        "--hosts",
+        &inventory,
+        "-i",
+        &key,
+        "--base",
+        base.path().to_str().unwrap(),
+        "--wait",
+        "20s",
+        "--image",
+        "nixos/nix:test",
+        "--age-key",
+        age.to_str().unwrap(),
+        "--manifest",
+        manifest.to_str().unwrap(),
+    ];
     let call = |more: &[&str]| {
         let args: Vec<&str> = common.iter().chain(more).copied().collect();
-        let mut command = tools.call(&args, &document("one"), state.path());
-        command.stdout = std::mem::take(&mut command.stdout);
-        command
+        tools.call(&args, &document("one"), state.path())
     };
     // Disks are named first.
     let refused = call(&[]);
@@ -321,11 +389,23 @@ esac
     let asked = std::fs::read_to_string(here.join("asked")).unwrap();
     let address = host.address();
     for line in [
-        &*format!("nixos/nix:test nix --extra-experimental-features nix-command flakes run github:nix-community/nixos-anywhere/1.13.0 -- --flake path:/work#vps-x86 \
-            --target-host root@{address} --ssh-port 22 --post-kexec-ssh-port 22 -i /key --extra-files /extra-files --build-on remote --phases kexec,disko,install,reboot"),
-        "work 644 flake.lock", "work 644 flake.nix", "work 755 modules", "work 644 modules/own.nix",
-        "extra 755 ", "extra 755 etc", "extra 755 etc/ssh", "extra 600 etc/ssh/ssh_host_ed25519_key", "extra 644 etc/ssh/ssh_host_ed25519_key.pub",
-        "extra 755 var", "extra 755 var/lib", "extra 700 var/lib/sops-nix", "extra 600 var/lib/sops-nix/key.txt",
+        &*format!(
+            "nixos/nix:test nix --extra-experimental-features nix-command flakes run github:nix-community/nixos-anywhere/1.13.0 -- --flake path:/work#vps-x86 \
+            --target-host root@{address} --ssh-port 22 --post-kexec-ssh-port 22 -i /key --extra-files /extra-files --build-on remote --phases kexec,disko,install,reboot"
+        ),
+        "work 644 flake.lock",
+        "work 644 flake.nix",
+        "work 755 modules",
+        "work 644 modules/own.nix",
+        "extra 755 ",
+        "extra 755 etc",
+        "extra 755 etc/ssh",
+        "extra 600 etc/ssh/ssh_host_ed25519_key",
+        "extra 644 etc/ssh/ssh_host_ed25519_key.pub",
+        "extra 755 var",
+        "extra 755 var/lib",
+        "extra 700 var/lib/sops-nix",
+        "extra 600 var/lib/sops-nix/key.txt",
     ] {
         assert!(asked.contains(line), "{line}\nis not in\n{asked}");
     }
@@ -335,7 +415,8 @@ esac
     let log = host.exec("cat /var/log/asked");
     assert!(log.contains("bbb-new boot") && log.ends_with("store optimise"), "{log}");
     // Its new identity is known to later calls, and is what the person is told to commit.
-    let remembered: Value = serde_json::from_slice(&std::fs::read(state.path().join("hosts/lab1.json")).unwrap()).unwrap();
+    let remembered: Value =
+        serde_json::from_slice(&std::fs::read(state.path().join("hosts/lab1.json")).unwrap()).unwrap();
     assert!(said.contains(remembered["host_keys"][0].as_str().unwrap()), "{said}");
     let found = tools.call(&["facts", "lab1", "--hosts", &inventory, "-i", &key], &json!({}), state.path());
     expect(&found, 0);

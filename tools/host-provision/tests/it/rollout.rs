@@ -15,7 +15,12 @@ fn a_host_brings_itself_back() {
     assert_eq!(host.exec("systemctl is-active plumbline-pull-fleet.timer; systemctl is-enabled plumbline-pull-fleet.timer; stat -c %a /var/lib/plumbline/pull/fleet.json"), "active\nenabled\n600");
     for text in ["", "by hand"] {
         host.exec(&format!("printf '%s' '{text}' >/etc/kept; systemctl start plumbline-pull-fleet.service"));
-        assert_eq!(host.exec("cat /etc/kept"), "as declared", "{}", host.exec("journalctl -u plumbline-pull-fleet --no-pager | tail"));
+        assert_eq!(
+            host.exec("cat /etc/kept"),
+            "as declared",
+            "{}",
+            host.exec("journalctl -u plumbline-pull-fleet --no-pager | tail")
+        );
     }
     assert_eq!(host.apply(&pull).expect(0).json()["changed"], false);
     // No longer wanted: the timer goes, what it kept stays declared by its owner.
@@ -23,7 +28,10 @@ fn a_host_brings_itself_back() {
     let mut none = desired("lab1", &json!([]));
     none["owner"] = json!("pull-fleet");
     host.apply(&none).expect(0);
-    assert_eq!(host.exec("systemctl list-timers --all --no-legend 'plumbline-pull*'; ls /etc/systemd/system | grep pull"), "");
+    assert_eq!(
+        host.exec("systemctl list-timers --all --no-legend 'plumbline-pull*'; ls /etc/systemd/system | grep pull"),
+        ""
+    );
     run(&["pull", "--every", "1s"], &document.to_string()).expect(2);
 }
 
@@ -49,13 +57,18 @@ fn a_rollout_stops_where_it_is_not_well() {
         .collect();
     let key = document["key"].as_str().unwrap();
     let flags = ["--hosts", inventory.path().to_str().unwrap(), "-i", key];
-    let args: Vec<&str> = ["apply", "--in-order", "--jobs", "3", "--gate", "test $HOST != lab2"].iter().chain(&flags).copied().collect();
+    let args: Vec<&str> =
+        ["apply", "--in-order", "--jobs", "3", "--gate", "test $HOST != lab2"].iter().chain(&flags).copied().collect();
     let ran = run(&args, &documents.join("\n")).expect(3);
     let results: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let outcomes: Vec<(&str, &str)> = results.iter().map(|result| (result["host"].as_str().unwrap(), result["outcome"].as_str().unwrap())).collect();
+    let outcomes: Vec<(&str, &str)> =
+        results.iter().map(|result| (result["host"].as_str().unwrap(), result["outcome"].as_str().unwrap())).collect();
     assert_eq!(outcomes, [("lab1", "done"), ("lab2", "rolled_back"), ("lab3", "not_started")]);
     let there = |number: &str| {
-        let output = std::process::Command::new(crate::lab::program()).args(["--lab", &name, "exec", number, "--", "cat", "/etc/rolled"]).output().unwrap();
+        let output = std::process::Command::new(crate::lab::program())
+            .args(["--lab", &name, "exec", number, "--", "cat", "/etc/rolled"])
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert_eq!((there("1"), there("2"), there("3")), ("out".into(), String::new(), String::new()));

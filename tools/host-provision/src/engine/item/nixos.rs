@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use contract::document::{Nixos, NixosFile, NixosSwitch, Op};
 use contract::Exit;
+use contract::document::{Nixos, NixosFile, NixosSwitch, Op};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Thing, View};
@@ -91,8 +91,10 @@ impl NixosKind<'_> {
         let metadata: serde_json::Value = serde_json::from_str(&asked.stdout).unwrap_or_default();
         match metadata.get("url").and_then(serde_json::Value::as_str) {
             Some(url) => Ok(url.to_owned()),
-            None => Err(Fault::new(Exit::Unavailable, "no_revision", "nix does not say which revision the flake is at")
-                .place(flake)),
+            None => {
+                Err(Fault::new(Exit::Unavailable, "no_revision", "nix does not say which revision the flake is at")
+                    .place(flake))
+            }
         }
     }
 
@@ -154,7 +156,9 @@ impl Kind for NixosKind<'_> {
             let content = match (&file.content, &file.sha256) {
                 (Some(text), _) => Content::new(text.as_bytes()),
                 (None, Some(hash)) => Content { sha256: hash.clone(), bytes: view.blobs.get(hash) },
-                (None, None) => return Err(Fault::new(Exit::BadDocument, "no_content", "the file has no content").place(path)),
+                (None, None) => {
+                    return Err(Fault::new(Exit::BadDocument, "no_content", "the file has no content").place(path));
+                }
             };
             let node = Node::File { content, access: access.clone(), validate: Vec::new(), keep_existing: false };
             Ok(Entry { path: format!("{}/{path}", self.0.directory), node })
