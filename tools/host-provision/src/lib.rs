@@ -11,13 +11,21 @@ pub mod blobs;
 pub mod engine;
 pub mod fault;
 pub mod helper;
+pub mod lockout;
+pub mod sshd_settings;
 pub mod wire;
 
 // What follows is the controller's alone. Without it the helper needs no C compiler.
 #[cfg(feature = "controller")]
+pub mod bootstrap;
+#[cfg(feature = "controller")]
 pub mod controller;
 #[cfg(feature = "controller")]
 mod lint;
+#[cfg(feature = "controller")]
+pub mod nixos;
+#[cfg(feature = "controller")]
+pub mod pull;
 #[cfg(feature = "controller")]
 pub mod rollout;
 #[cfg(feature = "controller")]

@@ -83,6 +83,7 @@ impl Lint<'_> {
             };
             self.error("item-kind", at.clone(), message, "give it exactly one of the keys that name a kind");
         }
+        self.nixos(item, at);
         for (index, handler) in item.notify.iter().enumerate() {
             self.handler(&handler.0, &at.join("notify").join(index));
         }
@@ -223,6 +224,69 @@ impl Lint<'_> {
         {
             let fix = "list at least one key, or take the item out";
             self.error("no-key", at.join("authorized_keys").join("keys"), "nobody could log in any more", fix);
+        }
+    }
+
+    /// A flake is its files and a lock; what else a NixOS host is stands in its configuration.
+    fn nixos(&mut self, item: &HostItem, at: &Pointer) {
+        if let Some(nixos) = &item.nixos {
+            let at = at.join("nixos");
+            if !is_word(&nixos.attr) {
+                self.error(
+                    "bad-name",
+                    at.join("attr"),
+                    format!("\"{}\" is no name", nixos.attr),
+                    "name the configuration",
+                );
+            }
+            match &nixos.flake {
+                Some(flake) if flake.starts_with('-') || flake.contains(['#', ' ']) || !nixos.files.is_empty() => {
+                    let fix = "give either a reference without #, or files";
+                    self.error("bad-flake", at.join("flake"), "where the flake comes from is not clear", fix);
+                }
+                Some(_) => {}
+                None => {
+                    if !nixos.files.contains_key("flake.nix") {
+                        self.error("no-flake", at.join("files"), "the flake has no flake.nix", "add it to the files");
+                    }
+                    if !nixos.files.contains_key("flake.lock") {
+                        let fix = "make one with `host-provision lock`, commit it, and list it under files";
+                        self.error(
+                            "no-flake-lock",
+                            at.join("files"),
+                            "the flake has no flake.lock: what is built would change by itself",
+                            fix,
+                        );
+                    }
+                }
+            }
+            for (path, file) in &nixos.files {
+                let at = at.join("files").join(path);
+                if path.split('/').any(|name| matches!(name, "" | "." | ".." | ".git")) || path.contains('\0') {
+                    self.error(
+                        "bad-path",
+                        at.clone(),
+                        format!("\"{path}\" is no plain path below the flake"),
+                        "write it as a/b",
+                    );
+                }
+                if file.content.is_some() == file.source.is_some() {
+                    let fix = "give exactly one of content and source";
+                    self.error("file-content", at.clone(), "where the bytes of the file come from is not clear", fix);
+                }
+                if file.content.as_ref().is_some_and(|text| crate::work::is_private_key(text.as_bytes())) {
+                    let fix = "make it a secret: everybody on the host may read what Nix builds from";
+                    self.error("private-key", at, format!("{path} is a private key"), fix);
+                }
+            }
+        } else if self.desired.items.iter().any(|item| item.nixos.is_some()) {
+            let kinds = kinds_of(item);
+            let of_system =
+                ["packages", "apt_repository", "user", "group", "unit", "hostname", "timezone", "locale", "mount"];
+            if let Some(kind) = kinds.iter().find(|kind| of_system.contains(kind)) {
+                let message = format!("{kind} is a matter of the NixOS configuration on this host");
+                self.error("not-on-nixos", at.join(kind), message, "declare it in a module of the flake");
+            }
         }
     }
 

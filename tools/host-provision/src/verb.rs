@@ -8,8 +8,11 @@ use cli::{Consents, Failure, Input, Session};
 use contract::document::{HostDesired, HostPlan, HostResult, Stage};
 use contract::{Duration, Exit, SchemaId};
 
+use crate::bootstrap::BootstrapArgs;
 use crate::controller::{Controller, Wanted};
 use crate::engine::plan::fingerprints;
+use crate::nixos::{InstallArgs, LockArgs};
+use crate::pull::PullArgs;
 use crate::rollout::{Pace, apply_all, common_exit, each, exit_of};
 use crate::target::{Link, Place, Places, Shelf, TargetFlags, keyscan};
 use crate::text;
@@ -39,6 +42,25 @@ pub enum Verb {
     Confirm(RunOfHostArgs),
     /// Put the latest run of a host back
     Rollback(RunOfHostArgs),
+    /// Make first contact with a fresh Debian or Ubuntu server (host.facts/v1)
+    ///
+    /// Comes in by a key or by a password, waits for cloud-init, leaves a key to log in with, installs the age key by which
+    /// the host opens its secrets, and remembers where it is and who it is. With --accept-new or --host-key the identity
+    /// that the fleet has for it is replaced, here and nowhere else.
+    Bootstrap(BootstrapArgs),
+    /// Install NixOS on a server that runs any Linux, through nixos-anywhere (host.result/v1)
+    ///
+    /// Reads host.desired/v1 with a nixos item. Every disk that the configuration formats must be named by --allow
+    /// wipe:DEVICE. The identity of the new host is made here, so that it is pinned before the first boot. Ends with an
+    /// update and `nix store optimise`.
+    Install(InstallArgs),
+    /// Make or renew the flake.lock of a NixOS host, where the fleet keeps it
+    Lock(LockArgs),
+    /// Let a host bring itself to its document by a timer of its own (host.desired/v1)
+    ///
+    /// Reads host.desired/v1 and prints a document of the owner `pull-OWNER`, to be applied once: the programs, the document,
+    /// and a timer that applies it with --target local.
+    Pull(PullArgs),
     /// Fetch the host keys of a host, to be compared and pinned; prints TYPE BASE64 FINGERPRINT lines
     Keyscan(HostArgs),
 }
@@ -172,6 +194,18 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
             session.print(&result, text::result)?;
             Ok(if result.outcome == contract::Outcome::RolledBack { Exit::Done } else { Exit::Partial })
         }
+        Verb::Bootstrap(args) => {
+            let controller = controller(session, args.target.clone())?;
+            let done = args.run(session, &controller)?;
+            session.print(&done.facts, text::facts).map(|()| Exit::Done)
+        }
+        Verb::Install(args) => {
+            let controller = controller(session, args.target.clone())?;
+            let result = args.run(session, &controller)?;
+            session.print(&result, text::result).map(|()| exit_of(&result))
+        }
+        Verb::Lock(args) => args.run(session),
+        Verb::Pull(args) => args.run(session),
         Verb::Keyscan(args) => scan(session, args),
     }
 }

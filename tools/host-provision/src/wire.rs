@@ -41,6 +41,20 @@ pub struct Work {
     pub allow: Vec<String>,
     /// Hash of each tool that an item names.
     pub tools: BTreeMap<String, String>,
+    /// How the controller came in; none on this machine itself.
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// How a controller came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// As whom.
+    pub user: String,
+    /// By which port.
+    pub port: u16,
+    /// The public key, as `TYPE BASE64`, where it is known.
+    pub key: Option<String>,
 }
 
 /// How an apply behaves.
@@ -54,6 +68,9 @@ pub struct ApplyOptions {
     pub lock_wait: u64,
     /// There is somebody who can prove access (not in a sandbox).
     pub can_prove: bool,
+    /// The name of the run, so that it is found again also where the connection breaks before it is told.
+    #[serde(default)]
+    pub run: Option<String>,
     /// Port by which the controller came in.
     pub came_by: Option<u16>,
 }
@@ -92,6 +109,17 @@ pub enum Request {
     },
     /// Run a tool of the box.
     Tool(ToolRun),
+}
+
+impl Request {
+    /// The request of a controller that came in like this.
+    #[must_use]
+    pub fn from_login(mut self, login: Login) -> Self {
+        if let Self::Plan(work) | Self::Apply(work, _) = &mut self {
+            work.login = Some(login);
+        }
+        self
+    }
 }
 
 /// A tool to be run on the host.

@@ -92,7 +92,13 @@ pub fn apply(
         transition: Transition::default(),
         results: Vec::new(),
     };
-    let done = apply.go(&planned, terms);
+    let mut done = apply.go(&planned, terms);
+    if !apply.run.record.guarded && done.as_ref().is_err_and(|fault| fault.code() == "interrupted") {
+        // What was changed stays, so that what it owes is done: a later apply would see nothing to do.
+        if let Err(fault) = apply.end_stage() {
+            done = Err(fault);
+        }
+    }
     apply.batch.discard();
     let results = std::mem::take(&mut apply.results);
     let transition = std::mem::take(&mut apply.transition);

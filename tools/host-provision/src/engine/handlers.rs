@@ -100,9 +100,12 @@ fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
     if verb == "reload" && !status.is_active() {
         return Ok(Handled::Skipped("it does not run".into()));
     }
-    let ended = if verb == "reload" && is_sshd(key) && socket_listens() {
-        // The socket holds the ports: systemd refuses to restart it while the service runs, and leaves it stopped.
-        Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"]).run()?
+    let by_socket = socket_listens();
+    if key.name == SOCKET && !by_socket {
+        return Ok(Handled::Skipped("sshd listens by itself".into()));
+    }
+    let ended = if by_socket && (key.name == SOCKET || is_sshd(key)) {
+        restart_socket().run()?
     } else {
         key.systemctl(&[verb, "--", &key.name]).run()?
     };
@@ -118,9 +121,18 @@ pub(super) fn is_sshd(key: &UnitKey) -> bool {
     matches!(key.name.as_str(), "ssh.service" | "sshd.service")
 }
 
-fn socket_listens() -> bool {
-    show(&[UnitKey::system("ssh.socket")])
-        .is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
+/// The socket by which systemd starts sshd (Ubuntu since 22.10).
+pub(super) const SOCKET: &str = "ssh.socket";
+
+/// systemd refuses to restart the socket while the service runs, and leaves it stopped then: nobody would listen. Open
+/// sessions are processes of their own and stay.
+pub(super) fn restart_socket() -> Process {
+    Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"])
+}
+
+/// Whether sshd is started by its socket.
+pub(super) fn socket_listens() -> bool {
+    show(&[UnitKey::system(SOCKET)]).is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
 }
 
 /// Materialises secrets, and lets their consumers know.

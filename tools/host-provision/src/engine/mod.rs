@@ -2,6 +2,7 @@
 //! command lines.
 
 pub mod access;
+mod account_undo;
 pub mod accounts;
 pub mod apply;
 pub mod batch;
@@ -25,6 +26,7 @@ pub mod rollback;
 pub mod run;
 pub mod tree;
 pub mod units;
+pub mod way_in;
 
 pub use hash::{hex, sha256};
 pub use host::Host;

@@ -79,6 +79,9 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
             });
             continue;
         }
+        if let Some(reason) = kind.left_out().filter(|_| view.host.sandbox) {
+            not_run.push(HostKept { kind: kind.label().into(), name: kind.name(), reason: reason.into() });
+        }
         for thing in kind.things(view).map_err(&in_item)? {
             if let Some(other) = owned.other_owner(&thing.name) {
                 let message = format!("{} belongs to the owner \"{other}\"", thing.name);

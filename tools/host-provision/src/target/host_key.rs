@@ -27,6 +27,33 @@ impl PublicKey {
         (key.kind()? == kind).then_some(key)
     }
 
+    /// The public half of a private key file: OpenSSH's own format holds it in clear (PROTOCOL.key); beside others it may
+    /// lie in a file of the same name with `.pub`.
+    pub fn of_identity(path: &std::path::Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let bytes = STANDARD.decode(body.trim()).unwrap_or_default();
+        let inside = bytes.strip_prefix(b"openssh-key-v1\0").and_then(|mut rest| {
+            let mut field = || {
+                let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+                let field = rest.get(4..4 + length)?;
+                rest = &rest[4 + length..];
+                Some(field)
+            };
+            // Cipher, key derivation and its options; then the number of keys, and the first of them.
+            field()?;
+            field()?;
+            field()?;
+            let length = u32::from_be_bytes(rest.get(4..8)?.try_into().ok()?) as usize;
+            Some(Self(rest.get(8..8 + length)?.to_vec()))
+        });
+        inside.filter(|key| key.kind().is_some()).or_else(|| {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(".pub");
+            Self::parse(&std::fs::read_to_string(beside).ok()?)
+        })
+    }
+
     /// Its type, such as `ssh-ed25519`.
     pub fn kind(&self) -> Option<&str> {
         let length = u32::from_be_bytes(self.0.get(..4)?.try_into().ok()?) as usize;
@@ -50,6 +77,8 @@ pub struct HostKeys {
     pinned: Vec<PublicKey>,
     fingerprint: Option<String>,
     accept_new: bool,
+    /// What was known before does not count.
+    replaced: bool,
 }
 
 /// What a key turned out to be.
@@ -77,14 +106,14 @@ impl HostKeys {
             return Err(Failure::new(Exit::Usage, "usage", "--host-key takes a fingerprint as SHA256:..."));
         }
         let fingerprint = fingerprint.map(|text| text.trim_end_matches('=').to_owned());
-        Ok(Self { pinned: pinned.collect::<Result<_, _>>()?, fingerprint, accept_new })
+        Ok(Self { pinned: pinned.collect::<Result<_, _>>()?, fingerprint, accept_new, replaced: false })
     }
 
     /// Types of the pinned keys, to be asked for: a host has several keys and shows one.
     pub fn kinds(&self, known_hosts: &KnownHosts, address: &str, port: u16) -> Vec<String> {
         let pinned = self.pinned.iter().filter_map(|key| Some(key.kind()?.to_owned()));
         let mut kinds: Vec<String> = pinned.collect();
-        if kinds.is_empty() && self.fingerprint.is_none() {
+        if kinds.is_empty() && self.fingerprint.is_none() && !self.replaced {
             kinds.extend(known_hosts.keys(address, port).iter().filter_map(|key| Some(key.kind()?.to_owned())));
         }
         kinds.dedup();
@@ -94,7 +123,13 @@ impl HostKeys {
     /// The same, with this key alone.
     #[must_use]
     pub fn pinned_to(&self, key: PublicKey) -> Self {
-        Self { pinned: vec![key], fingerprint: None, accept_new: false }
+        Self { pinned: vec![key], fingerprint: None, accept_new: false, replaced: false }
+    }
+
+    /// The same for a host that was made anew: what was known of the old one does not count, but a revoked key is one.
+    #[must_use]
+    pub fn made_anew(&self) -> Self {
+        Self { pinned: Vec::new(), replaced: true, ..self.clone() }
     }
 
     /// The pinned keys, for a transport that has to be told.
@@ -133,7 +168,13 @@ impl HostKeys {
         if let Some(wanted) = &self.fingerprint {
             return if *wanted == shown { Ok(Verdict::Known) } else { Err(mismatch(&shown, wanted)) };
         }
-        let known = if self.pinned.is_empty() { known_hosts.keys(address, port) } else { self.pinned.clone() };
+        let known = if self.replaced {
+            Vec::new()
+        } else if self.pinned.is_empty() {
+            known_hosts.keys(address, port)
+        } else {
+            self.pinned.clone()
+        };
         if known.contains(key) {
             return Ok(Verdict::Known);
         }

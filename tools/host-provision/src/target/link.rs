@@ -13,7 +13,7 @@ use super::shelf::{Program, own_arch};
 use super::transport::{Channel, Transport, connect};
 use super::{Place, Shelf, SshHost, describe};
 use crate::fault::Fault;
-use crate::wire::{self, BLOB, Frame, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
+use crate::wire::{self, BLOB, Frame, Login, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
 
 /// The name of the helper's binary.
 const HELPER: &str = "host-provision-helper";
@@ -113,7 +113,11 @@ impl Link {
         let mut helper = shelf.find(HELPER, arch);
         for attempt in 0..2 {
             let hash = helper.as_ref().map_or("none", |program| &program.sha256);
-            let first = request(Some(&way));
+            let first = request(Some(&way)).from_login(Login {
+                user: way.user.clone(),
+                port: way.port,
+                key: transport.login_key().map(|key| key.line()),
+            });
             if let (0, Ok(program)) = (attempt, &helper)
                 && is_large(&first)
                 && !is_there(&mut *transport, hash, escalate)?
@@ -257,7 +261,7 @@ pub fn is_lost(failure: &Failure) -> bool {
     failure.errors().iter().any(|error| error.code == "connection_lost")
 }
 
-fn as_root(escalate: Option<Escalation>, script: &str) -> String {
+pub(crate) fn as_root(escalate: Option<Escalation>, script: &str) -> String {
     match escalate {
         None => format!("exec sh -c '{script}'"),
         Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),

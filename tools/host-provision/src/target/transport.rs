@@ -22,6 +22,11 @@ pub trait Transport: Send {
     fn host_key(&self) -> Option<PublicKey> {
         None
     }
+
+    /// The public key by which we logged in, where it is known here.
+    fn login_key(&self) -> Option<PublicKey> {
+        None
+    }
 }
 
 /// The streams of one command.

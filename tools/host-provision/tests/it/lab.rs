@@ -82,7 +82,12 @@ impl Lab {
     }
 
     pub(crate) fn apply(&self, document: &Value) -> Ran {
-        self.call(&["apply", "--confirm-timeout", "8s"], &document.to_string())
+        self.apply_with(document, &[])
+    }
+
+    pub(crate) fn apply_with(&self, document: &Value, more: &[&str]) -> Ran {
+        let args: Vec<&str> = ["apply", "--confirm-timeout", "8s"].iter().chain(more).copied().collect();
+        self.call(&args, &document.to_string())
     }
 
     /// Runs something on the host without SSH.
@@ -203,7 +208,10 @@ fn from_bare_to_converged_and_back() {
 fn the_port_moves_and_nobody_is_locked_out() {
     let Some(lab) = Lab::boot() else { return };
     // A firewall that forgets the new port: the proof fails, everything goes back, the old way still works.
-    let result = lab.apply(&port_move("9")).expect(3).json();
+    let refused = lab.apply(&port_move("9")).expect(76).json();
+    assert_eq!(refused["outcome"], "not_started", "{refused}");
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("--allow lockout:port/2222"), "{refused}");
+    let result = lab.apply_with(&port_move("9"), &["--allow", "lockout:port/2222"]).expect(3).json();
     assert_eq!(result["outcome"], "rolled_back", "{result}");
     assert!(result["error"]["message"].as_str().unwrap().contains("not proven"), "{result}");
     assert!(lab.logs_in(22));
@@ -243,7 +251,8 @@ fn power_loss_inside_the_window_ends_in_the_state_before() {
     let inventory = lab.inventory.path().to_str().unwrap().to_owned();
     let key = lab.document["key"].as_str().unwrap().to_owned();
     let controller = std::thread::spawn(move || {
-        run(&["apply", "--confirm-timeout", "300s", "--hosts", &inventory, "-i", &key], &document)
+        let allow = "lockout:port/2222";
+        run(&["apply", "--confirm-timeout", "300s", "--allow", allow, "--hosts", &inventory, "-i", &key], &document)
     });
     for _ in 0..200 {
         std::thread::sleep(std::time::Duration::from_millis(100));

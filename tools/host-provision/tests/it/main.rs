@@ -1,13 +1,18 @@
 //! Tests from outside: the built binary with arguments, standard input and environment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod access;
 mod arch;
+mod bootstrap;
 mod cli;
 mod engine;
+mod faults;
 mod items;
 mod lab;
 mod local;
+mod nixos;
 mod platforms;
+mod rollout;
 mod sandbox;
 mod tools;
 mod transports;

@@ -90,7 +90,11 @@ pub fn remove(apply: &mut Apply<'_>, kind: &str, name: &str) -> Outcome<()> {
     if !has_shadow() {
         return account_files::remove(apply, kind, name);
     }
-    apply.never_undone(kind, name, "accounts are not taken back")?;
+    if kind == "user" {
+        apply.save_account(name)?;
+    } else {
+        apply.never_undone(kind, name, "accounts are not taken back")?;
+    }
     Process::new([if kind == "user" { "userdel" } else { "groupdel" }, name]).succeed()?;
     apply.host.forget_accounts();
     Ok(())
@@ -247,7 +251,11 @@ impl Kind for UserKind<'_> {
         }
         if argv.len() > 1 {
             argv.push(user.name.clone());
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            if there {
+                apply.save_account(&user.name)?;
+            } else {
+                apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            }
             Process::new(argv).succeed()?;
         }
         if user.linger && changes("linger") {
