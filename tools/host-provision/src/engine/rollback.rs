@@ -180,7 +180,7 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
         Undo::ImageTag { .. } | Undo::ImageGone { .. } if manner == Manner::AtBoot => Ok(()),
         Undo::ImageTag { engine, reference, id } => super::item::restore_tag(engine, &reference, &id),
         Undo::ImageGone { engine, reference } => super::item::restore_image(engine, &reference),
-                Undo::Account { name, backup } => super::account_undo::restore(host, run, &name, &backup),
+        Undo::Account { name, backup } => super::account_undo::restore(host, run, &name, &backup),
         Undo::Unit { .. }
         | Undo::Firewall { .. }
         | Undo::Nixos { .. }
