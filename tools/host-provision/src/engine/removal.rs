@@ -62,8 +62,8 @@ pub(super) fn removals(view: View<'_>, owned: &Owned, declared: &BTreeSet<Thing>
     undeclared.sort_by_key(|thing| {
         let rank = match thing.kind.as_str() {
             "unit" => 0,
-            // Before the files and directories that may lie in it.
-            "mount" => 1,
+            // Before the files that may lie in it, or that its engine needs.
+            "mount" | "image" => 1,
             "directory" => 3,
             _ => 2,
         };

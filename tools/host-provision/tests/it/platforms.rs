@@ -45,8 +45,10 @@ fn a_host_without_systemd_bash_or_dpkg() {
     let target = format!("ssh://ops@{}:22", lab.address());
     let inventory = lab.inventory.path().to_str().unwrap();
     let private = lab.document["key"].as_str().unwrap();
-    let denied = run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", private], "").expect(77);
-    assert!(denied.stderr.contains("--become"), "{}", denied.stderr);
+    let small = desired("lab1", &json!([{"id": "a", "file": {"path": "/etc/small", "content": "x"}}])).to_string();
+    let args = ["apply", "--only", "a", "--hosts", inventory, "--target", &target, "-i", private];
+    let denied = run(&args, &small).expect(77);
+    assert!(denied.stderr.contains("become"), "{}", denied.stderr);
     let absent =
         run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", private, "--become", "doas"], "")
             .expect(69);

@@ -145,7 +145,7 @@ fn every_way_in() {
         "HostCertificate /etc/ssh/ssh_host_ed25519_key-cert.pub\nTrustedUserCAKeys /etc/ssh/authority.pub\n",
     )
     .unwrap();
-    on(&lab, "1", "systemctl reload ssh");
+    on(&lab, "1", "systemctl reload ssh; sleep 0.5");
     let target = format!("ssh://root@{}:22", address(0));
     std::fs::write(ssh.join("known_hosts"), "").unwrap();
     call(home, None, &["facts", &target, "-i", &key]).expect(77);
