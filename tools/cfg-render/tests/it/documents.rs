@@ -209,8 +209,7 @@ fn every_item_says_where_it_comes_from() {
 fn what_is_not_rendered_is_named() {
     let mut all = rich::fleet("nginx");
     all["hosts"]["new"] = json!({"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.3"]}});
-    all["services"]["box"] = json!({"host": "back", "run": {"container": {"image": "docker.io/library/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000"}}, "backup": {"none": "no data"}});
-    all["hosts"]["back"]["containers"] = json!({"engine": "podman"});
+    all["hosts"]["back"]["network"] = json!({"dhcp": {}});
     let output = cfg_render(&["check"], &all.to_string());
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let missing: Vec<_> = findings["findings"]
@@ -219,7 +218,7 @@ fn what_is_not_rendered_is_named() {
         .iter()
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
-    for place in ["/hosts/new/os", "/services/box/run/container", "/hosts/back/containers"] {
+    for place in ["/hosts/new/os", "/hosts/back/network"] {
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

@@ -8,9 +8,9 @@ use contract::document::{HealthCheck, HttpCheck, SshCheck, StatusRange, TcpCheck
 
 use super::inside::database_of;
 use super::{Checks, socket};
-use crate::fleet::{Auth, Node, PUBLIC, Run, Service, Strength, TlsMode};
+use crate::fleet::{Auth, Edge, Node, PUBLIC, RouteName, Run, Service, Strength, TlsMode};
 use crate::host::holes;
-use crate::model::{HostView, Model, tls_of};
+use crate::model::{HostView, Model};
 
 impl Checks<'_, '_> {
     pub(super) fn see_from_outside(&mut self) {
@@ -111,15 +111,21 @@ impl Checks<'_, '_> {
 
     /// The names of a service, asked of the edge itself, so that its DNS need not lead there yet.
     fn names_of(&mut self, name: &str, service: &Service) {
-        for (index, route) in service.proxy.iter().enumerate() {
-            let at = Model::service_at(name).join("proxy").join(index);
+        let mut seen = std::collections::BTreeSet::new();
+        for resolved in self.model.fleet.routes_of(name) {
+            let (at, route) = (resolved.place, resolved.route);
+            let Edge::Host(edge) = resolved.edge else { continue };
+            let Some(edge) = self.model.host(edge) else { continue };
+            // Of several hosts that serve the same names the first stands for all.
+            let index = service.proxy.iter().position(|own| std::ptr::eq(own, route)).unwrap_or_default();
+            if !seen.insert(index) {
+                continue;
+            }
             // Who comes from elsewhere is not let in: that is no fault.
-            let Some(edge) = self.model.edges_of(service, route).into_iter().next() else { continue };
             let Some(address) = edge_address(edge, &route.from) else { continue };
             let guarded = !matches!(route.auth, Auth::None);
-            let names = self.model.names_of(name, route, edge);
-            let tls = tls_of(route, &names);
-            for (position, full) in names.iter().filter(|full| !full.starts_with("*.")).enumerate() {
+            let names = resolved.names.into_iter().filter(|name| !name.name.starts_with("*.")).enumerate();
+            for (position, RouteName { name: full, tls }) in names {
                 let path = route.path.as_deref().unwrap_or("").trim_end_matches('/');
                 let path = format!("{path}{}", route.health_path.as_deref().unwrap_or("/"));
                 let secure = tls != TlsMode::None;
