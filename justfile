@@ -79,6 +79,11 @@ demo *arguments: build
 bench area:
     tests/bench/{{ area }}
 
+# Build the helper for hosts with other processors, into target/lib/<arch>: x86_64, aarch64, armv7, or all three
+[group('develop')]
+helpers *processors:
+    tools/host-provision/build-helpers {{ processors }}
+
 # Size and start-up time of each dist binary
 [group('develop')]
 sizes: dist

@@ -20,6 +20,7 @@ host_make() { # host_make NUMBER DISK ADDRESS...
   for server; do printf 'nameserver %s\n' "$server"; done >"$root/etc/resolv.conf"
   install -d -m 0700 "$root/root/.ssh"
   install -m 0600 "$DIR/key.pub" "$root/root/.ssh/authorized_keys"
+  if host_is_busybox "$number"; then busybox_host_key "$number"; return; fi
   ssh-keygen -A -f "$root" >/dev/null 2>&1
   sed -i "s/ root@.*/ root@lab$number/" "$root"/etc/ssh/ssh_host_*_key.pub
   cut -d' ' -f1,2 "$root/etc/ssh/ssh_host_ed25519_key.pub" >"$dir/host_key"
@@ -43,7 +44,7 @@ lab_cgroups() {
 
 # Keeps one host running until it powers off or dies: a reboot (nspawn says 133) gets a fresh kernel's network.
 host_keep() {
-  local number=$1 dir status
+  local number=$1 dir status more
   dir=$(host_dir "$number")
   while :; do
     host_plug "$number"
@@ -53,11 +54,15 @@ host_keep() {
         mkdir -p "$group/lab$number"
         printf '%s\n' $BASHPID >"$group/lab$number/cgroup.procs"
       done <"$DIR/cgroups"
+      if host_is_busybox "$number"; then busybox_run "$number"; fi
       # /tmp is on the disk, as Debian 12 has it; of the sysctls only the network's are a host's own.
       export SYSTEMD_NSPAWN_TMPFS_TMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
+      more=()
+      # systemd 256 and newer boot on the older cgroups only when they are told to.
+      if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then more=(SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1); fi
       exec systemd-nspawn --quiet --directory="$dir/root" --machine="lab$number" --register=no --keep-unit --boot \
         --console=read-only --capability=CAP_NET_ADMIN --network-namespace-path="$(host_pin "$number")" \
-        --resolv-conf=off --timezone=off
+        --resolv-conf=off --timezone=off "${more[@]}"
     ) &
     printf '%s\n' $! >"$dir/nspawn.pid"
     status=0
@@ -81,7 +86,7 @@ host_boot() {
 # not connect: a connection without a login would be in the host's log, for fail2ban to count.
 host_listening() { # NUMBER SECONDS
   local end=$((SECONDS + $2))
-  until nsenter --net="$(host_pin "$1")" ss -Hltnp 2>/dev/null | grep -qE '"(sshd|systemd)"'; do
+  until nsenter --net="$(host_pin "$1")" ss -Hltnp 2>/dev/null | grep -qE '"(sshd|systemd|dropbear)"'; do
     host_up "$1" || die "$UNAVAILABLE" "host lab$1" "it went off while booting" "lab console $1"
     [ $SECONDS -lt $end ] || die "$TRY_AGAIN" "host lab$1" "nothing listens for ssh after $2 s" "lab console $1"
     sleep 0.05

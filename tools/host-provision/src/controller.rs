@@ -49,7 +49,10 @@ pub struct Wanted {
 impl Controller<'_> {
     fn prepare(&self, wanted: &Wanted, cut: &Cut) -> Result<(Place, Prepared), Failure> {
         let place = self.places.find(&wanted.desired.host)?;
+        let names_tools = wanted.desired.items.iter().any(|item| item.tool.is_some());
         let arch = match &place {
+            // A tool must fit; a host that no inventory describes is asked.
+            Place::Ssh(host) if host.arch.is_none() && names_tools => Some(self.facts(&wanted.desired.host)?.arch),
             Place::Ssh(host) => host.arch,
             _ => None,
         };
@@ -117,7 +120,7 @@ impl Controller<'_> {
 
     fn try_apply(&self, wanted: &Wanted, cut: &Cut, options: &ApplyOptions) -> Result<HostResult, Failure> {
         let (place, prepared) = self.prepare(wanted, cut)?;
-        let options = ApplyOptions { expected: wanted.expected.clone(), ..options.clone() };
+        let options = ApplyOptions { expected: wanted.expected.clone(), run: Some(new_id()), ..options.clone() };
         if let Place::Sandbox(directory) = &place {
             return self.apply_sandbox(directory, &prepared, &options);
         }
@@ -125,17 +128,33 @@ impl Controller<'_> {
             let options = ApplyOptions { came_by: way.map(|way| way.port), can_prove: true, ..options.clone() };
             Request::Apply(Box::new(prepared.work.clone()), options)
         };
-        let link = Link::open(self.session, &self.shelf, &place, None, &request)?;
-        self.follow(&place, link, &prepared)
+        match (Link::open(self.session, &self.shelf, &place, None, &request), &options.run) {
+            (Ok(link), _) => self.follow(&place, link, &prepared, options.run, None),
+            // It may have been heard before the connection broke.
+            (Err(failure), Some(run)) if is_lost(&failure) => {
+                let link = self.reattach(&place, run, &failure)?;
+                self.follow(&place, link, &prepared, options.run, Some(failure))
+            }
+            (Err(failure), _) => Err(failure),
+        }
     }
 
     /// Follows a run to its end, over new connections if the first one breaks.
-    fn follow(&self, place: &Place, mut link: Link, supplies: &dyn Supplies) -> Result<HostResult, Failure> {
-        let mut run: Option<String> = None;
+    fn follow(
+        &self,
+        place: &Place,
+        mut link: Link,
+        supplies: &dyn Supplies,
+        mut run: Option<String>,
+        mut lost: Option<Failure>,
+    ) -> Result<HostResult, Failure> {
+        let since = Instant::now();
         let mut stopping = false;
+        let mut begun = false;
         loop {
             match link.next(supplies) {
                 Ok(Said::Reply(Reply::Started { run: id })) => {
+                    begun = true;
                     self.session.note(&format!("run {id}"));
                     run = Some(id);
                 }
@@ -147,22 +166,32 @@ impl Controller<'_> {
                 Ok(_) => {}
                 Err(failure) => match &run {
                     Some(id) if is_lost(&failure) => {
-                        self.session
-                            .warn(&format!("the connection broke; the run {id} goes on and is looked for again"));
-                        link = self.reattach(place, id, failure)?;
+                        self.session.warn(&format!("the connection broke; the run {id} is looked for again"));
+                        link = self.reattach(place, id, &failure)?;
+                        lost.get_or_insert(failure);
                     }
-                    _ => return Err(failure),
+                    // What was asked for may still be on its way through the host.
+                    Some(id) if is_missing(&failure) && !begun && since.elapsed() < Duration::from_secs(3) => {
+                        std::thread::sleep(Duration::from_millis(500));
+                        link = self.reattach(place, id, &failure)?;
+                    }
+                    _ => {
+                        let first = lost.filter(|_| is_missing(&failure));
+                        return Err(
+                            first.map_or(failure, |first| first.hint("nothing was begun on the host; apply again"))
+                        );
+                    }
                 },
             }
             let signal = self.signals.as_ref().and_then(Signals::requested);
-            if let (Some(_), false, Some(id)) = (signal, stopping, &run) {
+            if let (Some(_), false, true, Some(id)) = (signal, stopping, begun, &run) {
                 stopping = true;
                 link.ask(&Request::Stop { run: id.clone() })?;
             }
         }
     }
 
-    fn reattach(&self, place: &Place, run: &str, first: Failure) -> Result<Link, Failure> {
+    fn reattach(&self, place: &Place, run: &str, first: &Failure) -> Result<Link, Failure> {
         let end = Instant::now() + REATTACH;
         let request = Request::Attach { run: Some(run.to_owned()) };
         loop {
@@ -230,7 +259,7 @@ impl Controller<'_> {
                 }
                 let lost =
                     Failure::new(Exit::TryAgain, "connection_lost", "the connection broke before access was proven");
-                let link = self.reattach(&place, run, lost)?;
+                let link = self.reattach(&place, run, &lost)?;
                 Self::attached(link)
             }
         }
@@ -313,7 +342,7 @@ impl Controller<'_> {
         let place = self.places.find(name)?;
         let request = Request::Attach { run };
         let link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
-        self.follow(&place, link, &())
+        self.follow(&place, link, &(), None, None)
     }
 
     /// What a host is.
@@ -380,6 +409,7 @@ fn record(work: &Work) -> Record {
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        boot: None,
     }
 }
 
@@ -428,6 +458,11 @@ fn ways_by_ports(place: &Place, way: Option<&InventoryAddress>, ports: &[u16]) -
     let mut seen = std::collections::BTreeSet::new();
     ways.retain(|way| seen.insert(describe(way)));
     ways
+}
+
+/// Whether the host knows nothing of a run.
+fn is_missing(failure: &Failure) -> bool {
+    failure.errors().iter().any(|error| error.code == "no_such_run")
 }
 
 fn unexpected() -> Failure {

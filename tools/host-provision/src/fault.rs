@@ -57,6 +57,13 @@ impl Fault {
         self
     }
 
+    /// The same, at this place of the document that asked for it.
+    #[must_use]
+    pub fn at(mut self, pointer: contract::Pointer) -> Self {
+        self.0.pointer.get_or_insert(pointer);
+        self
+    }
+
     /// The same with a remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -98,6 +105,7 @@ impl From<ErrorObject> for Fault {
     }
 }
 
+#[cfg(feature = "controller")]
 impl From<Fault> for cli::Failure {
     fn from(fault: Fault) -> Self {
         let error = fault.into_object();

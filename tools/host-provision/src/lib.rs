@@ -8,24 +8,47 @@
 //! without a proof over a new connection; no host is spoken to whose key is not known.
 
 pub mod blobs;
-pub mod controller;
 pub mod engine;
 pub mod fault;
 pub mod helper;
-mod lint;
-pub mod rollout;
-pub mod target;
-pub mod text;
-pub mod verb;
+pub mod lockout;
+pub mod sshd_settings;
 pub mod wire;
+
+// What follows is the controller's alone. Without it the helper needs no C compiler.
+#[cfg(feature = "controller")]
+pub mod bootstrap;
+#[cfg(feature = "controller")]
+pub mod controller;
+#[cfg(feature = "controller")]
+mod lint;
+#[cfg(feature = "controller")]
+pub mod nixos;
+#[cfg(feature = "controller")]
+pub mod pull;
+#[cfg(feature = "controller")]
+pub mod rollout;
+#[cfg(feature = "controller")]
+pub mod target;
+#[cfg(feature = "controller")]
+pub mod text;
+#[cfg(feature = "controller")]
+mod tool_call;
+#[cfg(feature = "controller")]
+pub mod verb;
+#[cfg(feature = "controller")]
 pub mod work;
 
+#[cfg(feature = "controller")]
 use cli::Tool;
+#[cfg(feature = "controller")]
 use contract::SchemaId;
 
+#[cfg(feature = "controller")]
 pub use verb::{Verb, run};
 
 /// The program.
+#[cfg(feature = "controller")]
 pub static TOOL: Tool = Tool {
     name: "host-provision",
     version: env!("CARGO_PKG_VERSION"),

@@ -83,6 +83,7 @@ impl Lint<'_> {
             };
             self.error("item-kind", at.clone(), message, "give it exactly one of the keys that name a kind");
         }
+        self.nixos(item, at);
         for (index, handler) in item.notify.iter().enumerate() {
             self.handler(&handler.0, &at.join("notify").join(index));
         }
@@ -127,6 +128,50 @@ impl Lint<'_> {
                     "the link points nowhere",
                     "name its target",
                 );
+            }
+        }
+        if let Some(mount) = &item.mount {
+            let at = at.join("mount");
+            self.plain_path(&mount.path, &at.join("path"));
+            for (key, value) in [("device", &mount.device), ("fstype", &mount.fstype)] {
+                if value.is_empty() || value.starts_with('-') || value.contains(['\0', '\n']) {
+                    self.error("bad-mount", at.join(key), format!("\"{value}\" cannot stand in fstab"), "see fstab(5)");
+                }
+            }
+            for (index, option) in mount.options.iter().enumerate() {
+                let at = at.join("options").join(index);
+                let word = option.split('=').next().unwrap_or_default();
+                if matches!(word, "password" | "pass" | "password2") {
+                    let fix = "use credentials=FILE, and let the file be a template of the secrets manifest";
+                    self.error("mount-password", at, "a password would stand readable for all in fstab", fix);
+                } else if option.is_empty() || option.contains(['\0', '\n', ',']) {
+                    self.error(
+                        "bad-mount",
+                        at,
+                        format!("\"{option}\" is no option"),
+                        "give each option a place of its own",
+                    );
+                }
+            }
+        }
+        if let Some(image) = &item.image {
+            let reference = &image.reference;
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"./:_-@+".contains(&byte);
+            let digest_is_whole = reference.split_once('@').is_none_or(|(_, digest)| {
+                let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+                hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+            if reference.is_empty() || reference.starts_with('-') || !reference.bytes().all(good) || !digest_is_whole {
+                let at = at.join("image").join("reference");
+                let message = format!("\"{reference}\" is no reference of an image");
+                self.error("bad-image", at, message, "write REGISTRY/NAME@sha256:DIGEST, or REGISTRY/NAME:TAG");
+            }
+        }
+        if let Some(scope) = item.unit.as_ref().and_then(|unit| unit.scope.as_ref()) {
+            let user = scope.strip_prefix("user:").unwrap_or_default();
+            if scope != "system" && !is_word(user) {
+                let at = at.join("unit").join("scope");
+                self.error("bad-scope", at, format!("\"{scope}\" is no scope"), "write system, or user:NAME");
             }
         }
         if let Some(tool) = &item.tool {
@@ -182,6 +227,69 @@ impl Lint<'_> {
         }
     }
 
+    /// A flake is its files and a lock; what else a NixOS host is stands in its configuration.
+    fn nixos(&mut self, item: &HostItem, at: &Pointer) {
+        if let Some(nixos) = &item.nixos {
+            let at = at.join("nixos");
+            if !is_word(&nixos.attr) {
+                self.error(
+                    "bad-name",
+                    at.join("attr"),
+                    format!("\"{}\" is no name", nixos.attr),
+                    "name the configuration",
+                );
+            }
+            match &nixos.flake {
+                Some(flake) if flake.starts_with('-') || flake.contains(['#', ' ']) || !nixos.files.is_empty() => {
+                    let fix = "give either a reference without #, or files";
+                    self.error("bad-flake", at.join("flake"), "where the flake comes from is not clear", fix);
+                }
+                Some(_) => {}
+                None => {
+                    if !nixos.files.contains_key("flake.nix") {
+                        self.error("no-flake", at.join("files"), "the flake has no flake.nix", "add it to the files");
+                    }
+                    if !nixos.files.contains_key("flake.lock") {
+                        let fix = "make one with `host-provision lock`, commit it, and list it under files";
+                        self.error(
+                            "no-flake-lock",
+                            at.join("files"),
+                            "the flake has no flake.lock: what is built would change by itself",
+                            fix,
+                        );
+                    }
+                }
+            }
+            for (path, file) in &nixos.files {
+                let at = at.join("files").join(path);
+                if path.split('/').any(|name| matches!(name, "" | "." | ".." | ".git")) || path.contains('\0') {
+                    self.error(
+                        "bad-path",
+                        at.clone(),
+                        format!("\"{path}\" is no plain path below the flake"),
+                        "write it as a/b",
+                    );
+                }
+                if file.content.is_some() == file.source.is_some() {
+                    let fix = "give exactly one of content and source";
+                    self.error("file-content", at.clone(), "where the bytes of the file come from is not clear", fix);
+                }
+                if file.content.as_ref().is_some_and(|text| crate::work::is_private_key(text.as_bytes())) {
+                    let fix = "make it a secret: everybody on the host may read what Nix builds from";
+                    self.error("private-key", at, format!("{path} is a private key"), fix);
+                }
+            }
+        } else if self.desired.items.iter().any(|item| item.nixos.is_some()) {
+            let kinds = kinds_of(item);
+            let of_system =
+                ["packages", "apt_repository", "user", "group", "unit", "hostname", "timezone", "locale", "mount"];
+            if let Some(kind) = kinds.iter().find(|kind| of_system.contains(kind)) {
+                let message = format!("{kind} is a matter of the NixOS configuration on this host");
+                self.error("not-on-nixos", at.join(kind), message, "declare it in a module of the flake");
+            }
+        }
+    }
+
     fn handler(&mut self, handler: &str, at: &Pointer) {
         let known = match handler.split_once(':') {
             None => handler == "secrets",
@@ -216,7 +324,20 @@ impl Lint<'_> {
         }
     }
 
+    /// A path that this item alone places.
     fn path(&mut self, path: &str, at: &Pointer) {
+        if !self.plain_path(path, at) {
+            return;
+        }
+        let plain = path.trim_end_matches('/').to_owned();
+        if let Some(first) = self.paths.insert(plain, at.clone()) {
+            let finding = Finding::error("duplicate-path", at.clone(), format!("two items place {path}"));
+            self.findings.push(finding.related(first).fix("let one of them do it"));
+        }
+    }
+
+    /// An absolute path without tricks, where something can be.
+    fn plain_path(&mut self, path: &str, at: &Pointer) -> bool {
         let plain = path.trim_end_matches('/').to_owned();
         let names: Vec<&str> = plain.split('/').skip(1).collect();
         if !path.starts_with('/')
@@ -230,15 +351,12 @@ impl Lint<'_> {
                 format!("\"{path}\" is no absolute, plain path"),
                 "write it as /a/b, without . and ..",
             );
-            return;
+            return false;
         }
         if FORBIDDEN.iter().any(|tree| format!("{plain}/").starts_with(tree)) {
             self.error("forbidden-path", at.clone(), format!("nothing can be placed at {path}"), "choose another path");
         }
-        if let Some(first) = self.paths.insert(plain, at.clone()) {
-            let finding = Finding::error("duplicate-path", at.clone(), format!("two items place {path}"));
-            self.findings.push(finding.related(first).fix("let one of them do it"));
-        }
+        true
     }
 }
 

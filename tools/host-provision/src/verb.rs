@@ -1,6 +1,5 @@
 //! The verbs of the program.
 
-use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -9,13 +8,16 @@ use cli::{Consents, Failure, Input, Session};
 use contract::document::{HostDesired, HostPlan, HostResult, Stage};
 use contract::{Duration, Exit, SchemaId};
 
-use crate::blobs::Blobs;
+use crate::bootstrap::BootstrapArgs;
 use crate::controller::{Controller, Wanted};
 use crate::engine::plan::fingerprints;
+use crate::nixos::{InstallArgs, LockArgs};
+use crate::pull::PullArgs;
 use crate::rollout::{Pace, apply_all, common_exit, each, exit_of};
-use crate::target::{Link, Place, Places, Said, Shelf, Supplies, TargetFlags, keyscan};
+use crate::target::{Link, Place, Places, Shelf, TargetFlags, keyscan};
 use crate::text;
-use crate::wire::{ApplyOptions, Reply, Request, ToolRun};
+use crate::tool_call::{self, Ended, stream, tool_exit};
+use crate::wire::{ApplyOptions, Request};
 use crate::work::Cut;
 
 /// What the program is asked to do.
@@ -40,6 +42,25 @@ pub enum Verb {
     Confirm(RunOfHostArgs),
     /// Put the latest run of a host back
     Rollback(RunOfHostArgs),
+    /// Make first contact with a fresh Debian or Ubuntu server (host.facts/v1)
+    ///
+    /// Comes in by a key or by a password, waits for cloud-init, leaves a key to log in with, installs the age key by which
+    /// the host opens its secrets, and remembers where it is and who it is. With --accept-new or --host-key the identity
+    /// that the fleet has for it is replaced, here and nowhere else.
+    Bootstrap(BootstrapArgs),
+    /// Install NixOS on a server that runs any Linux, through nixos-anywhere (host.result/v1)
+    ///
+    /// Reads host.desired/v1 with a nixos item. Every disk that the configuration formats must be named by --allow
+    /// wipe:DEVICE. The identity of the new host is made here, so that it is pinned before the first boot. Ends with an
+    /// update and `nix store optimise`.
+    Install(InstallArgs),
+    /// Make or renew the flake.lock of a NixOS host, where the fleet keeps it
+    Lock(LockArgs),
+    /// Let a host bring itself to its document by a timer of its own (host.desired/v1)
+    ///
+    /// Reads host.desired/v1 and prints a document of the owner `pull-OWNER`, to be applied once: the programs, the document,
+    /// and a timer that applies it with --target local.
+    Pull(PullArgs),
     /// Fetch the host keys of a host, to be compared and pinned; prints TYPE BASE64 FINGERPRINT lines
     Keyscan(HostArgs),
 }
@@ -159,7 +180,10 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
             let facts = controller.facts(&args.host)?;
             session.print(&facts, text::facts).map(|()| Exit::Done)
         }
-        Verb::Run(args) => run_tool(session, args),
+        Verb::Run(args) => {
+            let controller = controller(session, args.target)?;
+            tool_call::run(&controller, &args.host, args.installed, &args.command)
+        }
         Verb::Attach(args) => attach(session, args),
         Verb::Confirm(args) => {
             let result = controller(session, args.target)?.confirm(&args.host, args.run)?;
@@ -170,6 +194,18 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
             session.print(&result, text::result)?;
             Ok(if result.outcome == contract::Outcome::RolledBack { Exit::Done } else { Exit::Partial })
         }
+        Verb::Bootstrap(args) => {
+            let controller = controller(session, args.target.clone())?;
+            let done = args.run(session, &controller)?;
+            session.print(&done.facts, text::facts).map(|()| Exit::Done)
+        }
+        Verb::Install(args) => {
+            let controller = controller(session, args.target.clone())?;
+            let result = args.run(session, &controller)?;
+            session.print(&result, text::result).map(|()| exit_of(&result))
+        }
+        Verb::Lock(args) => args.run(session),
+        Verb::Pull(args) => args.run(session),
         Verb::Keyscan(args) => scan(session, args),
     }
 }
@@ -299,75 +335,13 @@ fn attach(session: &mut Session, args: RunOfHostArgs) -> Result<Exit, Failure> {
     let request = Request::Attach { run: args.run.clone() };
     // The run may be a tool's: then its streams come and not a result.
     let link = Link::open(session, &controller.shelf, &place, None, &|_| request.clone())?;
-    match stream(session, link, &())? {
+    match stream(session, link, &(), None)? {
         Ended::Tool(code) => Ok(tool_exit(code)),
         Ended::Result(result) => session.print(&*result, text::result).map(|()| exit_of(&result)),
         Ended::Waits => {
             let result = controller.attach(&args.host, args.run)?;
             session.print(&result, text::result).map(|()| exit_of(&result))
         }
-    }
-}
-
-enum Ended {
-    Tool(i32),
-    Result(Box<HostResult>),
-    Waits,
-}
-
-/// Hands the streams of a tool through until it ends.
-fn stream(session: &Session, mut link: Link, supplies: &dyn Supplies) -> Result<Ended, Failure> {
-    loop {
-        match link.next(supplies)? {
-            Said::Stdout(bytes) => session.print_bytes(&bytes)?,
-            Said::Stderr(bytes) => {
-                // Nobody can be told that stderr is gone.
-                let _ = std::io::stderr().lock().write_all(&bytes);
-            }
-            Said::Reply(Reply::Exited { code }) => return Ok(Ended::Tool(code)),
-            Said::Reply(Reply::Result(result)) => return Ok(Ended::Result(result)),
-            Said::Reply(Reply::ProveAccess { .. }) => return Ok(Ended::Waits),
-            Said::Reply(Reply::Started { run }) => session.note(&format!("run {run}")),
-            Said::Reply(_) => {}
-        }
-    }
-}
-
-/// The exit of a tool as it was, also where it is not in the table.
-fn tool_exit(code: i32) -> Exit {
-    let known = u8::try_from(code).ok().and_then(Exit::from_code);
-    #[allow(clippy::exit, reason = "the exit of the tool is handed through as it is")]
-    known.unwrap_or_else(|| std::process::exit(code))
-}
-
-fn run_tool(session: &mut Session, args: RunArgs) -> Result<Exit, Failure> {
-    let controller = controller(session, args.target)?;
-    let place = controller.places.find(&args.host)?;
-    let (name, rest) = args.command.split_first().map(|(name, rest)| (name.clone(), rest.to_vec())).unwrap_or_default();
-    let mut input = Vec::new();
-    let stdin = std::io::stdin();
-    let has_input = !stdin.is_terminal();
-    if has_input {
-        stdin
-            .lock()
-            .read_to_end(&mut input)
-            .map_err(|error| Failure::io(Exit::Unreadable, "read", "standard input", &error))?;
-    }
-    let arch = match &place {
-        Place::Ssh(host) => host.arch,
-        _ => None,
-    }
-    .or_else(crate::target::own_arch)
-    .ok_or_else(|| Failure::new(Exit::Unavailable, "unknown_arch", "the processor of the host is not known"))?;
-    let program = if args.installed { None } else { Some(controller.shelf.find(&name, arch)?) };
-    let mut supplies = Blobs::default();
-    let stdin = has_input.then(|| supplies.add(input));
-    let sha256 = program.map(|program| supplies.add(program.bytes));
-    let tool = ToolRun { name, args: rest, sha256, stdin };
-    let link = Link::open(session, &controller.shelf, &place, None, &|_| Request::Tool(tool.clone()))?;
-    match stream(session, link, &supplies)? {
-        Ended::Tool(code) => Ok(tool_exit(code)),
-        _ => Err(Failure::new(Exit::Bug, "unexpected_reply", "the helper answers something else than it was asked")),
     }
 }
 

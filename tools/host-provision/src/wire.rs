@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const JSON: u8 = b'J';
 /// Bytes that the other side asked for.
 pub const BLOB: u8 = b'B';
+/// Standard input of a tool; empty at its end.
+pub const STDIN: u8 = b'I';
 /// Standard output of a tool.
 pub const STDOUT: u8 = b'O';
 /// Standard error of a tool.
@@ -20,6 +22,12 @@ pub const STDERR: u8 = b'R';
 
 /// The exit of the start command where the helper is not on the host yet.
 pub const NOT_SHIPPED: i32 = 97;
+
+/// The largest piece of a stream in one frame, and how many of them may be on their way to the host: together less than
+/// what a channel takes before anybody reads, so that neither side ever waits for the other.
+pub const PIECE: usize = 256 * 1024;
+/// See [`PIECE`].
+pub const PIECES: u32 = 4;
 
 /// The largest payload that is accepted.
 const LARGEST: u32 = 512 * 1024 * 1024;
@@ -33,6 +41,20 @@ pub struct Work {
     pub allow: Vec<String>,
     /// Hash of each tool that an item names.
     pub tools: BTreeMap<String, String>,
+    /// How the controller came in; none on this machine itself.
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// How a controller came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// As whom.
+    pub user: String,
+    /// By which port.
+    pub port: u16,
+    /// The public key, as `TYPE BASE64`, where it is known.
+    pub key: Option<String>,
 }
 
 /// How an apply behaves.
@@ -46,6 +68,9 @@ pub struct ApplyOptions {
     pub lock_wait: u64,
     /// There is somebody who can prove access (not in a sandbox).
     pub can_prove: bool,
+    /// The name of the run, so that it is found again also where the connection breaks before it is told.
+    #[serde(default)]
+    pub run: Option<String>,
     /// Port by which the controller came in.
     pub came_by: Option<u16>,
 }
@@ -86,6 +111,17 @@ pub enum Request {
     Tool(ToolRun),
 }
 
+impl Request {
+    /// The request of a controller that came in like this.
+    #[must_use]
+    pub fn from_login(mut self, login: Login) -> Self {
+        if let Self::Plan(work) | Self::Apply(work, _) = &mut self {
+            work.login = Some(login);
+        }
+        self
+    }
+}
+
 /// A tool to be run on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolRun {
@@ -95,8 +131,8 @@ pub struct ToolRun {
     pub args: Vec<String>,
     /// Hash of its binary; none runs the one that is installed on the host.
     pub sha256: Option<String>,
-    /// Hash of what it reads on standard input; none for nothing.
-    pub stdin: Option<String>,
+    /// Its standard input comes in frames; otherwise it has none.
+    pub input: bool,
 }
 
 /// What the helper answers.
@@ -127,6 +163,8 @@ pub enum Reply {
     },
     /// The end of a run.
     Result(Box<HostResult>),
+    /// So many more pieces of standard input may come.
+    Want(u32),
     /// A tool ended.
     Exited {
         /// Its exit code, 128 and more for a signal.
@@ -187,7 +225,7 @@ pub fn read_frame(reader: &mut (impl Read + ?Sized)) -> io::Result<Frame> {
             Err(error) => return Err(error),
         }
     }
-    if ![JSON, BLOB, STDOUT, STDERR].contains(&kind[0]) {
+    if ![JSON, BLOB, STDIN, STDOUT, STDERR].contains(&kind[0]) {
         let mut noise = vec![kind[0]];
         reader.take(4096).read_to_end(&mut noise)?;
         return Ok(Frame::Noise(noise));

@@ -10,6 +10,7 @@ use contract::{Exit, Finding, Pointer};
 
 use crate::blobs::Blobs;
 use crate::lint::lint;
+use crate::lockout::lockouts;
 use crate::target::{Shelf, Supplies};
 use crate::wire::Work;
 
@@ -84,6 +85,38 @@ pub fn prepare(
             }
         }
     }
+    for (index, item) in desired.items.iter_mut().enumerate() {
+        let Some(nixos) = &mut item.nixos else { continue };
+        for (path, file) in &mut nixos.files {
+            let at = Pointer::root().join("items").join(index).join("nixos").join("files").join(path);
+            let Some(name) = &file.source else { continue };
+            match read_source(&cut.base, name) {
+                Ok(bytes) => {
+                    let hash = blobs.add(bytes);
+                    if file.sha256.as_ref().is_some_and(|planned| *planned != hash) {
+                        let failure = Failure::new(
+                            Exit::TryAgain,
+                            "stale_plan",
+                            "the file is not as it was when the plan was made",
+                        );
+                        return Err(
+                            source.located(failure.at(at.join("source")).hint("make a new plan and look at it"))
+                        );
+                    }
+                    file.sha256 = Some(hash);
+                }
+                Err(Refusal::Unsafe(why, fix)) => {
+                    findings.push(Finding::error("unsafe-source", at.join("source"), format!("{name} {why}")).fix(fix));
+                }
+                Err(Refusal::Io(error)) => {
+                    let path = cut.base.join(name);
+                    return Err(source.located(
+                        Failure::io(Exit::Unreadable, "read the file", path.display(), &error).at(at.join("source")),
+                    ));
+                }
+            }
+        }
+    }
     for id in &cut.only {
         let ids: Vec<&str> = desired.items.iter().map(|item| item.id.as_str()).collect();
         if !ids.contains(&id.as_str()) {
@@ -98,6 +131,13 @@ pub fn prepare(
     if !findings.is_empty() {
         return Err(source.failure(findings));
     }
+    let refused = lockouts(&desired).into_iter().filter(|lockout| !lockout.is_allowed(&cut.allow)).map(|lockout| {
+        let hint = lockout.hint();
+        source.located(Failure::new(Exit::Refused, "lockout", lockout.message).at(lockout.at).hint(hint))
+    });
+    if let Some(failure) = Failure::join(refused) {
+        return Err(failure);
+    }
     cut_items(&mut desired, cut);
     let mut tools = BTreeMap::new();
     let mut bytes = BTreeMap::new();
@@ -107,7 +147,7 @@ pub fn prepare(
         bytes.insert(program.sha256.clone(), program.bytes);
         tools.insert(tool.name.clone(), program.sha256);
     }
-    Ok(Prepared { work: Work { desired, allow: cut.allow.clone(), tools }, blobs, tools: bytes })
+    Ok(Prepared { work: Work { desired, allow: cut.allow.clone(), tools, login: None }, blobs, tools: bytes })
 }
 
 fn cut_items(desired: &mut HostDesired, cut: &Cut) {
@@ -133,13 +173,26 @@ fn cut_items(desired: &mut HostDesired, cut: &Cut) {
     desired.partial |= desired.items.len() < before;
 }
 
-enum Refusal {
+/// Why a file of the fleet is not read.
+pub(crate) enum Refusal {
     Unsafe(&'static str, &'static str),
     Io(std::io::Error),
 }
 
+impl Refusal {
+    /// The same as an error of its own.
+    pub(crate) fn into_failure(self, base: &Path, name: &str) -> Failure {
+        match self {
+            Self::Unsafe(why, fix) => {
+                Failure::new(Exit::BadDocument, "unsafe_source", format!("{name} {why}")).hint(fix)
+            }
+            Self::Io(error) => Failure::io(Exit::Unreadable, "read the file", base.join(name).display(), &error),
+        }
+    }
+}
+
 /// Reads a file of the fleet: below the base, also after links are followed, and no private key.
-fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
     use std::path::Component;
     let relative = Path::new(name);
     if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
@@ -161,7 +214,7 @@ fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-fn is_private_key(bytes: &[u8]) -> bool {
+pub(crate) fn is_private_key(bytes: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]);
     let pem =
         start.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with("PRIVATE KEY-----"));

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct Nixos {
     /// The attribute below `nixosConfigurations`.
     pub attr: String,
+    /// A flake that the host fetches itself, such as `git+https://git.example/fleet?rev=...`, instead of `files`. With a
+    /// branch in the place of a revision each apply takes the newest one. It must have a flake.lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flake: Option<String>,
     /// Where the flake lies on the host.
     #[serde(default = "etc_nixos")]
     pub directory: String,

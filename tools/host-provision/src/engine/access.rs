@@ -3,13 +3,18 @@
 use contract::document::Access;
 use contract::places;
 
+use super::handlers::{SOCKET, restart_socket, socket_listens};
 use super::host::{Host, write_durably};
 use super::process::Process;
 use super::run::{Before, Run, Undo};
+use super::units::systemctl;
 use crate::fault::{Fault, Outcome};
 
 /// Sorts before every other drop-in; says which ports stay open until the proof.
 const DROP_IN: &str = "/etc/ssh/sshd_config.d/00--plumbline-transition.conf";
+
+/// The same for sshd that is started by its socket; sorts after every other drop-in, because each adds ports.
+const SOCKET_DROP_IN: &str = "/etc/systemd/system/ssh.socket.d/zzz-plumbline-transition.conf";
 
 /// Paths that decide who gets in.
 const RISKY_PATHS: [&str; 15] = [
@@ -51,7 +56,11 @@ pub fn is_risky(kind: &str, name: &str, access: Option<&Access>) -> bool {
         "file" | "symlink" | "directory" => {
             RISKY_PATHS.iter().any(|path| name.starts_with(path)) || name.ends_with("/.ssh/authorized_keys")
         }
-        "authorized_keys" | "authorized_key" => true,
+        "authorized_keys" | "authorized_key" | "nixos" => true,
+        // Homes with keys, programs and configuration may be hidden by it.
+        "mount" => {
+            ["/", "/home", "/root", "/etc", "/usr", "/var", "/boot"].contains(&name) || name.starts_with("/home/")
+        }
         "unit" => {
             let stem = name.split(['.', ' ']).next().unwrap_or_default();
             RISKY_UNITS.iter().any(|unit| stem == *unit || (unit.ends_with('@') && stem.starts_with(unit)))
@@ -65,11 +74,17 @@ pub fn is_risky(kind: &str, name: &str, access: Option<&Access>) -> bool {
     }
 }
 
-/// Ports on which sshd listens, from its own mouth.
+/// Ports on which sshd listens, from its own mouth, or from that of the socket that starts it.
 pub fn sshd_ports() -> Vec<u16> {
-    let Ok(ended) = Process::new(["sshd", "-T"]).run() else { return Vec::new() };
-    let mut ports: Vec<u16> =
-        ended.stdout.lines().filter_map(|line| line.strip_prefix("port ")?.trim().parse().ok()).collect();
+    let mut ports: Vec<u16> = if socket_listens() {
+        let shown = Process::new(["systemctl", "show", "--property=Listen", SOCKET]).run();
+        let text = shown.map(|ended| ended.stdout).unwrap_or_default();
+        // `Listen=[::]:22 (Stream)`, or `0.0.0.0:22 (Stream)`.
+        text.lines().filter_map(|line| line.split(' ').next()?.rsplit_once(':')?.1.parse().ok()).collect()
+    } else {
+        let Ok(ended) = Process::new(["sshd", "-T"]).run() else { return Vec::new() };
+        ended.stdout.lines().filter_map(|line| line.strip_prefix("port ")?.trim().parse().ok()).collect()
+    };
     ports.sort_unstable();
     ports.dedup();
     ports
@@ -100,7 +115,10 @@ impl Transition {
         }
         let hold = old.into_iter().filter(|port| !wanted.contains(port)).collect();
         let mut transition = Self { hold, prove_by: wanted, ..Self::default() };
-        if !transition.hold.is_empty() && !host.text("/etc/ssh/sshd_config").contains("sshd_config.d/") {
+        if !transition.hold.is_empty()
+            && !socket_listens()
+            && !host.text("/etc/ssh/sshd_config").contains("sshd_config.d/")
+        {
             transition.warnings.push(
                 "sshd_config does not include sshd_config.d: the old port cannot be held open during the move".into(),
             );
@@ -124,6 +142,21 @@ impl Transition {
         if missing.is_empty() {
             // The files of this stage do not move the port.
             return Ok(false);
+        }
+        if socket_listens() {
+            run.note(&Undo::Path { path: SOCKET_DROP_IN.into(), before: Before::Absent, after: None })?;
+            run.sync()?;
+            let lines: String = missing.iter().map(|port| format!("ListenStream={port}\n")).collect();
+            let text =
+                format!("# The old way in, until the new one is proven. Taken away by itself.\n[Socket]\n{lines}");
+            let real = host.tree.real(SOCKET_DROP_IN);
+            real.parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| write_durably(&real, text.as_bytes()))
+                .map_err(|error| Fault::io("write", SOCKET_DROP_IN, &error))?;
+            systemctl(None, &["daemon-reload"]).succeed()?;
+            self.held = true;
+            return Ok(true);
         }
         run.note(&Undo::Path { path: DROP_IN.into(), before: Before::Absent, after: None })?;
         run.sync()?;
@@ -194,14 +227,21 @@ fn change_set(verb: &str, ports: &[u16]) -> Outcome<()> {
 /// # Errors
 /// 69 where sshd or nft refuse.
 pub fn close_transition(host: &Host, ports: &[u16]) -> Outcome<()> {
-    match std::fs::remove_file(host.tree.real(DROP_IN)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Fault::io("take away", DROP_IN, &error));
+    for path in [DROP_IN, SOCKET_DROP_IN] {
+        match std::fs::remove_file(host.tree.real(path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Fault::io("take away", path, &error));
+            }
+            _ => {}
         }
-        _ => {}
     }
     Process::new(["sshd", "-t"]).succeed()?;
-    Process::new(["systemctl", "reload", "ssh.service"]).succeed()?;
+    if socket_listens() {
+        systemctl(None, &["daemon-reload"]).succeed()?;
+        restart_socket().succeed()?;
+    } else {
+        systemctl(None, &["reload", "ssh.service"]).succeed()?;
+    }
     change_set("delete", ports)
 }
 

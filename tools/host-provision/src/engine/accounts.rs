@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::process;
+
 /// Users and groups of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accounts {
@@ -89,6 +91,11 @@ impl Accounts {
         let member = |line: &GroupLine| line.members.iter().any(|member| member == user);
         self.groups.iter().filter(|(_, line)| member(line)).map(|(name, _)| name.as_str()).collect()
     }
+}
+
+/// Whether the host has the programs of shadow (Debian, Ubuntu); else the files are written by ourselves (busybox).
+pub fn has_shadow() -> bool {
+    process::is_there("useradd")
 }
 
 #[cfg(test)]

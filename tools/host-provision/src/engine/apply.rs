@@ -16,7 +16,7 @@ use super::handlers::{self, Handled};
 use super::host::Host;
 use super::item::{Kind, View};
 use super::owned::Owned;
-use super::plan::{Planned, ordered};
+use super::plan::{Planned, in_item, ordered};
 use super::process::Process;
 use super::removal::Removal;
 use super::run::{Run, Stand, Undo};
@@ -92,7 +92,13 @@ pub fn apply(
         transition: Transition::default(),
         results: Vec::new(),
     };
-    let done = apply.go(&planned, terms);
+    let mut done = apply.go(&planned, terms);
+    if !apply.run.record.guarded && done.as_ref().is_err_and(|fault| fault.code() == "interrupted") {
+        // What was changed stays, so that what it owes is done: a later apply would see nothing to do.
+        if let Err(fault) = apply.end_stage() {
+            done = Err(fault);
+        }
+    }
     apply.batch.discard();
     let results = std::mem::take(&mut apply.results);
     let transition = std::mem::take(&mut apply.transition);
@@ -183,6 +189,9 @@ impl<'a> Apply<'a> {
         for (kind, name) in &planned.removals.gone {
             self.owned.remove(kind, name);
         }
+        for thing in &planned.removals.superseded {
+            self.owned.add(thing.clone());
+        }
         for removal in first {
             check(terms)?;
             self.remove(removal, planned.removals.handlers_of(&removal.thing, desired))?;
@@ -203,7 +212,7 @@ impl<'a> Apply<'a> {
                 continue;
             }
             check(terms)?;
-            self.item(item, &**kind).map_err(|fault| fault.place(format!("item {}", item.id)))?;
+            self.item(item, &**kind).map_err(|fault| in_item(desired, item, fault))?;
         }
         for removal in later {
             check(terms)?;

@@ -4,9 +4,8 @@ use contract::document::{ChangeStatus, Handler, HostChangeResult, OwnedThing};
 
 use super::apply::Apply;
 use super::handlers::{self};
-use super::item::{disable_unit, remove_key};
+use super::item::{disable_unit, remove_account, remove_image, remove_key, remove_mount};
 use super::owned::{self};
-use super::process::Process;
 use super::removal::Removal;
 use super::run::Undo;
 use super::tree::Live;
@@ -20,7 +19,7 @@ impl Apply<'_> {
         self.run.tell(&Reply::Progress(format!("remove {} {}", thing.kind, thing.name)));
         let done = self.remove_thing(thing);
         let (status, message) = match &done {
-            Ok(()) => (ChangeStatus::Done, None),
+            Ok(message) => (ChangeStatus::Done, message.clone()),
             Err(fault) => (ChangeStatus::Failed, Some(fault.to_string())),
         };
         self.results.push(HostChangeResult {
@@ -37,9 +36,18 @@ impl Apply<'_> {
         Ok(())
     }
 
-    pub(super) fn remove_thing(&mut self, thing: &OwnedThing) -> Outcome<()> {
+    /// Takes a thing away; what a person should know of it is told.
+    fn remove_thing(&mut self, thing: &OwnedThing) -> Outcome<Option<String>> {
+        if thing.kind == "image" {
+            return remove_image(self, &thing.name);
+        }
+        self.remove_plain(thing).map(|()| None)
+    }
+
+    fn remove_plain(&mut self, thing: &OwnedThing) -> Outcome<()> {
         match thing.kind.as_str() {
             "unit" => disable_unit(self, &thing.name),
+            "mount" => remove_mount(self, thing),
             "file" | "symlink" => {
                 self.manager_is_stale |= is_unit_file(&thing.name);
                 self.give_back(thing)
@@ -54,11 +62,7 @@ impl Apply<'_> {
             }
             "user" | "group" => {
                 self.barrier()?;
-                self.never_undone(&thing.kind, &thing.name, "accounts are not taken back")?;
-                let program = if thing.kind == "user" { "userdel" } else { "groupdel" };
-                Process::new([program, &thing.name]).succeed()?;
-                self.host.forget_accounts();
-                Ok(())
+                remove_account(self, &thing.kind, &thing.name)
             }
             _ => Ok(()),
         }

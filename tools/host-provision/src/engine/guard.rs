@@ -23,6 +23,20 @@ pub fn uptime() -> u64 {
     (seconds * 1000.0) as u64
 }
 
+/// From here on a run that is cut off goes back: by whoever finds its worker dead, or at the next boot.
+///
+/// # Errors
+/// Those of the system: without a way back nothing may begin.
+pub fn enter(host: &Host, run: &Run, helper: &Path) -> Outcome<()> {
+    install_recovery(host, helper)?;
+    host.tree.make_state_directory(places::PENDING, 0o700)?;
+    host.write_state(&pending(run), run.record.id.as_bytes())
+}
+
+fn boot_id(host: &Host) -> String {
+    host.text("/proc/sys/kernel/random/boot_id").trim().to_owned()
+}
+
 /// Arms the rollback, or arms it anew with the full time.
 ///
 /// # Errors
@@ -36,16 +50,13 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
             run.note(&super::run::Undo::Firewall { backup })?;
         }
         run.sync()?;
-        install_recovery(host, helper)?;
-        host.tree.make_state_directory(places::PENDING, 0o700)?;
-        host.write_state(&pending(run), run.record.id.as_bytes())?;
     }
     run.record.armed = true;
     run.record.window = seconds;
     run.save()?;
     host.write_state(
         &format!("{}/{}/deadline", places::RUNS, run.record.id),
-        (uptime() + seconds * 1000).to_string().as_bytes(),
+        format!("{} {}", uptime() + seconds * 1000, boot_id(host)).as_bytes(),
     )?;
     start_timer(host, run, helper, seconds)
 }
@@ -55,7 +66,8 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
     let helper = helper.to_string_lossy().into_owned();
     if host.has_systemd() {
         stop_timer(run);
-        let unit = format!("{}rollback-{id}", places::UNIT_PREFIX);
+        // A name of its own each time: the service of the one before may wait for the lock that we hold.
+        let unit = format!("{}rollback-{id}-{}", places::UNIT_PREFIX, uptime());
         return Process::new([
             "systemd-run".to_owned(),
             "--quiet".into(),
@@ -63,6 +75,10 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
             format!("--unit={unit}"),
             format!("--on-active={seconds}"),
             "--timer-property=AccuracySec=100ms".into(),
+            // Killed, it comes again: nobody else may be there to do it.
+            "--property=Restart=on-failure".into(),
+            "--property=RestartSec=1".into(),
+            "--property=KillMode=process".into(),
             helper,
             "expire".into(),
             id.clone(),
@@ -84,15 +100,16 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
 fn stop_timer(run: &Run) {
     let unit = format!("{}rollback-{}", places::UNIT_PREFIX, run.record.id);
     // It may have ended by itself. The service is not stopped: it may be us.
-    let _ = Process::new(["systemctl", "stop", &format!("{unit}.timer")]).run();
-    let _ = Process::new(["systemctl", "reset-failed", &format!("{unit}.timer"), &format!("{unit}.service")]).run();
+    let _ = Process::new(["systemctl", "stop", &format!("{unit}*.timer")]).run();
+    let _ = Process::new(["systemctl", "reset-failed", &format!("{unit}*")]).run();
 }
 
 /// Whether the time of an armed rollback is over.
 pub fn is_over(host: &Host, run: &Run) -> bool {
-    let deadline = host.text(&format!("{}/{}/deadline", places::RUNS, run.record.id));
-    // Half a second early is on time: the timer is not exact either.
-    deadline.parse::<u64>().is_ok_and(|deadline| uptime() + 500 >= deadline)
+    let text = host.text(&format!("{}/{}/deadline", places::RUNS, run.record.id));
+    let (deadline, boot) = text.split_once(' ').unwrap_or((&text, ""));
+    // After a reboot nobody waits any more. Half a second early is on time: the timer is not exact either.
+    boot != boot_id(host) || deadline.parse::<u64>().is_ok_and(|deadline| uptime() + 500 >= deadline)
 }
 
 /// The owner has access, or everything is back: no rollback is due any more.
@@ -119,7 +136,8 @@ pub fn pending_runs(host: &Host) -> Vec<String> {
 
 /// Makes sure that a reboot inside the window ends in the state from before.
 fn install_recovery(host: &Host, helper: &Path) -> Outcome<()> {
-    if !host.has_systemd() {
+    // A NixOS host boots the system from before by itself, and lets nobody write its units.
+    if !host.has_systemd() || host.exists("/etc/NIXOS") {
         return Ok(());
     }
     let unit = format!(

@@ -25,6 +25,22 @@ pub(super) fn unit_of(handler: &Handler) -> Option<(&str, UnitKey)> {
     matches!(verb, "reload" | "restart").then(|| (verb, UnitKey::system(unit)))
 }
 
+/// The same, in the scope of the unit that the document declares by this name: the manager of a user, where it is one's.
+pub(super) fn unit_in<'a>(handler: &'a Handler, items: &[HostItem]) -> Option<(&'a str, UnitKey)> {
+    let (verb, key) = unit_of(handler)?;
+    let declared = items.iter().filter_map(|item| item.unit.as_ref());
+    let mut keys =
+        declared.map(|unit| UnitKey::scoped(&unit.name, unit.scope.as_deref())).filter(|unit| unit.name == key.name);
+    let first = keys.next();
+    let is_system = first.iter().chain(&keys.collect::<Vec<_>>()).any(|unit| unit.user.is_none());
+    Some((verb, if is_system { key } else { first.unwrap_or(key) }))
+}
+
+/// Whether a handler is for hosts with systemd only.
+pub(super) fn needs_systemd(handler: &Handler) -> bool {
+    handler.0 == "secrets" || unit_of(handler).is_some()
+}
+
 /// What became of a handler.
 pub(super) enum Handled {
     Done,
@@ -36,7 +52,7 @@ pub(super) enum Handled {
 
 /// Runs one handler; `removal` says that something that was removed asked for it.
 pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Outcome<Handled> {
-    if let Some((verb, key)) = unit_of(handler) {
+    if let Some((verb, key)) = unit_in(handler, &apply.view().work.desired.items) {
         if apply.was_started(&key) {
             return Ok(Handled::Covered);
         }
@@ -72,6 +88,10 @@ pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Ou
 
 /// Reloads or restarts a unit.
 fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
+    if key.user.is_some() {
+        // The manager of a user does not hear of changed files through the system's.
+        key.systemctl(&["daemon-reload"]).run()?;
+    }
     let status = show(std::slice::from_ref(key))?.pop().unwrap_or_default();
     if !status.is_known() {
         return Err(Fault::new(Exit::Unavailable, "unknown_unit", format!("the host has no unit {}", key.name))
@@ -80,9 +100,12 @@ fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
     if verb == "reload" && !status.is_active() {
         return Ok(Handled::Skipped("it does not run".into()));
     }
-    let ended = if verb == "reload" && is_sshd(key) && socket_listens() {
-        // The socket holds the ports: systemd refuses to restart it while the service runs, and leaves it stopped.
-        Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"]).run()?
+    let by_socket = socket_listens();
+    if key.name == SOCKET && !by_socket {
+        return Ok(Handled::Skipped("sshd listens by itself".into()));
+    }
+    let ended = if by_socket && (key.name == SOCKET || is_sshd(key)) {
+        restart_socket().run()?
     } else {
         key.systemctl(&[verb, "--", &key.name]).run()?
     };
@@ -98,9 +121,18 @@ pub(super) fn is_sshd(key: &UnitKey) -> bool {
     matches!(key.name.as_str(), "ssh.service" | "sshd.service")
 }
 
-fn socket_listens() -> bool {
-    show(&[UnitKey::system("ssh.socket")])
-        .is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
+/// The socket by which systemd starts sshd (Ubuntu since 22.10).
+pub(super) const SOCKET: &str = "ssh.socket";
+
+/// systemd refuses to restart the socket while the service runs, and leaves it stopped then: nobody would listen. Open
+/// sessions are processes of their own and stay.
+pub(super) fn restart_socket() -> Process {
+    Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"])
+}
+
+/// Whether sshd is started by its socket.
+pub(super) fn socket_listens() -> bool {
+    show(&[UnitKey::system(SOCKET)]).is_ok_and(|found| found.first().is_some_and(super::units::UnitStatus::is_active))
 }
 
 /// Materialises secrets, and lets their consumers know.
@@ -142,7 +174,7 @@ pub(super) fn run_again(host: &Host, handlers: &[String], items: &[HostItem]) ->
     let mut faults = Vec::new();
     for handler in handlers {
         let handler = Handler(handler.clone());
-        let done = if let Some((verb, key)) = unit_of(&handler) {
+        let done = if let Some((verb, key)) = unit_in(&handler, items) {
             match show(std::slice::from_ref(&key)) {
                 Ok(found) if found.first().is_some_and(|status| !status.is_known()) => Ok(()),
                 _ => act(verb, &key).map(drop),

@@ -182,10 +182,11 @@ impl Host {
                     return key.into();
                 }
                 let mut key = [0_u8; 32];
-                let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
-                let stored = filled.is_ok() && (self.sandbox || rustix::process::geteuid().is_root()) && {
-                    self.tree.make_state_directory(places::STATE, 0o711).is_ok() && self.write_state(KEY, &key).is_ok()
-                };
+                let stored =
+                    super::random::fill(&mut key) && (self.sandbox || rustix::process::geteuid().is_root()) && {
+                        self.tree.make_state_directory(places::STATE, 0o711).is_ok()
+                            && self.write_state(KEY, &key).is_ok()
+                    };
                 if stored { Rc::from(&key[..]) } else { Rc::from(&[][..]) }
             })
             .clone()

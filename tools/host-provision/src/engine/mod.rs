@@ -2,6 +2,7 @@
 //! command lines.
 
 pub mod access;
+mod account_undo;
 pub mod accounts;
 pub mod apply;
 pub mod batch;
@@ -19,11 +20,13 @@ pub mod packages;
 mod placing;
 pub mod plan;
 pub mod process;
+mod random;
 mod removal;
 pub mod rollback;
 pub mod run;
 pub mod tree;
 pub mod units;
+pub mod way_in;
 
 pub use hash::{hex, sha256};
 pub use host::Host;

@@ -120,14 +120,23 @@ pub fn original(host: &Host, path: &str) -> Outcome<Original> {
         Live::Absent => absent(),
         Live::File(attributes) => {
             let bytes = place.read()?.unwrap_or_default();
-            let hash = sha256(&bytes);
-            host.write_state(&format!("{ORIGINALS}/{hash}"), &bytes)?;
+            let hash = keep(host, &bytes)?;
             let (mode, uid, gid) = (FileMode::new(attributes.mode), attributes.uid, attributes.gid);
             Original { saved: Some(SavedOriginal { sha256: hash, mode, uid, gid }), ..Original::default() }
         }
         Live::Symlink(target) => Original { link: Some(target), ..Original::default() },
         Live::Directory(_) | Live::Other => existed(),
     })
+}
+
+/// Keeps bytes that shall be given back when we leave, and tells their hash.
+///
+/// # Errors
+/// Those of the system.
+pub fn keep(host: &Host, bytes: &[u8]) -> Outcome<String> {
+    let hash = sha256(bytes);
+    host.write_state(&format!("{ORIGINALS}/{hash}"), bytes)?;
+    Ok(hash)
 }
 
 /// The bytes of a saved original.

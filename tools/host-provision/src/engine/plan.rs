@@ -7,12 +7,12 @@ use contract::document::{Handler, HostChange, HostDesired, HostItem, HostKept, H
 
 use super::access::is_risky;
 use super::entry::Difference;
+use super::handlers;
 use super::hash::fingerprint;
-use super::item::{Kind, View, kind_of};
+use super::item::{Kind, View, kind_of, unit_key};
 use super::owned::Owned;
 use super::removal::{Removals, removals};
 use super::units::UnitKey;
-use super::{handlers, host::Host};
 use crate::fault::{Fault, Outcome};
 
 /// Removals beyond this number and beyond half of what is owned need a consent.
@@ -68,9 +68,9 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
     for (item, kind) in &items {
         if item.stage != stage {
             stage = item.stage;
-            push_handlers(view.host, &mut due, &starting, &key, &mut summary, &mut changes, &mut not_run);
+            push_handlers(view, &mut due, &starting, &key, &mut summary, &mut changes, &mut not_run);
         }
-        let in_item = |fault: Fault| fault.place(format!("item {}", item.id));
+        let in_item = |fault: Fault| in_item(desired, item, fault);
         if view.host.sandbox && kind.needs_system() {
             not_run.push(HostKept {
                 kind: kind.label().into(),
@@ -79,28 +79,30 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
             });
             continue;
         }
-        for thing in kind.things(view).map_err(in_item)? {
+        if let Some(reason) = kind.left_out().filter(|_| view.host.sandbox) {
+            not_run.push(HostKept { kind: kind.label().into(), name: kind.name(), reason: reason.into() });
+        }
+        for thing in kind.things(view).map_err(&in_item)? {
             if let Some(other) = owned.other_owner(&thing.name) {
-                return Err(Fault::new(
-                    Exit::BadDocument,
-                    "other_owner",
-                    format!("{} belongs to the owner \"{other}\"", thing.name),
-                )
-                .place(format!("item {}", item.id))
-                .hint(
+                let message = format!("{} belongs to the owner \"{other}\"", thing.name);
+                return Err(in_item(Fault::new(Exit::BadDocument, "other_owner", message).hint(
                     "let one of the two owners declare it, or take it out of the other's document and apply that first",
-                ));
+                )));
             }
             unremembered |= owned.get(thing.kind, &thing.name).is_none();
             declared.insert(thing);
         }
-        let difference = kind.observe(view).map_err(in_item)?;
+        // Said now and not in the middle of an apply.
+        if item.notify.iter().any(handlers::needs_systemd) && !view.host.sandbox && !view.host.has_systemd() {
+            return Err(in_item(super::units::no_systemd()));
+        }
+        let difference = kind.observe(view).map_err(&in_item)?;
         let Some(op) = difference.op else {
             summary.unchanged += 1;
             continue;
         };
         if kind.label() == "unit" && difference.why.iter().any(|why| why == "started") {
-            starting.push(UnitKey::system(&kind.name()));
+            starting.push(unit_key(&kind.name()));
         }
         guarded |= is_risky(kind.label(), &kind.name(), desired.access.as_ref());
         handlers::add(&mut due, &item.notify, &item.id);
@@ -117,7 +119,7 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
             Difference { why: vec![removal.why.clone()], observed: removal.observed.clone(), ..Difference::default() };
         changes.push(change("-", &thing.kind, thing.name.clone(), removal.op, difference, &key));
     }
-    push_handlers(view.host, &mut due, &starting, &key, &mut summary, &mut changes, &mut not_run);
+    push_handlers(view, &mut due, &starting, &key, &mut summary, &mut changes, &mut not_run);
     let plan = HostPlan {
         host: desired.host.clone(),
         owner: desired.owner.clone(),
@@ -135,6 +137,15 @@ pub fn plan(view: View<'_>, owned: &Owned) -> Outcome<Planned> {
     Ok(Planned { plan, unremembered, removals, owned: owned.things().count() })
 }
 
+/// A fault of an item, with its place in the document that a person wrote; a part of one counts otherwise.
+pub(super) fn in_item(desired: &HostDesired, item: &HostItem, fault: Fault) -> Fault {
+    let fault = fault.place(format!("item {}", item.id));
+    match desired.items.iter().position(|other| other.id == item.id) {
+        Some(index) if !desired.partial => fault.at(contract::Pointer::root().join("items").join(index)),
+        _ => fault,
+    }
+}
+
 fn change(item: &str, kind: &str, name: String, op: Op, difference: Difference, key: &[u8]) -> HostChange {
     HostChange {
         item: item.into(),
@@ -149,7 +160,7 @@ fn change(item: &str, kind: &str, name: String, op: Op, difference: Difference, 
 }
 
 fn push_handlers(
-    host: &Host,
+    view: View<'_>,
     due: &mut Vec<(Handler, String)>,
     starting: &[UnitKey],
     key: &[u8],
@@ -158,7 +169,7 @@ fn push_handlers(
     not_run: &mut Vec<HostKept>,
 ) {
     for (handler, item) in due.drain(..) {
-        if host.sandbox {
+        if view.host.sandbox {
             not_run.push(HostKept {
                 kind: "handler".into(),
                 name: handler.0,
@@ -167,7 +178,7 @@ fn push_handlers(
             continue;
         }
         // A unit that is started by this very run reads the new files anyway.
-        if handlers::unit_of(&handler).is_some_and(|(_, unit)| starting.contains(&unit)) {
+        if handlers::unit_in(&handler, &view.work.desired.items).is_some_and(|(_, unit)| starting.contains(&unit)) {
             continue;
         }
         summary.count(Op::Run);
@@ -179,7 +190,10 @@ fn push_handlers(
 impl Planned {
     /// Whether an apply has anything to do.
     pub fn is_empty(&self) -> bool {
-        !self.plan.summary.has_changes() && !self.unremembered && self.removals.gone.is_empty()
+        !self.plan.summary.has_changes()
+            && !self.unremembered
+            && self.removals.gone.is_empty()
+            && self.removals.superseded.is_empty()
     }
 
     /// Refuses where the host has moved since a plan was made.

@@ -12,6 +12,11 @@ use crate::fault::{Fault, Outcome};
 /// Where programs of a host are looked for.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
 
+/// Whether a program is on the host.
+pub fn is_there(program: &str) -> bool {
+    PATH.split(':').any(|directory| std::path::Path::new(directory).join(program).exists())
+}
+
 /// How much of a program's output is kept.
 const KEPT: u64 = 256 * 1024;
 

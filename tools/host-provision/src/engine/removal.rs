@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use contract::document::{Handler, HostDesired, HostKept, HostOrphan, Op, OwnedThing};
 
 use super::batch::state_of;
-use super::item::{Thing, View, remove_key};
+use super::item::{
+    Leaving, SUPERSEDED, Thing, View, image_observed, leaving_mount, remove_key, same_repository, unit_key,
+};
 use super::owned::Owned;
 use super::tree::Live;
 use crate::fault::Outcome;
@@ -18,6 +20,8 @@ pub(super) struct Removals {
     pub(super) kept: Vec<HostKept>,
     /// Things of ours that are not there any more.
     pub(super) gone: Vec<(String, String)>,
+    /// Images that others took over from, and that are kept for a rollback.
+    pub(super) superseded: Vec<OwnedThing>,
 }
 
 /// One thing to be removed or given back.
@@ -38,9 +42,7 @@ impl Removals {
             }
             let unit = super::handlers::unit_of(handler).map(|(_, unit)| unit);
             unit.is_some_and(|unit| {
-                self.due.iter().any(|removal| {
-                    removal.thing.kind == "unit" && super::units::UnitKey::system(&removal.thing.name) == unit
-                })
+                self.due.iter().any(|removal| removal.thing.kind == "unit" && unit_key(&removal.thing.name) == unit)
             })
         };
         thing.notify.iter().filter(|handler| !goes(handler)).cloned().collect()
@@ -60,18 +62,26 @@ pub(super) fn removals(view: View<'_>, owned: &Owned, declared: &BTreeSet<Thing>
     undeclared.sort_by_key(|thing| {
         let rank = match thing.kind.as_str() {
             "unit" => 0,
-            "directory" => 2,
-            _ => 1,
+            // Before the files that may lie in it, or that its engine needs.
+            "mount" | "image" => 1,
+            "directory" => 3,
+            _ => 2,
         };
-        (rank, std::cmp::Reverse(if rank == 2 { thing.name.matches('/').count() } else { 0 }), thing.name.clone())
+        (rank, std::cmp::Reverse(if rank == 3 { thing.name.matches('/').count() } else { 0 }), thing.name.clone())
     });
     for thing in undeclared {
-        look(view, thing, declared, &mut all)?;
+        look(view, thing, owned, declared, &mut all)?;
     }
     Ok(all)
 }
 
-fn look(view: View<'_>, thing: &OwnedThing, declared: &BTreeSet<Thing>, all: &mut Removals) -> Outcome<()> {
+fn look(
+    view: View<'_>,
+    thing: &OwnedThing,
+    owned: &Owned,
+    declared: &BTreeSet<Thing>,
+    all: &mut Removals,
+) -> Outcome<()> {
     let key = (thing.kind.clone(), thing.name.clone());
     let mut due = |op: Op, why: &str, observed: String| {
         all.due.push(Removal { thing: thing.clone(), op, why: why.into(), observed });
@@ -122,7 +132,7 @@ fn look(view: View<'_>, thing: &OwnedThing, declared: &BTreeSet<Thing>, all: &mu
         },
         "unit" if view.host.sandbox => all.gone.push(key),
         "unit" => {
-            let unit = super::units::UnitKey::system(&thing.name);
+            let unit = unit_key(&thing.name);
             let status = view.host.units(std::slice::from_ref(&unit))?.pop().unwrap_or_default();
             let running = status.is_active() || status.file == "enabled";
             // A unit that ran before us (sshd) goes on without us.
@@ -136,6 +146,20 @@ fn look(view: View<'_>, thing: &OwnedThing, declared: &BTreeSet<Thing>, all: &mu
                 all.gone.push(key);
             }
         }
+        "mount" if view.host.sandbox => all.gone.push(key),
+        "mount" => match leaving_mount(view.host, thing) {
+            Leaving::Gone => all.gone.push(key),
+            Leaving::Changed => {
+                let reason = "no longer declared, but its line in fstab was changed by others".into();
+                all.kept.push(HostKept { kind: key.0, name: key.1, reason });
+            }
+            Leaving::Ours { back: true, observed } => {
+                due(Op::Update, "no longer declared: the mount from before comes back", observed);
+            }
+            Leaving::Ours { observed, .. } => due(Op::Delete, "no longer declared", observed),
+        },
+        "image" if view.host.sandbox => all.gone.push(key),
+        "image" => image(thing, owned, declared, all),
         "authorized_key" => match remove_key(view.host, &thing.name)? {
             Some(_) if thing.original.absent.is_some() => due(Op::Delete, "no longer declared", "there".into()),
             _ => all.gone.push(key),
@@ -155,6 +179,35 @@ fn look(view: View<'_>, thing: &OwnedThing, declared: &BTreeSet<Thing>, all: &mu
         }
     }
     Ok(())
+}
+
+/// The image that was used until now is kept for a rollback; the one before it goes, and so does one of a repository
+/// that is not used at all any more.
+fn image(thing: &OwnedThing, owned: &Owned, declared: &BTreeSet<Thing>, all: &mut Removals) {
+    let key = (thing.kind.clone(), thing.name.clone());
+    let is_old = thing.sha256.as_deref() == Some(SUPERSEDED);
+    let is_used = declared.iter().any(|known| known.kind == "image" && same_repository(&known.name, &thing.name));
+    let successor = declared.iter().any(|known| {
+        known.kind == "image"
+            && same_repository(&known.name, &thing.name)
+            && owned.get("image", &known.name).is_none_or(|known| known.sha256.is_some())
+    });
+    if is_used && !is_old {
+        all.superseded.push(OwnedThing { sha256: Some(SUPERSEDED.into()), ..thing.clone() });
+        return;
+    }
+    if is_used && !successor {
+        return;
+    }
+    match image_observed(thing) {
+        Some(id) if thing.original.absent.is_some() => all.due.push(Removal {
+            thing: thing.clone(),
+            op: Op::Delete,
+            why: "no longer declared".into(),
+            observed: id,
+        }),
+        _ => all.gone.push(key),
+    }
 }
 
 fn orphan(all: &mut Removals, thing: &OwnedThing, kind: &str) {

@@ -1,5 +1,7 @@
 //! Putting everything back, newest change first.
 
+use std::collections::BTreeSet;
+
 use contract::Exit;
 use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
 
@@ -8,7 +10,8 @@ use super::batch::state_of;
 use super::guard;
 use super::handlers::run_again;
 use super::host::Host;
-use super::item::{restore_enablement, restore_unit};
+use super::item::{View, restore_enablement, restore_unit};
+use super::plan::ordered;
 use super::run::{Before, Run, Stand, Undo};
 use super::tree::Live;
 use super::units::{UnitKey, systemctl};
@@ -45,13 +48,31 @@ pub enum Manner {
 /// Undoes a run.
 pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut Vec<HostKept>) -> Vec<Fault> {
     let mut faults = Vec::new();
+    sweep(host, run, work);
+    // A full disk may be why we are here.
+    run.release();
     let notes = run.notes();
     let mut units: Vec<(UnitKey, super::units::UnitStatus)> = Vec::new();
     let mut firewall = None;
+    let mut pulled = Vec::new();
+    if manner != Manner::AtBoot && notes.iter().any(|note| matches!(note, Undo::Mount { .. })) {
+        // What this run started may use what it mounted.
+        for note in &notes {
+            if let Undo::Unit { key, before } = note
+                && !before.is_active()
+            {
+                // Its state is looked at again below.
+                let _ = key.systemctl(&["stop", "--", &key.name]).run();
+            }
+        }
+    }
+    let mut system = None;
     for note in notes.into_iter().rev() {
         match note {
             Undo::Unit { key, before } => units.push((key, before)),
             Undo::Firewall { backup } => firewall = Some(backup),
+            Undo::ImagePulled { engine, reference } => pulled.push((engine, reference)),
+            Undo::Nixos { running, boot } => system = Some((running, boot)),
             Undo::Never { kind, name, reason } => {
                 if !kept.iter().any(|known| known.kind == kind && known.name == name) {
                     kept.push(HostKept { kind, name, reason });
@@ -65,6 +86,9 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     if manner != Manner::AtBoot && !host.sandbox {
         // The firewall first: it may be what keeps the owner out.
         faults.extend(firewall.and_then(|backup| restore_firewall(run, &backup).err()));
+        if let Some((running, boot)) = &system {
+            faults.extend(super::item::restore_system(running, boot).err());
+        }
         if host.has_systemd() {
             faults.extend(systemctl(None, &["daemon-reload"]).succeed().err());
             // Noted newest first, so that the last one for a unit is its state before the run.
@@ -76,6 +100,14 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
         }
+        // Nothing runs them any more.
+        for (engine, reference) in pulled {
+            super::item::forget_image(engine, &reference);
+        }
+    }
+    // A system that was only activated is gone with the reboot; one that became the boot default is put back.
+    if let (Manner::AtBoot, Some((_, boot))) = (manner, &system) {
+        faults.extend(super::item::restore_boot(boot).err());
     }
     if manner == Manner::AtBoot {
         // systemd has not begun with them; only what it starts at the next boot is put back.
@@ -87,6 +119,27 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     }
     host.forget_units();
     faults
+}
+
+/// Takes away what a killed worker wrote beside the places of its files.
+fn sweep(host: &Host, run: &Run, work: &Work) {
+    let blobs = crate::blobs::Blobs::default();
+    let view = View { host, work, blobs: &blobs };
+    let mark = format!(".plumbline-{}.", run.record.id);
+    let mut parents: BTreeSet<String> = BTreeSet::new();
+    for (_, kind) in ordered(&work.desired).unwrap_or_default() {
+        // What cannot be said any more was not written either.
+        let entries = kind.entries(view).unwrap_or_default();
+        parents.extend(entries.iter().filter_map(|entry| Some(entry.path.rsplit_once('/')?.0.to_owned())));
+    }
+    for parent in parents {
+        for entry in std::fs::read_dir(host.tree.real(&parent)).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&mark) {
+                // A leftover takes room and does no harm.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<HostKept>) -> Outcome<()> {
@@ -116,7 +169,23 @@ fn undo_one(host: &Host, run: &Run, note: Undo, manner: Manner, kept: &mut Vec<H
             },
         },
         Undo::Hostname { name } => super::item::set_kernel_name(&name),
-        Undo::Unit { .. } | Undo::Firewall { .. } | Undo::Never { .. } => Ok(()),
+        Undo::Mount { path, mounted } => {
+            if host.has_systemd() {
+                // Units of mounts are made from fstab, which is back already.
+                systemctl(None, &["daemon-reload"]).run()?;
+            }
+            super::item::restore_mount(host, &path, mounted)
+        }
+        // Images are no matter of the boot: their engine does not run yet.
+        Undo::ImageTag { .. } | Undo::ImageGone { .. } if manner == Manner::AtBoot => Ok(()),
+        Undo::ImageTag { engine, reference, id } => super::item::restore_tag(engine, &reference, &id),
+        Undo::ImageGone { engine, reference } => super::item::restore_image(engine, &reference),
+        Undo::Account { name, backup } => super::account_undo::restore(host, run, &name, &backup),
+        Undo::Unit { .. }
+        | Undo::Firewall { .. }
+        | Undo::Nixos { .. }
+        | Undo::ImagePulled { .. }
+        | Undo::Never { .. } => Ok(()),
     }
 }
 
@@ -144,9 +213,17 @@ fn undo_path(
         Before::File { backup, mode, uid, gid } => {
             place.unlink_beside(&temporary);
             let owner = (!host.sandbox).then_some((uid, gid));
-            let file = place.write_beside(&temporary, &run.backup(&backup)?, mode, owner)?;
-            rustix::fs::fsync(&file).map_err(|error| Fault::errno("make durable", path, error))?;
-            place.rename_from(&temporary)?;
+            if place.link_from(&run.backup_path(&backup), &temporary) {
+                // The very file that was there: it needs no room on a disk that may be full.
+                place.rename_from(&temporary)?;
+                // Where it never went away, both are names of one file and the second one stays.
+                place.unlink_beside(&temporary);
+                place.set_attributes(mode, owner)?;
+            } else {
+                let file = place.write_beside(&temporary, &run.backup(&backup)?, mode, owner)?;
+                rustix::fs::fsync(&file).map_err(|error| Fault::errno("make durable", path, error))?;
+                place.rename_from(&temporary)?;
+            }
         }
         Before::Link(target) => {
             place.unlink_beside(&temporary);
@@ -166,7 +243,7 @@ pub fn roll_back(host: &Host, run: &mut Run, work: &Work, reason: Option<&str>, 
     if matches!(run.record.stand, Stand::RolledBack) {
         return Err(Fault::new(Exit::Refused, "rolled_back_before", format!("the run {id} was put back already")));
     }
-    if Run::all(host).last() != Some(&id) {
+    if Run::is_followed(host, &id) {
         return Err(Fault::new(
             Exit::Refused,
             "not_the_latest",

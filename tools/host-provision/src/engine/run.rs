@@ -60,6 +60,9 @@ pub struct Record {
     pub handlers: Vec<String>,
     /// How it ended.
     pub result: Option<HostResult>,
+    /// A NixOS system that becomes the boot default once access is proven.
+    #[serde(default)]
+    pub boot: Option<String>,
 }
 
 /// How one change is undone. Written before the change is made.
@@ -110,9 +113,53 @@ pub enum Undo {
         /// It before.
         name: String,
     },
+    /// A file system is mounted, unmounted, or mounted with other options.
+    Mount {
+        /// Where.
+        path: String,
+        /// Whether something was mounted there.
+        mounted: bool,
+    },
+    /// A tag comes to name another image.
+    ImageTag {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// The tag.
+        reference: String,
+        /// The image that it named.
+        id: String,
+    },
+    /// An image is pulled that was not there.
+    ImagePulled {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// Which.
+        reference: String,
+    },
+    /// An image is taken away.
+    ImageGone {
+        /// Of which engine.
+        engine: contract::document::Engine,
+        /// Which.
+        reference: String,
+    },
     /// The nftables ruleset.
     Firewall {
         /// The tables before, each with its listing.
+        backup: String,
+    },
+    /// Another NixOS system is activated.
+    Nixos {
+        /// The store path of the one that ran before.
+        running: String,
+        /// The store path that was the boot default before.
+        boot: String,
+    },
+    /// An account is changed or taken away.
+    Account {
+        /// Its name.
+        name: String,
+        /// Its lines before, in the backup.
         backup: String,
     },
     /// Something that is not undone.
@@ -158,6 +205,9 @@ pub struct Run {
     backups: u32,
 }
 
+/// Bytes that are held back so that a rollback can write its record on a full disk.
+const RESERVE: u64 = 256 * 1024;
+
 fn runs_path(id: &str) -> String {
     format!("{}/{id}", places::RUNS)
 }
@@ -166,7 +216,7 @@ fn runs_path(id: &str) -> String {
 pub fn new_id() -> String {
     let mut random = [0_u8; 2];
     // Without random bytes the time alone has to do; a clash is refused when the directory is made.
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    super::random::fill(&mut random);
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     format!("{now}-{}", super::hash::hex(&random))
 }
@@ -188,6 +238,8 @@ impl Run {
         host.tree.make_state_directory(&format!("{}/backup", runs_path(&record.id)), 0o700)?;
         let mut run = Self { record, directory, journal: None, events: None, backups: 0 };
         run.open_files()?;
+        run.take_number(host)?;
+        run.reserve()?;
         run.save()?;
         Ok(run)
     }
@@ -221,6 +273,37 @@ impl Run {
         Ok(Self { record, directory, journal: None, events: None, backups })
     }
 
+    /// Takes the number after the last one. Done again with the lock held, because two may begin at once.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn take_number(&self, host: &Host) -> Outcome<()> {
+        let others = Self::all(host).into_iter().filter(|id| *id != self.record.id);
+        let number = others.map(|id| number_of(host, &id)).max().unwrap_or(0) + 1;
+        let path = self.directory.join("number");
+        std::fs::write(&path, number.to_string()).map_err(|error| Fault::io("write", path.display(), &error))
+    }
+
+    /// Holds some room back for the way back.
+    fn reserve(&self) -> Outcome<()> {
+        use rustix::fs::FallocateFlags;
+        let path = self.directory.join("reserve");
+        let file = File::create(&path).map_err(|error| Fault::io("write", path.display(), &error))?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE) {
+            Err(rustix::io::Errno::NOSPC) => {
+                Err(Fault::errno("hold room back", path.display(), rustix::io::Errno::NOSPC))
+            }
+            // A file system that cannot reserve: the way back needs hardly any room.
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the room back that was held for the way back.
+    pub fn release(&self) {
+        // Not there is as good.
+        let _ = std::fs::remove_file(self.directory.join("reserve"));
+    }
+
     /// Ids of all runs, oldest first.
     pub fn all(host: &Host) -> Vec<String> {
         let mut ids: Vec<String> = std::fs::read_dir(host.tree.real(places::RUNS))
@@ -229,11 +312,29 @@ impl Run {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|id| is_id(id) && host.exists(&format!("{}/run.json", runs_path(id))))
             .collect();
-        ids.sort_by_key(|id| {
-            let written = std::fs::metadata(host.tree.real(&format!("{}/journal", runs_path(id))));
-            (id.split('-').next().unwrap_or_default().to_owned(), written.and_then(|data| data.modified()).ok())
-        });
+        // By their number and not by their name: the clock of a host may be set back.
+        ids.sort_by_key(|id| (number_of(host, id), id.clone()));
         ids
+    }
+
+    /// Runs that touched anything, oldest first.
+    fn touching(host: &Host) -> impl DoubleEndedIterator<Item = String> {
+        let wrote = |id: &String| {
+            let journal = std::fs::metadata(host.tree.real(&format!("{}/journal", runs_path(id))));
+            journal.is_ok_and(|data| data.len() > 0)
+        };
+        Self::all(host).into_iter().filter(wrote)
+    }
+
+    /// The latest run that touched anything.
+    pub fn latest(host: &Host) -> Option<String> {
+        Self::touching(host).next_back()
+    }
+
+    /// Whether a later run touched anything.
+    pub fn is_followed(host: &Host, id: &str) -> bool {
+        let own = number_of(host, id);
+        Self::touching(host).any(|other| other != id && number_of(host, &other) > own)
     }
 
     fn open_files(&mut self) -> Outcome<()> {
@@ -359,12 +460,17 @@ impl Run {
         self.note(&Undo::State { path: path.into(), backup })
     }
 
+    /// Where a backup lies.
+    pub fn backup_path(&self, name: &str) -> PathBuf {
+        self.directory.join("backup").join(name)
+    }
+
     /// The bytes of a backup.
     ///
     /// # Errors
     /// Those of the system.
     pub fn backup(&self, name: &str) -> Outcome<Vec<u8>> {
-        let path = self.directory.join("backup").join(name);
+        let path = self.backup_path(name);
         std::fs::read(&path).map_err(|error| Fault::io("read the backup", path.display(), &error))
     }
 
@@ -393,6 +499,7 @@ impl Run {
     /// # Errors
     /// Those of the system.
     pub fn finish(&mut self, stand: Stand, result: HostResult) -> Outcome<()> {
+        self.release();
         self.record.stand = stand;
         self.record.armed = false;
         self.record.result = Some(result.clone());
@@ -400,6 +507,11 @@ impl Run {
         self.tell(&Reply::Result(Box::new(result)));
         Ok(())
     }
+}
+
+/// Which run of the host it is; 0 for one of a version that did not count.
+fn number_of(host: &Host, id: &str) -> u64 {
+    host.text(&format!("{}/number", runs_path(id))).trim().parse().unwrap_or(0)
 }
 
 /// Takes away all but the latest runs.

@@ -274,6 +274,11 @@ impl Place {
         Ok(file.into())
     }
 
+    /// Gives a file of the same file system a temporary name here; `false` where that cannot be done.
+    pub fn link_from(&self, file: &std::path::Path, temporary: &str) -> bool {
+        rustix::fs::linkat(rustix::fs::CWD, file, &self.parent, temporary, AtFlags::empty()).is_ok()
+    }
+
     /// Takes a temporary name away, if it is there.
     pub fn unlink_beside(&self, temporary: &str) {
         // Best effort: it is called on the way out of another error, or for leftovers.

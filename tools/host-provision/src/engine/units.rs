@@ -3,6 +3,7 @@
 use crate::fault::{Fault, Outcome};
 use contract::Exit;
 
+use super::accounts::Accounts;
 use super::process::{Ended, Process};
 
 /// A unit and whose manager it belongs to.
@@ -73,14 +74,44 @@ impl UnitStatus {
     }
 }
 
-/// A command to a manager.
+/// A command to a manager. That of a user is spoken to as the user and over its own socket: this needs neither a session
+/// nor a bus.
 pub fn systemctl(user: Option<&str>, args: &[&str]) -> Process {
-    let mut argv = vec!["systemctl".to_owned(), "--no-ask-password".into()];
+    let mut argv = Vec::new();
+    let mut runtime = None;
     if let Some(user) = user {
-        argv.extend(["--user".into(), format!("--machine={user}@.host")]);
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let accounts = Accounts::parse(&passwd, "");
+        // A user that does not exist has no manager either: the command says so.
+        let (uid, gid) = accounts.user(user).map_or((u32::MAX, u32::MAX), |account| (account.uid, account.gid));
+        argv.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}"), "--init-groups".into()]);
+        argv.push("--".into());
+        runtime = Some(format!("/run/user/{uid}"));
+    }
+    argv.extend(["systemctl".to_owned(), "--no-ask-password".into()]);
+    if user.is_some() {
+        argv.push("--user".into());
     }
     argv.extend(args.iter().map(|arg| (*arg).to_owned()));
-    Process::new(argv)
+    let process = Process::new(argv);
+    match runtime {
+        Some(runtime) => process.env("XDG_RUNTIME_DIR", &runtime),
+        None => process,
+    }
+}
+
+/// Starts the manager of a user and waits until it answers. It stays where the user lingers.
+///
+/// # Errors
+/// 69 where systemd refuses.
+pub fn start_manager(uid: u32) -> Outcome<()> {
+    systemctl(None, &["start", &format!("user@{uid}.service")]).succeed().map(drop)
+}
+
+/// The fault of a host that has no units.
+pub fn no_systemd() -> Fault {
+    Fault::new(Exit::Unavailable, "no_systemd", "the host does not run systemd, so that it has no units")
+        .hint("take the unit items and the handlers of units out for this host; command items start things there")
 }
 
 /// The state of units, in the order asked for.
@@ -128,10 +159,8 @@ pub fn failed(doing: &str, ended: &Ended) -> Fault {
 
 /// The last lines of a unit's log, for an error.
 pub fn last_log(key: &UnitKey) -> String {
-    if key.user.is_some() {
-        return String::new();
-    }
-    Process::new(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=8", "--unit", &key.name])
+    let which = if key.user.is_some() { "--user-unit" } else { "--unit" };
+    Process::new(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=8", which, &key.name])
         .timeout(std::time::Duration::from_secs(5))
         .run()
         .map(|ended| ended.stdout.trim().replace('\n', "; "))

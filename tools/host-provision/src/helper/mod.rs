@@ -2,10 +2,14 @@
 //! any cryptography of connections.
 
 mod serve;
+mod tool_input;
+mod tool_keeper;
 mod tool_run;
 mod worker;
 
+#[cfg(feature = "controller")]
 pub(crate) use serve::{keep_tool, nothing_to_do};
+#[cfg(feature = "controller")]
 pub(crate) use worker::Order;
 
 use std::process::ExitCode;
@@ -14,12 +18,22 @@ use std::process::ExitCode;
 pub fn main(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let code = match words[..] {
-        ["serve"] => serve::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()),
+        ["serve"] => {
+            use std::os::fd::AsFd;
+            // Without a buffer: what waits in one would not be seen by who asks the kernel whether something came.
+            match std::io::stdin().as_fd().try_clone_to_owned() {
+                Ok(input) => serve::serve(&mut std::fs::File::from(input), &mut std::io::stdout().lock()),
+                Err(_) => contract::Exit::Io.code(),
+            }
+        }
         ["work", run] => worker::work(run),
         ["expire", run] => worker::expire(run, None),
         ["expire", run, seconds] => worker::expire(run, seconds.parse().ok()),
+        // Asked after it was sent: can it run from where it lies?
+        ["probe"] => 0,
+        ["bury", run] => worker::bury(run),
         ["recover"] => worker::recover(),
-        ["tool", run] => tool_run::supervise(run),
+        ["tool", run] => tool_keeper::keep(run),
         _ => 2,
     };
     ExitCode::from(code)
@@ -27,18 +41,38 @@ pub fn main(args: &[String]) -> ExitCode {
 
 /// Starts one of the verbs above so that it outlives the connection: as a unit of systemd, or in a session of its own.
 pub(crate) fn detach(host: &crate::engine::Host, unit: &str, args: &[&str]) -> crate::fault::Outcome<()> {
+    detach_then(host, unit, args, &[])
+}
+
+/// The same, with another verb of ours that is run once the first one has ended, however it ended.
+pub(crate) fn detach_then(
+    host: &crate::engine::Host,
+    unit: &str,
+    args: &[&str],
+    after: &[&str],
+) -> crate::fault::Outcome<()> {
     use crate::engine::process::Process;
     use crate::fault::Fault;
     let helper = own_path()?;
     if host.has_systemd() {
         let mut argv = vec!["systemd-run".to_owned(), "--quiet".into(), "--collect".into(), format!("--unit={unit}")];
+        if !after.is_empty() {
+            argv.push(format!("--property=ExecStopPost={} {}", helper.display(), after.join(" ")));
+        }
         argv.extend(["--property=KillMode=process".to_owned(), helper.to_string_lossy().into_owned()]);
         argv.extend(args.iter().map(|arg| (*arg).to_owned()));
         return Process::new(argv).succeed().map(drop);
     }
-    std::process::Command::new("setsid")
-        .arg(helper)
-        .args(args)
+    let mut command = std::process::Command::new("setsid");
+    if after.is_empty() {
+        command.arg(helper).args(args);
+    } else {
+        // A shell waits in the place of systemd.
+        let helper = helper.to_string_lossy().into_owned();
+        let script = r#"h=$1; a=$2; shift 2; "$h" "$@"; exec "$h" $a"#;
+        command.args(["sh", "-c", script, "sh", &helper, &after.join(" ")]).args(args);
+    }
+    command
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

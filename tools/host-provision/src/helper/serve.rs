@@ -8,17 +8,18 @@ use contract::document::{HostResult, Outcome as End};
 use contract::{Exit, places};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::tool_run;
+use super::{tool_run, worker};
 use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
 use crate::engine::batch::state_of;
 use crate::engine::guard;
+use crate::engine::item::make_boot_default;
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
 use crate::engine::rollback::{Manner, roll_back};
-use crate::engine::run::{Record, Run, Stand, new_id};
-use crate::engine::{Host, View, facts};
+use crate::engine::run::{Record, Run, Stand, is_id, new_id};
+use crate::engine::{Host, View, facts, way_in};
 use crate::fault::{Fault, Outcome};
 use crate::wire::{self, ApplyOptions, Frame, Reply, Request, Work, read_frame, write_json};
 
@@ -87,11 +88,20 @@ impl Wire<'_> {
         Ok(())
     }
 
-    /// Whether the controller says something, or is gone.
-    fn is_heard() -> bool {
+    /// Whether the controller's end of the pipe is closed.
+    fn is_gone() -> bool {
+        let stdin = io::stdin();
+        let mut ready = [PollFd::new(&stdin, PollFlags::empty())];
+        let hung_up = poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+        hung_up && ready[0].revents().contains(PollFlags::HUP)
+    }
+
+    /// Whether the controller says something, or is gone, within this time.
+    pub(super) fn is_heard(within: Duration) -> bool {
         let stdin = io::stdin();
         let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
-        poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+        let limit = Timespec::try_from(within).unwrap_or_default();
+        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0)
     }
 }
 
@@ -108,11 +118,14 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
         Request::Plan(work) => {
             let blobs = fetch_sources(host, wire, &work)?;
             let (planned, _) = look(host, &work, &blobs)?;
+            if planned.plan.guarded {
+                way_in::check(host, &work)?;
+            }
             wire.say(&Reply::Plan(Box::new(planned.plan)))
         }
         Request::Apply(work, options) => apply(host, wire, *work, options),
         Request::Attach { run } => match run.as_deref().filter(|run| tool_run::is_known(run)) {
-            Some(run) => tool_run::follow(wire, run),
+            Some(run) => tool_run::follow(wire, run, None),
             None => follow(host, wire, &mut Run::open(host, run.as_deref())?, 0),
         },
         Request::Stop { run } => {
@@ -122,7 +135,8 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
         Request::Prove { run } => prove(host, wire, run.as_deref()),
         Request::Rollback { run, reason } => {
             let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
-            let mut run = Run::open(host, run.as_deref())?;
+            let latest = Run::latest(host);
+            let mut run = Run::open(host, run.or(latest).as_deref())?;
             let order = Order::read(&run)?;
             let manner = if run.record.stand == Stand::Done { Manner::Careful } else { Manner::Force };
             let result = roll_back(host, &mut run, &order.work, reason.as_deref(), manner)?;
@@ -148,6 +162,15 @@ fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs
         };
         if state_of(host.tree.place(&file.path)?.as_ref())?.as_ref() != Some(hash) {
             wanted.insert(hash.clone());
+        }
+    }
+    for nixos in work.desired.items.iter().filter_map(|item| item.nixos.as_ref()) {
+        for (path, file) in &nixos.files {
+            let Some(hash) = file.sha256.as_ref().filter(|_| file.content.is_none()) else { continue };
+            let place = host.tree.place(&format!("{}/{path}", nixos.directory))?;
+            if state_of(place.as_ref())?.as_ref() != Some(hash) {
+                wanted.insert(hash.clone());
+            }
         }
     }
     let mut blobs = Blobs::default();
@@ -188,6 +211,15 @@ fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
 
 fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) -> Outcome<()> {
     let begun = Instant::now();
+    if options.run.as_deref().is_some_and(|id| !is_id(id) || Run::open(host, Some(id)).is_ok()) {
+        return Err(Fault::new(Exit::Bug, "bad_run", "the run has no name of its own"));
+    }
+    if !guard::pending_runs(host).is_empty() {
+        // Before anything is looked at: what a crash left between goes back first.
+        let _lock = Lock::take(host, "looking after a run", Duration::from_secs(options.lock_wait))?;
+        worker::clear(host)?;
+        host.forget_packages();
+    }
     fetch_tools(host, wire, &work)?;
     let blobs = fetch_sources(host, wire, &work)?;
     let (planned, _) = look(host, &work, &blobs)?;
@@ -195,23 +227,18 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         planned.expect(expected)?;
     }
     planned.limit_removals(&work.allow)?;
+    if planned.plan.guarded {
+        way_in::check(host, &work)?;
+    }
     if planned.is_empty() {
         let mut result = nothing_to_do(&planned);
         result.ms = begun.elapsed().as_millis() as u64;
         return wire.say(&Reply::Result(Box::new(result)));
     }
-    if let Some(waiting) = guard::pending_runs(host).first() {
-        return Err(Fault::new(
-            Exit::TryAgain,
-            "run_waits",
-            format!("the run {waiting} still waits for the proof of access"),
-        )
-        .hint("confirm it, roll it back, or wait until it goes back by itself"));
-    }
     // Told early and in words; the worker takes the lock for itself.
     drop(Lock::take(host, "a controller", Duration::from_secs(options.lock_wait))?);
     let record = Record {
-        id: new_id(),
+        id: options.run.clone().unwrap_or_else(new_id),
         host: work.desired.host.clone(),
         owner: work.desired.owner.clone(),
         stand: Stand::Applying,
@@ -222,12 +249,17 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        boot: None,
     };
+    if Wire::is_gone() {
+        // Whoever asked was told that nothing was begun, or will be.
+        return Err(Fault::new(Exit::Io, "gone", "the controller is gone"));
+    }
     let mut run = Run::begin(host, record)?;
     let id = run.record.id.clone();
     Order { work, options }.write(&run, &blobs)?;
     let unit = format!("{}run-{id}", places::UNIT_PREFIX);
-    super::detach(host, &unit, &["work", &id])?;
+    super::detach_then(host, &unit, &["work", &id], &["bury", &id])?;
     wire.say(&Reply::Started { run: id })?;
     follow(host, wire, &mut run, 0)
 }
@@ -292,7 +324,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 return wire.say(&Reply::Result(Box::new(result)));
             }
         }
-        if Wire::is_heard() {
+        if Wire::is_heard(pause) {
             // A request that stops or rolls back, or the end of the connection.
             match read_frame(wire.input).map_err(lost)? {
                 Frame::Good(wire::JSON, payload) => {
@@ -303,7 +335,6 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
             }
         }
-        std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
 }
@@ -311,12 +342,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
 /// A run whose worker died is put back. `None` while it lives or where it ended well.
 fn bury(host: &Host, run: &Run) -> Outcome<Option<HostResult>> {
     let Ok(_lock) = Lock::take(host, "looking after a run", Duration::ZERO) else { return Ok(None) };
-    let mut run = Run::open(host, Some(&run.record.id))?;
-    if run.record.stand != Stand::Applying || !run.directory().join("begun").exists() {
-        return Ok(None);
-    }
-    let order = Order::read(&run)?;
-    roll_back(host, &mut run, &order.work, Some("the work on the host was killed"), Manner::Force).map(Some)
+    worker::put_back_if_dead(host, &run.record.id)
 }
 
 fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
@@ -332,9 +358,14 @@ fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
         return Err(Fault::new(Exit::TryAgain, "not_waiting", message).hint("see how it ended with attach"));
     }
     if run.record.transition.is_empty() {
+        // Still armed: a boot loader that refuses must not leave a host that boots something else than it runs.
+        let generation = make_boot_default(&mut run)?;
         guard::disarm(host, &run);
-        let result =
+        let mut result =
             run.record.result.clone().ok_or_else(|| Fault::new(Exit::Bug, "no_result", "the run has no result"))?;
+        if let Some(change) = result.changes.iter_mut().find(|change| change.kind == "nixos") {
+            change.message = generation;
+        }
         run.finish(Stand::Done, result.clone())?;
         return wire.say(&Reply::Result(Box::new(result)));
     }

@@ -1,26 +1,30 @@
-//! A tool of the box on the host, detached, with its streams in files that a connection reads.
+//! A tool of the box on the host, detached, with its output in files that a connection reads. Its input is handed through
+//! while it runs.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contract::{Exit, places};
 
 use super::serve::{Wire, keep_tool};
+use super::tool_input::Input;
 use crate::engine::Host;
-use crate::engine::process::PATH;
 use crate::engine::run::{is_id, new_id};
 use crate::fault::{Fault, Outcome};
-use crate::wire::{self, Reply, ToolRun, write_frame};
+use crate::wire::{self, Frame, PIECE, PIECES, Reply, ToolRun, read_frame, write_frame};
 
-/// Where streams lie: in RAM, because a tool may be given a secret on its standard input.
+/// Where streams lie: in RAM, because a tool may print a secret.
 const TOOLS: &str = "/run/plumbline/tools";
 /// How many ended tools keep their output.
 const KEPT: usize = 10;
+/// How often a controller hears of us while it may have input for us: it looks for some then.
+const NUDGE: Duration = Duration::from_millis(50);
+/// How often it hears of us otherwise.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
-fn directory(id: &str) -> PathBuf {
+pub(super) fn directory(id: &str) -> PathBuf {
     PathBuf::from(format!("{TOOLS}/{id}"))
 }
 
@@ -36,14 +40,7 @@ pub(super) fn start(host: &Host, wire: &mut Wire<'_>, tool: &ToolRun) -> Outcome
     }
     let kept = |hash: &String| host.exists(&format!("{}/{hash}/{}", places::BIN, tool.name));
     let binary = tool.sha256.clone().filter(|hash| !kept(hash));
-    let mut stdin = Vec::new();
-    wire.fetch(binary.iter().chain(&tool.stdin).cloned().collect(), |hash, bytes| {
-        if tool.stdin.as_deref() == Some(hash) {
-            stdin = bytes;
-            return Ok(());
-        }
-        keep_tool(host, &tool.name, hash, &bytes)
-    })?;
+    wire.fetch(binary.into_iter().collect(), |hash, bytes| keep_tool(host, &tool.name, hash, &bytes))?;
     host.tree.make_state_directory(places::RUN, 0o755)?;
     host.tree.make_state_directory(TOOLS, 0o700)?;
     prune();
@@ -56,13 +53,34 @@ pub(super) fn start(host: &Host, wire: &mut Wire<'_>, tool: &ToolRun) -> Outcome
         file.and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
             .map_err(|error| Fault::io("write", path.display(), &error))
     };
-    write("stdin", &stdin)?;
     write("stdout", b"")?;
     write("stderr", b"")?;
     write("tool.json", &serde_json::to_vec(tool).unwrap_or_default())?;
+    let input = if tool.input {
+        let path = place.join("stdin");
+        make_pipe(&path).map_err(|error| Fault::io("make the pipe", path.display(), &error))?;
+        Some(Input::open(&place)?)
+    } else {
+        None
+    };
     super::detach(host, &format!("{}tool-{id}", places::UNIT_PREFIX), &["tool", &id])?;
     wire.say(&Reply::Started { run: id.clone() })?;
-    follow(wire, &id)
+    if input.is_some() {
+        wire.say(&Reply::Want(PIECES))?;
+    }
+    follow(wire, &id, input)
+}
+
+#[cfg(target_os = "linux")]
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
+}
+
+/// Hosts are Linux machines; controllers need not be, and never come here.
+#[cfg(not(target_os = "linux"))]
+fn make_pipe(_path: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 fn prune() {
@@ -76,55 +94,8 @@ fn prune() {
     }
 }
 
-/// Runs the tool of a run to its end, as the process that nothing disturbs.
-pub(super) fn supervise(id: &str) -> u8 {
-    if !is_known(id) {
-        return Exit::Unreadable.code();
-    }
-    let place = directory(id);
-    let code = spawn(&place).unwrap_or_else(|error| {
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let message = format!("the tool cannot be started on the host: {error}\n");
-        // The one who waits reads it there.
-        let _ = std::fs::write(place.join("stderr"), message);
-        i32::from(if missing { Exit::Unavailable.code() } else { Exit::Io.code() })
-    });
-    // The input may hold secrets; nobody reads it again.
-    let _ = std::fs::remove_file(place.join("stdin"));
-    let written = std::fs::write(place.join("exit.new"), code.to_string())
-        .and_then(|()| std::fs::rename(place.join("exit.new"), place.join("exit")));
-    u8::from(written.is_err())
-}
-
-fn spawn(place: &std::path::Path) -> std::io::Result<i32> {
-    use std::os::unix::process::ExitStatusExt;
-    let tool: ToolRun = serde_json::from_slice(&std::fs::read(place.join("tool.json"))?)?;
-    let program = match &tool.sha256 {
-        Some(hash) => format!("{}/{hash}/{}", places::BIN, tool.name),
-        None => tool.name.clone(),
-    };
-    let append = |name: &str| std::fs::OpenOptions::new().append(true).open(place.join(name));
-    // Found here and not in the environment of systemd.
-    let program =
-        match PATH.split(':').map(|directory| PathBuf::from(directory).join(&program)).find(|path| path.exists()) {
-            Some(path) if !program.starts_with('/') => path,
-            _ => PathBuf::from(program),
-        };
-    let status = Command::new(program)
-        .args(&tool.args)
-        .env("PATH", PATH)
-        .env("HOME", "/root")
-        .env("LC_ALL", "C.UTF-8")
-        .current_dir("/")
-        .stdin(Stdio::from(std::fs::File::open(place.join("stdin"))?))
-        .stdout(Stdio::from(append("stdout")?))
-        .stderr(Stdio::from(append("stderr")?))
-        .status()?;
-    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
-}
-
-/// Sends what a tool writes, until it ends.
-pub(super) fn follow(wire: &mut Wire<'_>, id: &str) -> Outcome<()> {
+/// Sends what a tool writes and hands on what it shall read, until it ends.
+pub(super) fn follow(wire: &mut Wire<'_>, id: &str, mut input: Option<Input>) -> Outcome<()> {
     let place = directory(id);
     let mut offsets = [0_u64; 2];
     let mut told = Instant::now();
@@ -134,32 +105,57 @@ pub(super) fn follow(wire: &mut Wire<'_>, id: &str) -> Outcome<()> {
         let ended = std::fs::read_to_string(place.join("exit")).ok();
         let mut quiet = true;
         for (index, (name, kind)) in [("stdout", wire::STDOUT), ("stderr", wire::STDERR)].into_iter().enumerate() {
-            loop {
-                let mut chunk = Vec::new();
-                let path = place.join(name);
-                std::fs::File::open(&path)
-                    .and_then(|mut file| {
-                        file.seek(SeekFrom::Start(offsets[index]))?;
-                        file.take(256 * 1024).read_to_end(&mut chunk)
-                    })
-                    .map_err(|error| Fault::io("read", path.display(), &error))?;
-                if chunk.is_empty() {
+            // One piece at a time while it runs: the controller may be waiting for us to take its input.
+            while let Some(piece) = read_piece(&place.join(name), offsets[index])? {
+                quiet = false;
+                offsets[index] += piece.len() as u64;
+                write_frame(wire.output, kind, &piece)
+                    .map_err(|error| Fault::io("talk to", "the controller", &error))?;
+                if ended.is_none() {
                     break;
                 }
-                quiet = false;
-                offsets[index] += chunk.len() as u64;
-                write_frame(wire.output, kind, &chunk)
-                    .map_err(|error| Fault::io("talk to", "the controller", &error))?;
             }
         }
         if let Some(code) = ended {
             return wire.say(&Reply::Exited { code: code.trim().parse().unwrap_or(i32::from(Exit::Bug.code())) });
         }
-        if told.elapsed() > Duration::from_secs(2) {
+        let mut rhythm = HEARTBEAT;
+        if let Some(open) = &mut input {
+            match open.hand_on(&place) {
+                0 => {}
+                taken => {
+                    quiet = false;
+                    wire.say(&Reply::Want(taken))?;
+                }
+            }
+            if open.is_open() {
+                rhythm = NUDGE;
+            }
+        }
+        if told.elapsed() > rhythm {
             told = Instant::now();
             wire.say(&Reply::Alive)?;
         }
-        pause = if quiet { (pause * 2).min(Duration::from_millis(20)) } else { Duration::from_millis(1) };
-        std::thread::sleep(pause);
+        pause = if quiet { (pause * 2).min(Duration::from_millis(20)) } else { Duration::ZERO };
+        if Wire::is_heard(pause) {
+            match (read_frame(wire.input).map_err(|error| Fault::io("talk to", "the controller", &error))?, &mut input)
+            {
+                (Frame::Good(wire::STDIN, piece), Some(input)) => input.take(piece),
+                (Frame::Good(..), _) => {}
+                _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
+            }
+        }
+        pause = pause.max(Duration::from_millis(1));
     }
+}
+
+fn read_piece(path: &Path, offset: u64) -> Outcome<Option<Vec<u8>>> {
+    let mut piece = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(PIECE as u64).read_to_end(&mut piece)
+        })
+        .map_err(|error| Fault::io("read", path.display(), &error))?;
+    Ok((!piece.is_empty()).then_some(piece))
 }

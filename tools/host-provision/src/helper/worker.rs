@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use contract::Exit;
+use contract::document::HostResult;
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::Blobs;
@@ -60,6 +61,8 @@ pub(super) fn work(id: &str) -> u8 {
             run.record.stand = Stand::Done;
             // Whoever follows hears it either way.
             let _ = run.save();
+            guard::disarm(&host, &run);
+            run.release();
             run.tell(&Reply::Error(Box::new(fault.into_object())));
             exit
         }
@@ -71,7 +74,12 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     let Order { work, options } = Order::read(run)?;
     let _lock =
         Lock::take(host, &format!("run {id} of {}", run.record.owner), Duration::from_secs(options.lock_wait.max(5)))?;
+    // Another run may have come before us while we waited for the lock.
+    clear(host)?;
+    run.take_number(host)?;
+    let helper = super::own_path()?;
     std::fs::write(run.directory().join("begun"), "").map_err(|error| Fault::io("write", "the run", &error))?;
+    guard::enter(host, run, &helper)?;
     let mut blobs = Blobs::default();
     for entry in std::fs::read_dir(run.directory()).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("blob-") {
@@ -88,7 +96,6 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
         planned.expect(expected)?;
     }
     run.record.guarded = planned.plan.guarded;
-    let helper = super::own_path()?;
     let stop = run.directory().join("stop");
     let stop = || stop.exists();
     let terms = Terms { options: &options, stop: &stop, helper: Some(&helper) };
@@ -105,6 +112,61 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     guard::disarm(host, run);
     run.finish(stand, result)?;
     prune(host);
+    Ok(())
+}
+
+/// The worker of a run has ended. If it was killed, what it did goes back.
+pub(super) fn bury(id: &str) -> u8 {
+    let host = Host::machine();
+    let done = (|| {
+        let _lock = Lock::take(&host, &format!("the end of run {id}"), Duration::from_secs(60))?;
+        put_back(&host, id).map(drop)
+    })();
+    done.map_or_else(|fault: Fault| fault.exit().code(), |()| 0)
+}
+
+/// Puts back a run whose worker died. The caller holds the lock, so that no worker lives.
+pub(super) fn put_back_if_dead(host: &Host, id: &str) -> Outcome<Option<HostResult>> {
+    let begun = Run::open(host, Some(id))?.directory().join("begun").exists();
+    // One that has not begun may only be slow to start.
+    if begun { put_back(host, id) } else { Ok(None) }
+}
+
+fn put_back(host: &Host, id: &str) -> Outcome<Option<HostResult>> {
+    let mut run = Run::open(host, Some(id))?;
+    if run.record.stand != Stand::Applying {
+        return Ok(None);
+    }
+    let order = Order::read(&run)?;
+    roll_back(host, &mut run, &order.work, Some("the work on the host was killed"), Manner::Force).map(Some)
+}
+
+/// Puts back what others left behind: runs whose worker died, and those whose time for the proof is over. The caller
+/// holds the lock.
+///
+/// # Errors
+/// 75 where a run still waits for its proof, and those of putting back.
+pub(super) fn clear(host: &Host) -> Outcome<()> {
+    for id in guard::pending_runs(host) {
+        let Ok(mut run) = Run::open(host, Some(&id)) else { continue };
+        match run.record.stand {
+            Stand::Applying => drop(put_back_if_dead(host, &id)?),
+            Stand::Waiting if guard::is_over(host, &run) => {
+                let order = Order::read(&run)?;
+                let why = Some("the owner's access was not proven in time");
+                roll_back(host, &mut run, &order.work, why, Manner::Force)?;
+            }
+            Stand::Waiting => {
+                return Err(Fault::new(
+                    Exit::TryAgain,
+                    "run_waits",
+                    format!("the run {id} still waits for the proof of access"),
+                )
+                .hint("confirm it, roll it back, or wait until it goes back by itself"));
+            }
+            _ => guard::disarm(host, &run),
+        }
+    }
     Ok(())
 }
 

@@ -27,6 +27,33 @@ impl PublicKey {
         (key.kind()? == kind).then_some(key)
     }
 
+    /// The public half of a private key file: OpenSSH's own format holds it in clear (PROTOCOL.key); beside others it may
+    /// lie in a file of the same name with `.pub`.
+    pub fn of_identity(path: &std::path::Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        let bytes = STANDARD.decode(body.trim()).unwrap_or_default();
+        let inside = bytes.strip_prefix(b"openssh-key-v1\0").and_then(|mut rest| {
+            let mut field = || {
+                let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+                let field = rest.get(4..4 + length)?;
+                rest = &rest[4 + length..];
+                Some(field)
+            };
+            // Cipher, key derivation and its options; then the number of keys, and the first of them.
+            field()?;
+            field()?;
+            field()?;
+            let length = u32::from_be_bytes(rest.get(4..8)?.try_into().ok()?) as usize;
+            Some(Self(rest.get(8..8 + length)?.to_vec()))
+        });
+        inside.filter(|key| key.kind().is_some()).or_else(|| {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(".pub");
+            Self::parse(&std::fs::read_to_string(beside).ok()?)
+        })
+    }
+
     /// Its type, such as `ssh-ed25519`.
     pub fn kind(&self) -> Option<&str> {
         let length = u32::from_be_bytes(self.0.get(..4)?.try_into().ok()?) as usize;
@@ -50,6 +77,8 @@ pub struct HostKeys {
     pinned: Vec<PublicKey>,
     fingerprint: Option<String>,
     accept_new: bool,
+    /// What was known before does not count.
+    replaced: bool,
 }
 
 /// What a key turned out to be.
@@ -77,14 +106,14 @@ impl HostKeys {
             return Err(Failure::new(Exit::Usage, "usage", "--host-key takes a fingerprint as SHA256:..."));
         }
         let fingerprint = fingerprint.map(|text| text.trim_end_matches('=').to_owned());
-        Ok(Self { pinned: pinned.collect::<Result<_, _>>()?, fingerprint, accept_new })
+        Ok(Self { pinned: pinned.collect::<Result<_, _>>()?, fingerprint, accept_new, replaced: false })
     }
 
     /// Types of the pinned keys, to be asked for: a host has several keys and shows one.
     pub fn kinds(&self, known_hosts: &KnownHosts, address: &str, port: u16) -> Vec<String> {
         let pinned = self.pinned.iter().filter_map(|key| Some(key.kind()?.to_owned()));
         let mut kinds: Vec<String> = pinned.collect();
-        if kinds.is_empty() && self.fingerprint.is_none() {
+        if kinds.is_empty() && self.fingerprint.is_none() && !self.replaced {
             kinds.extend(known_hosts.keys(address, port).iter().filter_map(|key| Some(key.kind()?.to_owned())));
         }
         kinds.dedup();
@@ -94,7 +123,13 @@ impl HostKeys {
     /// The same, with this key alone.
     #[must_use]
     pub fn pinned_to(&self, key: PublicKey) -> Self {
-        Self { pinned: vec![key], fingerprint: None, accept_new: false }
+        Self { pinned: vec![key], fingerprint: None, accept_new: false, replaced: false }
+    }
+
+    /// The same for a host that was made anew: what was known of the old one does not count, but a revoked key is one.
+    #[must_use]
+    pub fn made_anew(&self) -> Self {
+        Self { pinned: Vec::new(), replaced: true, ..self.clone() }
     }
 
     /// The pinned keys, for a transport that has to be told.
@@ -133,7 +168,13 @@ impl HostKeys {
         if let Some(wanted) = &self.fingerprint {
             return if *wanted == shown { Ok(Verdict::Known) } else { Err(mismatch(&shown, wanted)) };
         }
-        let known = if self.pinned.is_empty() { known_hosts.keys(address, port) } else { self.pinned.clone() };
+        let known = if self.replaced {
+            Vec::new()
+        } else if self.pinned.is_empty() {
+            known_hosts.keys(address, port)
+        } else {
+            self.pinned.clone()
+        };
         if known.contains(key) {
             return Ok(Verdict::Known);
         }
@@ -167,6 +208,7 @@ pub struct KnownHosts(Vec<Line>);
 #[derive(Debug, Clone)]
 struct Line {
     revoked: bool,
+    authority: bool,
     hosts: String,
     key: PublicKey,
 }
@@ -180,7 +222,7 @@ impl KnownHosts {
         Self(texts.flat_map(|text| Self::parse(&text).0).collect())
     }
 
-    /// Reads lines. Certificate authorities are passed over: a host that shows a certificate is not known by its key.
+    /// Reads lines. A certificate authority is no key of a host, but says that the host shows a certificate.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| {
             let line = line.trim();
@@ -188,19 +230,25 @@ impl KnownHosts {
                 Some(rest) => rest.split_once(char::is_whitespace)?,
                 None => ("", line),
             };
-            if line.is_empty() || line.starts_with('#') || !matches!(marker, "" | "revoked") {
+            if line.is_empty() || line.starts_with('#') || !matches!(marker, "" | "revoked" | "cert-authority") {
                 return None;
             }
             let (hosts, key) = rest.trim().split_once(char::is_whitespace)?;
-            Some(Line { revoked: marker == "revoked", hosts: hosts.to_owned(), key: PublicKey::parse(key)? })
+            let (revoked, authority) = (marker == "revoked", marker == "cert-authority");
+            Some(Line { revoked, authority, hosts: hosts.to_owned(), key: PublicKey::parse(key)? })
         });
         Self(lines.collect())
     }
 
     /// The keys of a host.
     pub fn keys(&self, address: &str, port: u16) -> Vec<PublicKey> {
-        let lines = self.0.iter().filter(|line| !line.revoked && line.matches(address, port));
+        let lines = self.0.iter().filter(|line| !line.revoked && !line.authority && line.matches(address, port));
         lines.map(|line| line.key.clone()).collect()
+    }
+
+    /// Whether a host's key would be vouched for by an authority, and is not known itself.
+    pub fn has_authority(&self, address: &str, port: u16) -> bool {
+        self.0.iter().any(|line| line.authority && line.matches(address, port)) && self.keys(address, port).is_empty()
     }
 
     /// Whether a key must never be accepted.
@@ -304,7 +352,47 @@ mod tests {
         assert_eq!(pinned.judge(&key, &revoked, "h", 22).unwrap_err().errors()[0].code, "host_key_revoked");
     }
 
+    /// What ssh-keygen(1) finds for a name: the base64 of plain lines, and how many of the others.
+    fn ssh_keygen(file: &std::path::Path, name: &str) -> Option<(Vec<String>, usize)> {
+        let found = std::process::Command::new("ssh-keygen").args(["-F", name, "-f"]).arg(file).output().ok()?;
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let plain = lines.iter().filter(|line| !line.starts_with('@'));
+        let keys: Vec<String> = plain.filter_map(|line| line.split(' ').nth(2).map(str::to_owned)).collect();
+        Some((keys.clone(), lines.len() - keys.len()))
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn as_ssh_keygen_finds_them(
+            lines in prop::collection::vec((0..4_u8, prop::collection::vec("!?(\\[[abA]{1,2}\\]:2[0-9]|[abA*?]{1,3}(\\.[ab*]{1,2})?)", 1..4), any::<bool>()), 1..6),
+            host in "[abA]{1,2}(\\.[ab]{1,2})?", port in prop::sample::select(vec![22_u16, 20, 21, 2])
+        ) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let text: String = lines.iter().map(|(marker, hosts, other)| {
+                let marker = ["", "", "@revoked ", "@cert-authority "][usize::from(*marker)];
+                format!("{marker}{} {}\n", hosts.join(","), if *other { OTHER } else { KEY })
+            }).collect();
+            std::fs::write(file.path(), &text).unwrap();
+            let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
+            let Some((mut theirs, marked)) = ssh_keygen(file.path(), &name) else { return Ok(()) };
+            let known = KnownHosts::parse(&text);
+            let mut ours: Vec<String> = known.keys(&host, port).iter().map(|key| key.line().split(' ').nth(1).unwrap().to_owned()).collect();
+            ours.sort();
+            theirs.sort();
+            prop_assert_eq!(ours, theirs, "{} in\n{}", name, text);
+            let our_marked = known.0.iter().filter(|line| (line.revoked || line.authority) && line.matches(&host, port)).count();
+            prop_assert_eq!(our_marked, marked);
+            // Hashed, the same names are found; patterns cannot be hashed.
+            let plain: String = text.lines().filter(|line| !line.starts_with('@') && !line.contains(['*', '?', '!'])).flat_map(|line| [line, "\n"]).collect();
+            std::fs::write(file.path(), &plain).unwrap();
+            std::process::Command::new("ssh-keygen").args(["-H", "-f"]).arg(file.path()).output().unwrap();
+            let hashed = KnownHosts::parse(&std::fs::read_to_string(file.path()).unwrap());
+            prop_assert_eq!(hashed.keys(&host, port).len(), KnownHosts::parse(&plain).keys(&host, port).len());
+        }
+
         #[test]
         fn no_text_panics(text in "\\PC{0,80}", host in "[a-z.*?!]{0,8}") {
             let known = KnownHosts::parse(&text);

@@ -26,6 +26,7 @@ const KEY_TYPES: [&str; 6] = [
 
 struct Libssh {
     session: ssh2::Session,
+    key: Option<PublicKey>,
 }
 
 fn open(way: &InventoryAddress, patience: Duration) -> Result<TcpStream, Failure> {
@@ -114,17 +115,22 @@ pub(super) fn connect(
             key.line()
         ));
     }
-    log_in(&connection, host, way)?;
+    let key = log_in(&connection, host, way)?;
     // From here on commands may take their time; the kernel watches the connection.
     connection.set_timeout(0);
-    Ok(Box::new(Libssh { session: connection }))
+    Ok(Box::new(Libssh { session: connection, key }))
 }
 
-fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) -> Result<(), Failure> {
+/// Logs in, and says with which key as far as that is known.
+fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) -> Result<Option<PublicKey>, Failure> {
     let mut tried = Vec::new();
     for path in &host.identities {
         tried.push(path.display().to_string());
         if let Err(error) = connection.userauth_pubkey_file(&way.user, None, path, None) {
+            if is_broken(&error) {
+                return Err(Failure::new(Exit::TryAgain, "handshake", "the connection broke during the login")
+                    .cause(error.message()));
+            }
             if !path.exists() {
                 return Err(Failure::new(Exit::Unreadable, "no_identity", "the private key is not there")
                     .place(path.display().to_string()));
@@ -132,12 +138,12 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
             tried.push(error.message().to_owned());
         }
         if connection.authenticated() {
-            return Ok(());
+            return Ok(PublicKey::of_identity(path));
         }
     }
     if host.identities.is_empty() {
-        if try_agent(connection, &way.user, &mut tried) {
-            return Ok(());
+        if let Some(key) = try_agent(connection, &way.user, &mut tried) {
+            return Ok(Some(key));
         }
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         for name in ["id_ed25519", "id_ecdsa", "id_rsa"] {
@@ -147,9 +153,19 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
                 // A key with a passphrase belongs into the agent.
                 let _ = connection.userauth_pubkey_file(&way.user, None, &path, None);
                 if connection.authenticated() {
-                    return Ok(());
+                    return Ok(PublicKey::of_identity(&path));
                 }
             }
+        }
+    }
+    if let Some(password) = &host.password {
+        tried.push("a password".into());
+        // Some servers ask for it in a dialogue.
+        if connection.userauth_password(&way.user, &password.0).is_err() {
+            let _ = connection.userauth_keyboard_interactive(&way.user, &mut Answer(&password.0));
+        }
+        if connection.authenticated() {
+            return Ok(None);
         }
     }
     let tried = if tried.is_empty() { "no key was found".into() } else { format!("tried: {}", tried.join(", ")) };
@@ -157,19 +173,46 @@ fn log_in(connection: &ssh2::Session, host: &SshHost, way: &InventoryAddress) ->
         .hint("give the right key with -i; a key with a passphrase is used through the agent (ssh-add)"))
 }
 
+/// How a key of the agent is called that only the system's ssh can use.
+const LEFT: &str = "left to ssh:";
+
+/// Whether the agent has keys that were not tried.
+pub(super) fn left_keys(failure: &Failure) -> bool {
+    failure.errors().iter().any(|error| error.code == "login_refused" && error.message.contains(LEFT))
+}
+
+/// Whether the connection itself is gone (libssh2.h: send, timeout, disconnect, timeout of the socket, receive).
+fn is_broken(error: &ssh2::Error) -> bool {
+    matches!(error.code(), ssh2::ErrorCode::Session(-7 | -9 | -13 | -30 | -43))
+}
+
+/// Gives a password wherever it is asked for.
+struct Answer<'a>(&'a str);
+
+impl ssh2::KeyboardInteractivePrompt for Answer<'_> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[ssh2::Prompt<'_>]) -> Vec<String> {
+        prompts.iter().map(|_| self.0.to_owned()).collect()
+    }
+}
+
 /// The agent's keys one after another: the library's own way tries only the first.
-fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> bool {
-    let Ok(mut agent) = connection.agent() else { return false };
+fn try_agent(connection: &ssh2::Session, user: &str, tried: &mut Vec<String>) -> Option<PublicKey> {
+    let mut agent = connection.agent().ok()?;
     if agent.connect().is_err() || agent.list_identities().is_err() {
-        return false;
+        return None;
     }
     for identity in agent.identities().unwrap_or_default() {
+        let kind = PublicKey::from_wire(identity.blob()).kind().unwrap_or_default().to_owned();
+        if kind.starts_with("sk-") || kind.contains("-cert-v01@") {
+            tried.push(format!("{LEFT}{}", identity.comment()));
+            continue;
+        }
         tried.push(format!("agent:{}", identity.comment()));
         if agent.userauth(user, &identity).is_ok() && connection.authenticated() {
-            return true;
+            return Some(PublicKey::from_wire(identity.blob()));
         }
     }
-    false
+    None
 }
 
 /// The keys of a host, one of each type.
@@ -192,6 +235,10 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
 }
 
 impl Transport for Libssh {
+    fn login_key(&self) -> Option<PublicKey> {
+        self.key.clone()
+    }
+
     fn host_key(&self) -> Option<PublicKey> {
         key_of(&self.session)
     }

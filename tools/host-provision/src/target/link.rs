@@ -13,10 +13,16 @@ use super::shelf::{Program, own_arch};
 use super::transport::{Channel, Transport, connect};
 use super::{Place, Shelf, SshHost, describe};
 use crate::fault::Fault;
-use crate::wire::{self, BLOB, Frame, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
+use crate::wire::{self, BLOB, Frame, Login, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
 
 /// The name of the helper's binary.
 const HELPER: &str = "host-provision-helper";
+
+/// Where it lies on hosts whose /var/lib is mounted so that programs cannot be run from there.
+const ELSEWHERE: &str = "/usr/local/lib/plumbline/bin";
+
+/// What a shell ends with where a program may not be run.
+const FORBIDDEN: i32 = 126;
 
 /// What a host may ask for: bytes by their hash.
 pub trait Supplies {
@@ -107,7 +113,11 @@ impl Link {
         let mut helper = shelf.find(HELPER, arch);
         for attempt in 0..2 {
             let hash = helper.as_ref().map_or("none", |program| &program.sha256);
-            let first = request(Some(&way));
+            let first = request(Some(&way)).from_login(Login {
+                user: way.user.clone(),
+                port: way.port,
+                key: transport.login_key().map(|key| key.line()),
+            });
             if let (0, Ok(program)) = (attempt, &helper)
                 && is_large(&first)
                 && !is_there(&mut *transport, hash, escalate)?
@@ -126,7 +136,7 @@ impl Link {
                 Ok(Frame::Noise(noise)) if attempt == 0 => {
                     let (code, words) = channel.finish();
                     let noise = String::from_utf8_lossy(&noise).into_owned();
-                    if code != NOT_SHIPPED {
+                    if code != NOT_SHIPPED && code != FORBIDDEN {
                         return Err(did_not_start(code, &format!("{noise}{words}")).place(place));
                     }
                     let machine = noise.lines().last().unwrap_or_default().trim().to_owned();
@@ -167,6 +177,14 @@ impl Link {
     /// 75 where the connection broke.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         write_frame(&mut *self.channel, BLOB, bytes).map_err(|error| lost(&error))
+    }
+
+    /// Sends a piece of a tool's standard input; an empty one is its end.
+    ///
+    /// # Errors
+    /// 75 where the connection broke.
+    pub fn send_input(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        write_frame(&mut *self.channel, wire::STDIN, piece).map_err(|error| lost(&error))
     }
 
     /// What comes next. Blobs that the host asks for are sent on the way; its errors become ours.
@@ -243,7 +261,7 @@ pub fn is_lost(failure: &Failure) -> bool {
     failure.errors().iter().any(|error| error.code == "connection_lost")
 }
 
-fn as_root(escalate: Option<Escalation>, script: &str) -> String {
+pub(crate) fn as_root(escalate: Option<Escalation>, script: &str) -> String {
     match escalate {
         None => format!("exec sh -c '{script}'"),
         Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),
@@ -253,8 +271,8 @@ fn as_root(escalate: Option<Escalation>, script: &str) -> String {
 
 /// Starts the helper, or tells the processor and ends with 97.
 fn start_command(hash: &str, escalate: Option<Escalation>) -> String {
-    let path = format!("{}/{hash}/{HELPER}", places::BIN);
-    as_root(escalate, &format!("if [ -x {path} ]; then exec {path} serve; fi; uname -m; exit {NOT_SHIPPED}"))
+    let names = format!("for d in {} {ELSEWHERE}; do p=$d/{hash}/{HELPER}", places::BIN);
+    as_root(escalate, &format!("{names}; if [ -x $p ]; then exec $p serve; fi; done; uname -m; exit {NOT_SHIPPED}"))
 }
 
 /// Whether a request does not fit into what a channel takes before anybody reads.
@@ -264,8 +282,8 @@ fn is_large(request: &Request) -> bool {
 
 /// Asks for the helper before a large request is sent to it.
 fn is_there(transport: &mut dyn Transport, hash: &str, escalate: Option<Escalation>) -> Result<bool, Failure> {
-    let path = format!("{}/{hash}/{HELPER}", places::BIN);
-    let mut channel = transport.exec(&as_root(escalate, &format!("test -x {path}")))?;
+    let (first, second) = (format!("{}/{hash}/{HELPER}", places::BIN), format!("{ELSEWHERE}/{hash}/{HELPER}"));
+    let mut channel = transport.exec(&as_root(escalate, &format!("test -x {first} || test -x {second}")))?;
     channel.close_input();
     let mut rest = Vec::new();
     let _ = channel.read_to_end(&mut rest);
@@ -277,7 +295,9 @@ fn ship(transport: &mut dyn Transport, program: &Program, escalate: Option<Escal
     let (state, hash) = (places::STATE, &program.sha256);
     let script = format!(
         "set -e; umask 022; mkdir -p -m 711 {state}; d={bin}/{hash}; mkdir -p $d; t=$d/.{HELPER}.$$; \
-         trap \"rm -f $t\" EXIT; : >$t; echo go; cat >$t || {{ cat >/dev/null; exit 1; }}; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; mv $t $d/{HELPER}",
+         trap \"rm -f $t\" EXIT; : >$t; echo go; cat >$t || {{ cat >/dev/null; exit 1; }}; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; \
+         if ! $t probe 2>/dev/null; then d={ELSEWHERE}/{hash}; mkdir -p $d; cp $t $d/.{HELPER}.$$; rm -f $t; t=$d/.{HELPER}.$$; $t probe; fi; \
+         mv $t $d/{HELPER}",
         bin = places::BIN
     );
     let mut channel = transport.exec(&as_root(escalate, &script))?;
@@ -298,9 +318,16 @@ fn ship(transport: &mut dyn Transport, program: &Program, escalate: Option<Escal
 
 fn did_not_start(code: i32, words: &str) -> Failure {
     let words = words.trim().replace('\n', "; ");
-    let failure = if words.contains("a password is required") || words.contains("sudo:") || words.contains("doas:") {
+    let absent = |program: &str| {
+        ["not found", "command not found"].iter().any(|what| words.contains(&format!("{program}: {what}")))
+    };
+    let failure = if absent("sudo") || absent("doas") {
+        let program = if absent("sudo") { "sudo" } else { "doas" };
+        Failure::new(Exit::Unavailable, "no_become", format!("the host has no {program}"))
+            .hint("correct \"become\" of the host (--become), or log in as root")
+    } else if words.contains("a password is required") || words.contains("sudo:") || words.contains("doas:") {
         Failure::new(Exit::Permission, "become_refused", "the login user may not become root without a password")
-            .hint("allow it in sudoers (NOPASSWD), or log in as root")
+            .hint("allow it without one: NOPASSWD in sudoers, or nopass in doas.conf; or log in as root")
     } else if words.contains("No space left") {
         Failure::new(Exit::Io, "disk_full", "the disk of the host is full").hint("free some space on the host")
     } else if words.contains("Permission denied") || words.contains("Operation not permitted") {
@@ -308,7 +335,7 @@ fn did_not_start(code: i32, words: &str) -> Failure {
             .hint("log in as root, or give the host \"become\" (--become sudo)")
     } else {
         Failure::new(Exit::Unavailable, "helper", format!("the helper does not start on the host (exit {code})")).hint(
-            "the login shell must be a POSIX shell that prints nothing by itself, and /var/lib must allow programs",
+            "the login shell must be a POSIX shell that prints nothing by itself, and /var/lib or /usr/local/lib must allow programs",
         )
     };
     if words.is_empty() { failure } else { failure.cause(words.chars().take(400).collect::<String>()) }

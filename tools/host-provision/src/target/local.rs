@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use cli::Failure;
 use contract::Exit;
 
-use super::openssh::ProcessChannel;
+use super::openssh::{ProcessChannel, writer};
 use super::transport::{Channel, Transport};
 
 /// Commands of this machine. The only one is the helper.
@@ -22,7 +22,7 @@ impl Transport for Local {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| Failure::io(Exit::Io, "start", self.helper.display(), &error))?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (input, output) = (child.stdin.take().map(writer), child.stdout.take());
         Ok(Box::new(ProcessChannel { child, input, output, errors: None }))
     }
 }

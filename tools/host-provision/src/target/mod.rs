@@ -1,11 +1,13 @@
 //! Where the work is done: a host behind SSH, this machine, or a sandbox.
 
+mod current;
 mod host_key;
 mod libssh;
 mod link;
 mod local;
 mod openssh;
 mod shelf;
+mod ssh_config;
 mod transport;
 
 use std::path::PathBuf;
@@ -17,7 +19,9 @@ use cli::{Failure, Input, Session, did_you_mean};
 use contract::Exit;
 use contract::document::{Arch, Escalation, HostsInventory, InventoryAddress, InventoryHost};
 
-pub use host_key::{HostKeys, PublicKey};
+pub use current::Current;
+pub use host_key::{HostKeys, KnownHosts, PublicKey};
+pub(crate) use link::as_root;
 pub use link::{Ask, Link, Said, Supplies, is_lost};
 pub use shelf::{Shelf, own_arch};
 pub use transport::{Channel, Transport, connect, keyscan};
@@ -50,7 +54,8 @@ pub struct TargetFlags {
     /// How a login user other than root becomes root
     #[arg(long = "become", value_name = "HOW", value_enum)]
     pub escalate: Option<Become>,
-    /// What speaks SSH: auto takes the system's ssh for hosts behind another one
+    /// What speaks SSH: auto takes the system's ssh for hosts behind another one, certificates, hardware keys, and where
+    /// ~/.ssh/config has a proxy
     #[arg(long, value_name = "NAME", default_value = "auto", value_enum)]
     pub transport: TransportChoice,
 }
@@ -130,6 +135,16 @@ pub enum Place {
     Sandbox(PathBuf),
 }
 
+/// A password, which nothing prints.
+#[derive(Clone)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(...)")
+    }
+}
+
 /// A host behind SSH.
 #[derive(Debug, Clone)]
 pub struct SshHost {
@@ -143,6 +158,8 @@ pub struct SshHost {
     pub identities: Vec<PathBuf>,
     /// How the login user becomes root.
     pub escalate: Option<Escalation>,
+    /// Its password, on the way to a key.
+    pub password: Option<Password>,
     /// Its processor, as far as it is known.
     pub arch: Option<Arch>,
     /// The host through which it is reached.
@@ -219,7 +236,15 @@ impl Places {
             None => {}
         }
         match known {
-            Some(known) => Ok(self.with_address(self.inventoried(known, 0)?)),
+            Some(known) => {
+                let mut host = self.inventoried(known, 0)?;
+                if let Some(current) = Current::of(name).filter(|_| self.flags.address.is_none()) {
+                    current.apply(known, &mut host)?;
+                } else if let Some(current) = Current::of(name) {
+                    current.apply_keys(known, &mut host)?;
+                }
+                Ok(self.with_address(host))
+            }
             None => Err(self.unknown(name)),
         }
     }
@@ -252,6 +277,7 @@ impl Places {
             addresses: Vec::new(),
             keys: self.keys(&[])?,
             identities: self.flags.identities.clone(),
+            password: None,
             escalate: self.escalate(None),
             arch: None,
             via: None,
@@ -308,6 +334,22 @@ impl Places {
             via,
             ..self.bare(&host.name)?
         })
+    }
+
+    /// From here on a host has these keys and is asked for by its final ways, whatever the flags said of the one before.
+    pub fn settle(&mut self, name: &str, host_keys: &[String]) {
+        self.flags.host_key = None;
+        self.flags.accept_new = false;
+        let hosts = self.inventory.iter_mut().flat_map(|inventory| &mut inventory.hosts);
+        for host in hosts.filter(|host| host.name == name) {
+            host_keys.clone_into(&mut host.host_keys);
+        }
+    }
+
+    /// The keys that the inventory pins for a host.
+    pub fn pinned(&self, name: &str) -> Vec<String> {
+        let hosts = self.inventory.iter().flat_map(|inventory| &inventory.hosts);
+        hosts.into_iter().find(|host| host.name == name).map(|host| host.host_keys.clone()).unwrap_or_default()
     }
 
     /// The hosts' places in a rollout, by name.

@@ -3,7 +3,8 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 
 use cli::Failure;
 use contract::Exit;
@@ -14,18 +15,20 @@ use super::transport::{Channel, Transport};
 
 struct Openssh {
     options: Vec<String>,
-    /// Holds the pinned keys; taken away with the connection.
-    known_hosts: Option<PathBuf>,
+    /// Hold the pinned keys; taken away with the connection.
+    known_hosts: Vec<PathBuf>,
 }
 
 /// Prepares the options. The connection is made by each command.
 pub(super) fn connect(host: &SshHost, way: &InventoryAddress) -> Result<Box<dyn Transport>, Failure> {
-    let (mut options, known_hosts) = options(host, way)?;
+    let (mut options, file) = options(host, way)?;
+    let mut known_hosts: Vec<PathBuf> = file.into_iter().collect();
     if let Some(jump) = &host.via {
         let jump_way = jump.addresses.first().ok_or_else(|| {
             Failure::new(Exit::BadDocument, "no_address", "the host on the way has no address").place(&jump.name)
         })?;
-        let (jump_options, _) = self::options(jump, jump_way)?;
+        let (jump_options, file) = self::options(jump, jump_way)?;
+        known_hosts.extend(file);
         // `-J` would not hand the pinned keys on, so the jump is spelled out.
         let words: Vec<String> = jump_options.iter().map(|word| quote(word)).collect();
         options.splice(0..0, ["-o".to_owned(), format!("ProxyCommand=ssh -W [%h]:%p {}", words.join(" "))]);
@@ -75,6 +78,8 @@ fn options(host: &SshHost, way: &InventoryAddress) -> Result<(Vec<String>, Optio
         options.extend(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"].map(str::to_owned));
         file = Some(path);
     }
+    // Of options that are given twice ssh takes the first: what is pinned goes before the user's own files.
+    options.extend(super::ssh_config::elsewhere());
     options.extend(["-p".into(), way.port.to_string(), format!("{}@{}", way.user, way.address)]);
     Ok((options, file))
 }
@@ -118,7 +123,7 @@ impl Transport for Openssh {
                 .hint("install the OpenSSH client, or use --transport ssh2"),
             _ => Failure::io(Exit::Io, "start", "ssh", &error),
         })?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let (input, output) = (child.stdin.take().map(writer), child.stdout.take());
         let errors = child.stderr.take().map(|mut pipe| {
             std::thread::spawn(move || {
                 let mut said = String::new();
@@ -132,17 +137,31 @@ impl Transport for Openssh {
 
 impl Drop for Openssh {
     fn drop(&mut self) {
-        if let Some(path) = &self.known_hosts {
+        for path in &self.known_hosts {
             // In the directory for such files; it holds nothing secret.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
+/// Writes from a thread of its own: a pipe is small, and the one at its other end may wait for us to read.
+pub(super) fn writer(mut pipe: impl Write + Send + 'static) -> Sender<Vec<u8>> {
+    let (sender, receiver) = channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        for bytes in receiver {
+            if pipe.write_all(&bytes).and_then(|()| pipe.flush()).is_err() {
+                // The next write is told so.
+                break;
+            }
+        }
+    });
+    sender
+}
+
 /// The streams of a process, be it ssh or the helper itself.
 pub(super) struct ProcessChannel {
     pub(super) child: Child,
-    pub(super) input: Option<ChildStdin>,
+    pub(super) input: Option<Sender<Vec<u8>>>,
     pub(super) output: Option<ChildStdout>,
     pub(super) errors: Option<std::thread::JoinHandle<String>>,
 }
@@ -155,11 +174,12 @@ impl Read for ProcessChannel {
 
 impl Write for ProcessChannel {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.input.as_mut().map_or_else(|| Err(io::ErrorKind::BrokenPipe.into()), |input| input.write(bytes))
+        let sent = self.input.as_ref().is_some_and(|input| input.send(bytes.to_vec()).is_ok());
+        if sent { Ok(bytes.len()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.input.as_mut().map_or(Ok(()), Write::flush)
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use contract::Exit;
 use contract::document::InventoryAddress;
 
 use super::host_key::{KnownHosts, PublicKey};
+use super::ssh_config::needs_openssh;
 use super::{SshHost, TransportChoice, describe, libssh, openssh};
 
 /// A connection on which commands can be run.
@@ -19,6 +20,11 @@ pub trait Transport: Send {
 
     /// The key that the host showed, where it is known here.
     fn host_key(&self) -> Option<PublicKey> {
+        None
+    }
+
+    /// The public key by which we logged in, where it is known here.
+    fn login_key(&self) -> Option<PublicKey> {
         None
     }
 }
@@ -42,20 +48,34 @@ pub fn connect(
     ways: &[InventoryAddress],
 ) -> Result<(Box<dyn Transport>, InventoryAddress), Failure> {
     let known_hosts = KnownHosts::of_user();
-    let openssh = match host.transport {
+    let openssh = |way: &InventoryAddress| match host.transport {
+        TransportChoice::Ssh2 => None,
+        TransportChoice::Openssh => Some("it was asked for"),
+        TransportChoice::Auto => needs_openssh(host, way, &known_hosts),
+    };
+    match host.transport {
         TransportChoice::Ssh2 if host.via.is_some() => {
             return Err(Failure::new(Exit::Usage, "usage", "a host behind another one needs --transport openssh")
                 .place(&host.name));
         }
-        TransportChoice::Ssh2 => false,
-        TransportChoice::Openssh => true,
-        TransportChoice::Auto => host.via.is_some(),
-    };
+        _ => {}
+    }
     let mut failures: Vec<Failure> = Vec::new();
     for way in ways {
         session.note(&format!("{}: trying {}", host.name, describe(way)));
-        let connected =
-            if openssh { openssh::connect(host, way) } else { libssh::connect(session, host, way, &known_hosts) };
+        let connected = match openssh(way) {
+            Some(why) => {
+                session.note(&format!("{}: by the system's ssh: {why}", host.name));
+                openssh::connect(host, way)
+            }
+            None => match libssh::connect(session, host, way, &known_hosts) {
+                // Certificates and hardware keys of the agent are beyond the library.
+                Err(failure) if host.transport == TransportChoice::Auto && libssh::left_keys(&failure) => {
+                    openssh::connect(host, way)
+                }
+                connected => connected,
+            },
+        };
         match connected {
             Ok(transport) => return Ok((transport, way.clone())),
             Err(failure) => {

@@ -72,7 +72,7 @@ fn look(host: &Host, work: &Work) -> (Planned, Owned) {
 }
 
 fn work(desired: &HostDesired) -> Work {
-    Work { desired: desired.clone(), allow: vec!["deletes:99".into()], tools: BTreeMap::new() }
+    Work { desired: desired.clone(), allow: vec!["deletes:99".into()], tools: BTreeMap::new(), login: None }
 }
 
 /// Applies, stopping before the change with this number.
@@ -91,6 +91,7 @@ fn converge(host: &Host, desired: &HostDesired, stop_at: u32) -> (HostResult, Op
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        boot: None,
     };
     let mut run = Run::begin(host, record).unwrap();
     let options = ApplyOptions::default();

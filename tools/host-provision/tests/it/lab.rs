@@ -11,23 +11,28 @@ use crate::{Ran, desired, run, status};
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A host of its own, gone when dropped.
-struct Lab {
-    name: String,
-    inventory: tempfile::NamedTempFile,
-    document: Value,
+pub(crate) struct Lab {
+    pub(crate) name: String,
+    pub(crate) inventory: tempfile::NamedTempFile,
+    pub(crate) document: Value,
 }
 
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/lab/lab")
 }
 
-fn lab(args: &[&str]) -> (i32, String) {
+pub(crate) fn lab(args: &[&str]) -> (i32, String) {
     let output = Command::new(program()).args(args).output().unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Lab {
-    fn boot() -> Option<Self> {
+    pub(crate) fn boot() -> Option<Self> {
+        Self::up(&["1"])
+    }
+
+    /// Boots hosts as `lab up` takes them.
+    pub(crate) fn up(what: &[&str]) -> Option<Self> {
         let root = rustix::process::geteuid().is_root();
         if !root || !program().exists() || lab(&["check"]).0 != 0 {
             eprintln!("skipped: a lab host (install: run as root with what tests/lab/lab check asks for)");
@@ -39,7 +44,9 @@ impl Lab {
         }
         let pid = std::process::id().to_string();
         let name = format!("hp{pid}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let (code, text) = lab(&["up", "1", "--name", &name, "--until-pid", &pid]);
+        let args: Vec<&str> =
+            ["up"].iter().chain(what).copied().chain(["--name", &name, "--until-pid", &pid]).collect();
+        let (code, text) = lab(&args);
         assert_eq!(code, 0, "the lab does not come up");
         let document: Value = serde_json::from_str(&text).unwrap();
         let inventory = tempfile::NamedTempFile::new().unwrap();
@@ -49,15 +56,15 @@ impl Lab {
         Some(lab)
     }
 
-    fn host(&self) -> &Value {
+    pub(crate) fn host(&self) -> &Value {
         &self.document["hosts"][0]
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.host()["address"].as_str().unwrap()
     }
 
-    fn write_inventory(&mut self, ports: &[u16], key: &Value) {
+    pub(crate) fn write_inventory(&mut self, ports: &[u16], key: &Value) {
         let addresses: Vec<Value> =
             ports.iter().map(|port| json!({"address": self.address(), "port": port, "user": "root"})).collect();
         let hosts = json!({"schema": "hosts.inventory/v1", "hosts": [
@@ -65,7 +72,7 @@ impl Lab {
         std::fs::write(self.inventory.path(), hosts.to_string()).unwrap();
     }
 
-    fn call(&self, verb: &[&str], stdin: &str) -> Ran {
+    pub(crate) fn call(&self, verb: &[&str], stdin: &str) -> Ran {
         let inventory = self.inventory.path().to_str().unwrap();
         let key = self.document["key"].as_str().unwrap();
         let (verb, rest) = verb.split_at(verb.iter().position(|word| *word == "--").unwrap_or(verb.len()));
@@ -74,18 +81,23 @@ impl Lab {
         run(&args, stdin)
     }
 
-    fn apply(&self, document: &Value) -> Ran {
-        self.call(&["apply", "--confirm-timeout", "8s"], &document.to_string())
+    pub(crate) fn apply(&self, document: &Value) -> Ran {
+        self.apply_with(document, &[])
+    }
+
+    pub(crate) fn apply_with(&self, document: &Value, more: &[&str]) -> Ran {
+        let args: Vec<&str> = ["apply", "--confirm-timeout", "8s"].iter().chain(more).copied().collect();
+        self.call(&args, &document.to_string())
     }
 
     /// Runs something on the host without SSH.
-    fn exec(&self, line: &str) -> String {
+    pub(crate) fn exec(&self, line: &str) -> String {
         let output =
             Command::new(program()).args(["--lab", &self.name, "exec", "1", "--", "sh", "-c", line]).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn logs_in(&self, port: u16) -> bool {
+    pub(crate) fn logs_in(&self, port: u16) -> bool {
         let port = port.to_string();
         let output =
             Command::new(program()).args(["--lab", &self.name, "ssh", "-p", &port, "1", "true"]).output().unwrap();
@@ -196,7 +208,10 @@ fn from_bare_to_converged_and_back() {
 fn the_port_moves_and_nobody_is_locked_out() {
     let Some(lab) = Lab::boot() else { return };
     // A firewall that forgets the new port: the proof fails, everything goes back, the old way still works.
-    let result = lab.apply(&port_move("9")).expect(3).json();
+    let refused = lab.apply(&port_move("9")).expect(76).json();
+    assert_eq!(refused["outcome"], "not_started", "{refused}");
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("--allow lockout:port/2222"), "{refused}");
+    let result = lab.apply_with(&port_move("9"), &["--allow", "lockout:port/2222"]).expect(3).json();
     assert_eq!(result["outcome"], "rolled_back", "{result}");
     assert!(result["error"]["message"].as_str().unwrap().contains("not proven"), "{result}");
     assert!(lab.logs_in(22));
@@ -236,7 +251,8 @@ fn power_loss_inside_the_window_ends_in_the_state_before() {
     let inventory = lab.inventory.path().to_str().unwrap().to_owned();
     let key = lab.document["key"].as_str().unwrap().to_owned();
     let controller = std::thread::spawn(move || {
-        run(&["apply", "--confirm-timeout", "300s", "--hosts", &inventory, "-i", &key], &document)
+        let allow = "lockout:port/2222";
+        run(&["apply", "--confirm-timeout", "300s", "--allow", allow, "--hosts", &inventory, "-i", &key], &document)
     });
     for _ in 0..200 {
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -1,11 +1,21 @@
 //! Tests from outside: the built binary with arguments, standard input and environment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod access;
+mod arch;
+mod bootstrap;
 mod cli;
 mod engine;
+mod faults;
+mod items;
 mod lab;
 mod local;
+mod nixos;
+mod platforms;
+mod rollout;
 mod sandbox;
+mod tools;
+mod transports;
 
 use std::io::Write;
 use std::path::Path;
@@ -60,6 +70,11 @@ pub fn run_in(directory: &Path, args: &[&str], stdin: &str) -> Ran {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Whether the slow tests are wanted too.
+pub fn full_tier() -> bool {
+    std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")
 }
 
 /// A document for one host.

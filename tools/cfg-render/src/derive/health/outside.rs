@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use contract::Pointer;
-use contract::document::{HealthCheck, HttpCheck, SshCheck, TcpCheck, TlsExpectation, WebSocketCheck};
+use contract::document::{HealthCheck, HttpCheck, SshCheck, StatusRange, TcpCheck, TlsExpectation, WebSocketCheck};
 
+use super::inside::database_of;
 use super::{Checks, socket};
-use crate::fleet::{Auth, Edge, PUBLIC, RouteName, Run, Service, TlsMode};
+use crate::fleet::{Auth, Edge, Node, PUBLIC, RouteName, Run, Service, Strength, TlsMode};
 use crate::host::holes;
 use crate::model::{HostView, Model};
 
@@ -36,7 +37,7 @@ impl Checks<'_, '_> {
                 tags: vec!["host".into()],
                 critical: true,
                 from: vec![host.at("ssh")],
-                ssh: Some(SshCheck { address: socket(address, ssh.port) }),
+                ssh: Some(SshCheck { address: socket(address, ssh.port), ..SshCheck::default() }),
                 ..HealthCheck::default()
             });
         }
@@ -133,12 +134,14 @@ impl Checks<'_, '_> {
                 let authority = if port == usual { full.clone() } else { format!("{full}:{port}") };
                 let mut status = Vec::new();
                 if guarded {
-                    status = vec![200, 302, 303, 307, 401, 403];
+                    status = [200, 302, 303, 307, 401, 403].map(StatusRange::Code).to_vec();
                 } else if route.redirect.is_some() {
-                    status = vec![301, 302, 307, 308];
+                    status = [301, 302, 307, 308].map(StatusRange::Code).to_vec();
                 }
                 let mut needs = vec![format!("{}.ssh", edge.name), format!("{}.proxy", edge.name)];
                 needs.extend(self.services_behind(name, service));
+                let (more, wants) = self.edges_of_names(name);
+                needs.extend(more);
                 self.add(HealthCheck {
                     id: format!(
                         "{name}.{}",
@@ -147,6 +150,7 @@ impl Checks<'_, '_> {
                     group: Some(name.to_owned()),
                     tags: vec!["public".into()],
                     needs,
+                    wants,
                     critical: service.critical,
                     from: vec![at.clone()],
                     http: Some(HttpCheck {
@@ -164,11 +168,48 @@ impl Checks<'_, '_> {
 
     /// What a host's own report says about a service, which is read along with this one.
     fn services_behind(&self, name: &str, service: &Service) -> Vec<String> {
-        let hosts = self.model.hosts_of(service);
-        hosts
-            .filter(|_| self.model.unit_of(name, service).is_some())
-            .map(|host| format!("{}.{name}.unit", host.name))
-            .collect()
+        // A container has no unit; all that its host sees of it stands behind its name.
+        let unit = if self.model.unit_of(name, service).is_some() { ".unit" } else { "" };
+        self.model.hosts_of(service).map(|host| format!("{}.{name}{unit}", host.name)).collect()
+    }
+
+    /// What the names of a service need and want of other services, on whatever host: only from here can that be said.
+    fn edges_of_names(&self, name: &str) -> (Vec<String>, Vec<String>) {
+        let (mut needs, mut wants) = (Vec::new(), Vec::new());
+        let all = self.model.fleet.dependencies();
+        // Two that want each other may both be declared; as edges of checks they would wait for each other.
+        let leads_back = |other: &str| {
+            let mut open = vec![other];
+            let mut seen = BTreeSet::new();
+            while let Some(service) = open.pop() {
+                if service == name {
+                    return true;
+                }
+                if seen.insert(service) {
+                    open.extend(all.iter().filter(|one| one.service == service).map(|one| one.on.name()));
+                }
+            }
+            false
+        };
+        for dependency in all.iter().filter(|dependency| dependency.service == name) {
+            if leads_back(dependency.on.name()) {
+                continue;
+            }
+            // Without its sign-on a service still answers; a proxy that asks for every request lets nobody through.
+            let login = dependency.place.keys().last().is_some_and(|key| key == "sso");
+            let edges = if dependency.strength == Strength::Needs && !login { &mut needs } else { &mut wants };
+            match &dependency.on {
+                Node::Database(cluster) => {
+                    edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster)))
+                }
+                Node::Service(other) => {
+                    let Some(service) = self.model.service(other) else { continue };
+                    edges.extend(self.services_behind(other, service));
+                    edges.push(format!("{other}.https"));
+                }
+            }
+        }
+        (needs, wants)
     }
 
     fn external(&mut self, name: &str, service: &Service) {

@@ -135,7 +135,9 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
     let mut entries = Vec::new();
     let mut zones = Vec::new();
     for entry in &site.entries {
-        let Some(found) = shared::entry::write(&mut builder.shared, proxy, site, entry, quic, &mut zones) else { return };
+        let Some(found) = shared::entry::write(&mut builder.shared, proxy, site, entry, quic, &mut zones) else {
+            return;
+        };
         entries.push((entry, found));
     }
     let mut extra = Vec::new();

@@ -3,11 +3,14 @@
 use contract::Exit;
 use contract::document::{Group, Op, Presence, User};
 
-use super::{Kind, Thing, View};
+use super::{Kind, Thing, View, account_files};
+use crate::engine::accounts::has_shadow;
 use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
+use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed};
 use crate::engine::process::Process;
+use crate::engine::units::{no_systemd, start_manager};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct GroupKind<'a>(pub(super) &'a Group);
@@ -54,6 +57,10 @@ impl Kind for GroupKind<'_> {
             .hint("take \"gid\" out of the item, or change the number by hand"));
         }
         apply.barrier()?;
+        if !has_shadow() {
+            apply.own("group", &group.name, None, false, absent());
+            return account_files::make_group(apply, group);
+        }
         let mut argv = vec!["groupadd".to_owned()];
         if group.system {
             argv.push("--system".into());
@@ -73,6 +80,24 @@ impl Kind for GroupKind<'_> {
         apply.own("group", &self.0.name, None, false, existed());
         Ok(())
     }
+}
+
+/// Removes a user or group.
+///
+/// # Errors
+/// 69 where the system refuses.
+pub fn remove(apply: &mut Apply<'_>, kind: &str, name: &str) -> Outcome<()> {
+    if !has_shadow() {
+        return account_files::remove(apply, kind, name);
+    }
+    if kind == "user" {
+        apply.save_account(name)?;
+    } else {
+        apply.never_undone(kind, name, "accounts are not taken back")?;
+    }
+    Process::new([if kind == "user" { "userdel" } else { "groupdel" }, name]).succeed()?;
+    apply.host.forget_accounts();
+    Ok(())
 }
 
 pub(super) struct UserKind<'a>(pub(super) &'a User);
@@ -113,9 +138,17 @@ impl UserKind<'_> {
         (why, observed)
     }
 
-    fn shell(&self) -> String {
-        let default = if self.0.system { "/usr/sbin/nologin" } else { "/bin/bash" };
-        self.0.shell.clone().unwrap_or_else(|| default.into())
+    /// The login shell, as far as the host has it.
+    fn shell(&self, host: &Host) -> String {
+        if let Some(shell) = &self.0.shell {
+            return shell.clone();
+        }
+        let known = if self.0.system {
+            ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"]
+        } else {
+            ["/bin/bash", "/bin/ash", "/bin/sh"]
+        };
+        (*known.iter().find(|shell| host.exists(shell)).unwrap_or(&known[0])).to_owned()
     }
 }
 
@@ -155,31 +188,39 @@ impl Kind for UserKind<'_> {
         let user = self.0;
         apply.barrier()?;
         if user.presence == Presence::Absent {
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
-            Process::new(["userdel", &user.name]).succeed()?;
-            apply.host.forget_accounts();
-            return Ok(());
+            return remove(apply, "user", &user.name);
         }
         let there = apply.host.accounts().user(&user.name).is_some();
         let (why, _) = self.differences(apply.view());
+        if there && why.iter().any(|why| why == "uid") {
+            return Err(Fault::new(
+                Exit::Refused,
+                "user_number",
+                format!("the user {} has another number, and files belong to it by number", user.name),
+            )
+            .hint("take \"uid\" out of the item, or change the number by hand"));
+        }
+        if !has_shadow() {
+            if there {
+                self.remember(apply)?;
+            } else {
+                apply.own("user", &user.name, None, false, absent());
+            }
+            apply.save_owned()?;
+            let shell = self.shell(apply.host);
+            account_files::make_user(apply, user, &shell, &why, there)?;
+            return if user.linger { Err(no_systemd()) } else { Ok(()) };
+        }
         let mut argv = vec![if there { "usermod".to_owned() } else { "useradd".into() }];
         let changes = |what: &str| !there || why.iter().any(|why| why == what);
         if let Some(uid) = user.uid.filter(|_| changes("uid")) {
-            if there {
-                return Err(Fault::new(
-                    Exit::Refused,
-                    "user_number",
-                    format!("the user {} has another number, and files belong to it by number", user.name),
-                )
-                .hint("take \"uid\" out of the item, or change the number by hand"));
-            }
             argv.extend(["--uid".into(), uid.to_string()]);
         }
         if let Some(home) = user.home.as_ref().filter(|_| changes("home")) {
             argv.extend([if there { "--home".into() } else { "--home-dir".into() }, home.clone()]);
         }
         if changes("shell") {
-            argv.extend(["--shell".into(), self.shell()]);
+            argv.extend(["--shell".into(), self.shell(apply.host)]);
         }
         if let Some(comment) = user.comment.as_ref().filter(|_| changes("comment")) {
             argv.extend(["--comment".into(), comment.clone()]);
@@ -210,11 +251,20 @@ impl Kind for UserKind<'_> {
         }
         if argv.len() > 1 {
             argv.push(user.name.clone());
-            apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            if there {
+                apply.save_account(&user.name)?;
+            } else {
+                apply.never_undone("user", &user.name, "accounts are not taken back")?;
+            }
             Process::new(argv).succeed()?;
         }
         if user.linger && changes("linger") {
+            apply.host.forget_accounts();
             Process::new(["loginctl", "enable-linger", &user.name]).succeed()?;
+            // Its manager comes up by itself a little later; items after this one need it now.
+            if let Some(uid) = apply.host.accounts().uid(&user.name) {
+                start_manager(uid)?;
+            }
         }
         apply.host.forget_accounts();
         Ok(())

@@ -3,50 +3,38 @@
 use contract::Exit;
 use contract::document::AptRepository;
 
+use super::openpgp::fingerprints;
 use super::{Kind, View};
 use crate::engine::apply::Apply;
-use crate::engine::entry::Entry;
-use crate::engine::process::Process;
+use crate::engine::entry::{Difference, Entry};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct AptRepositoryKind<'a>(pub(super) &'a AptRepository);
 
 impl AptRepositoryKind<'_> {
-    /// The key must be the one that the document pins. gpgv's own tool is asked, where it is there.
+    /// The key must be the one that the document pins, and no other may come with it: all of them would be trusted.
     fn check_key(&self) -> Outcome<()> {
-        let plain = |text: &str| text.replace([' ', ':'], "").to_ascii_uppercase();
-        let shown = Process::new(["gpg", "--batch", "--no-keyring", "--show-keys", "--with-colons"])
-            .env("GNUPGHOME", "/nonexistent")
-            .input(self.0.signed_by.as_bytes())
-            .run();
-        let shown = match shown {
-            Err(fault) if fault.code() == "program_missing" => {
-                return Err(Fault::new(
-                    Exit::Unavailable,
-                    "gpg_missing",
-                    "the host has no gpg to check the key of the repository with",
-                )
-                .hint("add the package gpg to an item before this one"));
-            }
-            other => other?,
+        let repository = self.0;
+        let wanted = repository.key_fingerprint.replace([' ', ':'], "").to_ascii_uppercase();
+        let refuse = |code: &str, message: String| Fault::new(Exit::Refused, code, message);
+        let Some(found) = fingerprints(&repository.signed_by) else {
+            let message = format!("what signs the repository {} is no armoured OpenPGP key", repository.name);
+            return Err(Fault::new(Exit::BadDocument, "bad_key", message)
+                .hint("export it with gpg --export --armor FINGERPRINT"));
         };
-        let found: Vec<String> = shown
-            .stdout
-            .lines()
-            .filter(|line| line.starts_with("fpr:"))
-            .filter_map(|line| line.split(':').nth(9).map(plain))
-            .collect();
-        let wanted = plain(&self.0.key_fingerprint);
-        if found.first() == Some(&wanted) {
-            return Ok(());
+        match &found[..] {
+            [one] if *one == wanted => Ok(()),
+            [one] => Err(refuse(
+                "wrong_key",
+                format!("the key of the repository {} is {one} and not {wanted}", repository.name),
+            )
+            .hint("compare with what the vendor publishes; if the key was changed there, change key_fingerprint")),
+            several => Err(refuse(
+                "several_keys",
+                format!("the repository {} comes with {} keys, and one is pinned", repository.name, several.len()),
+            )
+            .hint(format!("export the pinned one alone: gpg --export --armor {wanted}"))),
         }
-        let found = found.first().cloned().unwrap_or_else(|| "none".into());
-        Err(Fault::new(
-            Exit::Refused,
-            "wrong_key",
-            format!("the key of the repository {} is {found} and not {wanted}", self.0.name),
-        )
-        .hint("compare with what the vendor publishes; if the key was changed there, change key_fingerprint"))
     }
 }
 
@@ -76,7 +64,13 @@ impl Kind for AptRepositoryKind<'_> {
             // apt pins by the host of the address; a file: repository has the empty one.
             let hosts = repository.uris.iter().map(|uri| {
                 let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
-                rest.split('/').next().unwrap_or_default().to_owned()
+                let host = rest.split('/').next().unwrap_or_default();
+                // Without user and port, as apt names the site of a package.
+                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+                host.rsplit_once(':')
+                    .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+                    .map_or(host, |(host, _)| host)
+                    .to_owned()
             });
             let text: Vec<String> =
                 hosts.map(|host| format!("Package: *\nPin: origin \"{host}\"\nPin-Priority: {priority}\n")).collect();
@@ -86,10 +80,16 @@ impl Kind for AptRepositoryKind<'_> {
         Ok(entries)
     }
 
-    fn converge(&self, apply: &mut Apply<'_>) -> Outcome<()> {
-        if !apply.host.sandbox {
-            self.check_key()?;
+    fn observe(&self, view: View<'_>) -> Outcome<Difference> {
+        self.check_key()?;
+        let mut all = Difference::default();
+        for entry in self.entries(view)? {
+            all.merge(entry.compare(view.host)?);
         }
+        Ok(all)
+    }
+
+    fn converge(&self, apply: &mut Apply<'_>) -> Outcome<()> {
         for entry in self.entries(apply.view())? {
             apply.place(&entry)?;
         }

@@ -9,11 +9,12 @@ use crate::engine::hash::sha256;
 use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed};
 use crate::fault::Outcome;
+use crate::wire::Work;
 
 pub(super) struct AuthorizedKeysKind<'a>(pub(super) &'a AuthorizedKeys);
 
 /// What makes a line of authorized_keys(5) the key that it is: its type and its base64, without options and comment.
-fn key_of(line: &str) -> Option<String> {
+pub fn key_of(line: &str) -> Option<String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
@@ -28,12 +29,13 @@ fn key_of(line: &str) -> Option<String> {
     Some(pair.join(" "))
 }
 
-fn home(user: &str, view: View<'_>) -> String {
-    if let Some(account) = view.host.accounts().user(user).filter(|_| !view.host.sandbox) {
+/// The home of a user, also of one that an item of the same document makes.
+pub fn home_of(host: &Host, work: &Work, user: &str) -> String {
+    if let Some(account) = host.accounts().user(user).filter(|_| !host.sandbox) {
         return account.home.clone();
     }
     // The user is made by an item of the same document.
-    let declared = view.work.desired.items.iter().filter_map(|item| item.user.as_ref()).find(|item| item.name == user);
+    let declared = work.desired.items.iter().filter_map(|item| item.user.as_ref()).find(|item| item.name == user);
     declared.and_then(|item| item.home.clone()).unwrap_or_else(|| match user {
         "root" => "/root".into(),
         _ => format!("/home/{user}"),
@@ -42,7 +44,7 @@ fn home(user: &str, view: View<'_>) -> String {
 
 impl AuthorizedKeysKind<'_> {
     fn path(&self, view: View<'_>) -> String {
-        format!("{}/.ssh/authorized_keys", home(&self.0.user, view))
+        format!("{}/.ssh/authorized_keys", home_of(view.host, view.work, &self.0.user))
     }
 
     fn thing(&self, key: &str) -> String {

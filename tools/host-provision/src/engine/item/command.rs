@@ -9,7 +9,7 @@ use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
 use crate::engine::host::Host;
-use crate::engine::process::Process;
+use crate::engine::process::{Process, is_there};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct CommandKind<'a>(pub(super) &'a Command);
@@ -17,7 +17,13 @@ pub(super) struct CommandKind<'a>(pub(super) &'a Command);
 fn process(command: &Command, argv: &[String]) -> Process {
     let argv: Vec<String> = match &command.user {
         Some(user) if user != "root" => {
-            ["runuser", "--user", user, "--"].map(str::to_owned).into_iter().chain(argv.iter().cloned()).collect()
+            // busybox has no runuser; its su wants a shell between.
+            let become_user: &[&str] = if is_there("runuser") {
+                &["runuser", "--user", user, "--"]
+            } else {
+                &["su", "-s", "/bin/sh", "-c", "exec \"$@\"", user, "sh"]
+            };
+            become_user.iter().map(|word| (*word).to_owned()).chain(argv.iter().cloned()).collect()
         }
         _ => argv.to_vec(),
     };

@@ -1,9 +1,14 @@
 //! The kinds of items. Each knows how to see what is different and how to change it; most come down to files.
 
 mod account;
+mod account_files;
 mod apt;
 mod authorized_keys;
 mod command;
+mod image;
+mod mount;
+mod nixos;
+mod openpgp;
 mod packages;
 mod path;
 mod system;
@@ -19,10 +24,17 @@ use crate::blobs::Blobs;
 use crate::fault::{Fault, Outcome};
 use crate::wire::Work;
 
-pub use authorized_keys::remove_key;
+pub use account::remove as remove_account;
+pub use authorized_keys::{home_of, key_of, remove_key};
 pub use command::{is_due, run as run_command};
+pub use image::{
+    SUPERSEDED, forget as forget_image, observed as image_observed, restore as restore_image, restore_tag,
+    same_repository, take_away as remove_image,
+};
+pub use mount::{Leaving, leaving as leaving_mount, restore as restore_mount, take_away as remove_mount};
+pub use nixos::{make_boot_default, restore_boot, restore_system};
 pub(crate) use system::set_kernel_name;
-pub use unit::{disable as disable_unit, restore as restore_unit, restore_enablement};
+pub use unit::{disable as disable_unit, key_of as unit_key, restore as restore_unit, restore_enablement};
 
 /// What items are seen against.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +67,11 @@ pub trait Kind {
     /// It needs a running system; a sandbox leaves it out.
     fn needs_system(&self) -> bool {
         false
+    }
+
+    /// What of it a sandbox leaves out, where that is not all.
+    fn left_out(&self) -> Option<&'static str> {
+        None
     }
 
     /// The files that it comes down to.
@@ -134,7 +151,7 @@ impl Difference {
 /// The kind of an item.
 ///
 /// # Errors
-/// 65 for an item that names no kind or several, 69 for one that is not supported yet.
+/// 65 for an item that names no kind or several.
 pub fn kind_of(item: &HostItem) -> Outcome<Box<dyn Kind + '_>> {
     let mut kinds: Vec<Box<dyn Kind + '_>> = Vec::new();
     if let Some(it) = &item.hostname {
@@ -179,15 +196,14 @@ pub fn kind_of(item: &HostItem) -> Outcome<Box<dyn Kind + '_>> {
     if let Some(it) = &item.unit {
         kinds.push(Box::new(unit::UnitKind(it)));
     }
-    let waiting = [("mount", item.mount.is_some()), ("image", item.image.is_some()), ("nixos", item.nixos.is_some())];
-    if let Some((word, _)) = waiting.iter().find(|(_, there)| *there) {
-        return Err(Fault::new(
-            Exit::Unavailable,
-            "unsupported_item",
-            format!("items of kind {word} cannot be applied yet"),
-        )
-        .place(format!("item {}", item.id))
-        .hint("take the item out, or use --only for the others"));
+    if let Some(it) = &item.mount {
+        kinds.push(Box::new(mount::MountKind(it)));
+    }
+    if let Some(it) = &item.image {
+        kinds.push(Box::new(image::ImageKind(it)));
+    }
+    if let Some(it) = &item.nixos {
+        kinds.push(Box::new(nixos::NixosKind(it)));
     }
     match kinds.pop() {
         Some(kind) if kinds.is_empty() => Ok(kind),

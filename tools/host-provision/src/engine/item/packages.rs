@@ -221,6 +221,17 @@ fn fetch_lists() -> Outcome<()> {
     }
     let errors: Vec<&str> =
         ended.stderr.lines().filter(|line| line.starts_with("E: ") || line.starts_with("W: ")).collect();
+    let signature = ["NO_PUBKEY", "BADSIG", "is not signed", "signatures were invalid", "no valid OpenPGP"];
+    if signature.iter().any(|words| ended.stderr.contains(words)) {
+        return Err(Fault::new(
+            Exit::Refused,
+            "bad_signature",
+            "a repository is not signed by the key that is pinned for it",
+        )
+        .place("apt")
+        .hint("nothing of it is installed; compare the key with what the vendor publishes")
+        .cause(errors.join("; ")));
+    }
     Err(Fault::new(Exit::TryAgain, "lists_failed", "the lists of packages could not be fetched")
         .place("apt")
         .hint("check the host's way out and its repositories")

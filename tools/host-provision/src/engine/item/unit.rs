@@ -8,7 +8,7 @@ use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
 use crate::engine::owned::{absent, existed};
 use crate::engine::run::Undo;
-use crate::engine::units::{UnitKey, UnitStatus, failed, last_log, systemctl};
+use crate::engine::units::{UnitKey, UnitStatus, failed, last_log, no_systemd, start_manager, systemctl};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct UnitKind<'a>(pub(super) &'a Unit);
@@ -63,12 +63,7 @@ impl Kind for UnitKind<'_> {
 
     fn observe(&self, view: View<'_>) -> Outcome<Difference> {
         if !view.host.has_systemd() {
-            return Err(Fault::new(
-                Exit::Unavailable,
-                "no_systemd",
-                "the host does not run systemd, so that it has no units",
-            )
-            .hint("take the unit items out for this host"));
+            return Err(no_systemd());
         }
         let key = self.key();
         let status = view.host.units(std::slice::from_ref(&key))?.pop().unwrap_or_default();
@@ -83,6 +78,19 @@ impl Kind for UnitKind<'_> {
         apply.reload_manager()?;
         apply.host.forget_units();
         let key = self.key();
+        if let Some(user) = &key.user {
+            let accounts = apply.host.accounts();
+            let account = accounts.user(user).ok_or_else(|| {
+                Fault::new(
+                    Exit::BadDocument,
+                    "unknown_account",
+                    format!("the user \"{user}\" does not exist on the host"),
+                )
+                .hint("declare the user in an item before this one, with \"linger\": true")
+            })?;
+            start_manager(account.uid)?;
+            key.systemctl(&["daemon-reload"]).succeed()?;
+        }
         let before = apply.host.units(std::slice::from_ref(&key))?.pop().unwrap_or_default();
         let why = self.differences(&before);
         if !before.is_known()
@@ -97,7 +105,8 @@ impl Kind for UnitKind<'_> {
             &self.name(),
             None,
             false,
-            if before.is_enabled() || before.is_active() { existed() } else { absent() },
+            // A unit that cannot be enabled or not (static) is not there before us for that.
+            if before.file.starts_with("enabled") || before.is_active() { existed() } else { absent() },
         );
         apply.save_owned()?;
         apply.run.note(&Undo::Unit { key: key.clone(), before })?;
@@ -136,7 +145,8 @@ impl Kind for UnitKind<'_> {
     }
 }
 
-fn parse_name(name: &str) -> UnitKey {
+/// The unit that a plan calls by this name.
+pub fn key_of(name: &str) -> UnitKey {
     match name.split_once(" (") {
         Some((unit, scope)) => UnitKey::scoped(unit, Some(scope.trim_end_matches(')'))),
         None => UnitKey::system(name),
@@ -148,7 +158,7 @@ fn parse_name(name: &str) -> UnitKey {
 /// # Errors
 /// 69 where systemd refuses.
 pub fn disable(apply: &mut Apply<'_>, name: &str) -> Outcome<()> {
-    let key = parse_name(name);
+    let key = key_of(name);
     let before = apply.host.units(std::slice::from_ref(&key))?.pop().unwrap_or_default();
     if !before.is_known() {
         return Ok(());

@@ -1,0 +1,108 @@
+//! Tools on hosts: streams of any bytes and any size, in both directions at once.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::full_tier;
+use crate::lab::Lab;
+
+fn start(lab: &Lab, more: &[&str], command: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        .args(["run", "lab1", "--installed", "--hosts", lab.inventory.path().to_str().unwrap()])
+        .args(["-i", lab.document["key"].as_str().unwrap()])
+        .args(more)
+        .arg("--")
+        .args(command)
+        .env("HOME", "/nonexistent")
+        .env_remove("SSH_AUTH_SOCK")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Bytes that are no text and do not repeat soon.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
+fn both_ways(lab: &Lab, more: &[&str], size: usize) {
+    let sent = noise(size);
+    let mut child = start(lab, more, &["cat"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let copy = sent.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&copy).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout.len(), sent.len());
+    assert!(output.stdout == sent, "other bytes came back");
+}
+
+#[test]
+fn streams_of_any_bytes_in_both_directions() {
+    let Some(lab) = Lab::boot() else { return };
+    let size = if full_tier() { 100 << 20 } else { 8 << 20 };
+    both_ways(&lab, &[], size);
+    both_ways(&lab, &["--transport", "openssh"], 3 << 20);
+    both_ways(&lab, &[], 0);
+
+    // Input is handed on as it comes, not when it has ended.
+    let mut child = start(&lab, &[], &["sed", "-u", "s/^/got /"]);
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for line in ["one\n", "two\n"] {
+        stdin.write_all(line.as_bytes()).unwrap();
+        let mut answer = vec![0; line.len() + 4];
+        stdout.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("got {line}"));
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+
+    // A tool that does not read all of its input ends the call all the same.
+    let mut child = start(&lab, &[], &["head", "-c", "3"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&noise(4 << 20))));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), noise(3)));
+
+    // Half of the input is never taken for all of it: the tool is ended, and the host says why.
+    let mut child = start(&lab, &[], &["sh", "-c", "cat >/srv/part && touch /srv/whole"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"first half").unwrap();
+    let begun = Instant::now();
+    while lab.exec("cat /srv/part 2>/dev/null") != "first half" && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(stdin);
+    while lab.exec("pgrep -f /srv/part").lines().count() > 1 && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(lab.exec("cat /srv/part; ls /srv/whole 2>/dev/null"), "first half");
+
+    // A tool that reads nothing outlives its connection, and attach shows what it wrote.
+    let mut child = start(&lab, &["-v"], &["sh", "-c", "echo begun; sleep 2; echo ended; exit 5"]);
+    drop(child.stdin.take());
+    let mut line = [0; 6];
+    child.stdout.take().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"begun\n");
+    child.kill().unwrap();
+    let said = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let id = lab.exec("ls -t /run/plumbline/tools | head -n 1");
+    let attached = lab.call(&["attach", "lab1", &id], "").expect(5);
+    assert_eq!(attached.stdout, "begun\nended\n", "{said}");
+}
