@@ -80,6 +80,7 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         from: tree.from(),
         nixos: Some(Nixos {
             attr: nixos.attr.clone().unwrap_or_else(|| host.name.clone()),
+            flake: None,
             directory: nixos.directory.clone(),
             files: tree.files(),
             switch: nixos.switch,
