@@ -76,6 +76,40 @@ fn checks_of_health_lead_to_checks_that_are_there() {
     }
 }
 
+/// The check of this name.
+fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
+    report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id}"))
+}
+
+#[test]
+fn a_managed_database_is_one_thing_from_wherever_it_is_seen() {
+    let fleet = fleet("seed-004.json");
+    let hosts = ["tools-prod", "management", "authentik-prod"];
+    let mut args = vec!["health", "--from", "controller"];
+    for host in hosts {
+        let seen = document(&["health", "--from", host], &fleet);
+        assert_eq!(check(&seen, "pg.postgres")["postgres"]["address"], "10.0.0.9:5432");
+        args.extend(["--with", host]);
+    }
+    let app = document(&["health", "--from", "tools-prod"], &fleet);
+    assert_eq!(check(&app, "tools-prod.outline.check-0")["needs"], json!(["pg.postgres"]));
+    // Its name needs the app and the database behind it, and wants the sign-on of another host.
+    let outside = document(&args, &fleet);
+    let name = check(&outside, "outline.https");
+    for need in ["pg.postgres", "tools-prod.outline.check-0", "tools-prod.proxy"] {
+        assert!(name["needs"].as_array().unwrap().contains(&json!(need)), "{need}: {name}");
+    }
+    assert!(name["wants"].as_array().unwrap().contains(&json!("authentik.https")), "{name}");
+    assert!(check(&outside, "espocrm.https")["wants"].is_null());
+    // Those who want each other do not wait for each other.
+    let mut both = fleet;
+    both["services"]["espocrm"]["wants"] = json!(["leantime"]);
+    both["services"]["leantime"]["wants"] = json!(["espocrm"]);
+    let outside = document(&["health", "--from", "controller"], &both);
+    let wants = |id: &str| check(&outside, id)["wants"].to_string();
+    assert!(!(wants("espocrm.https").contains("leantime") && wants("leantime.https").contains("espocrm")));
+}
+
 /// The same document with its keys in another order.
 fn shuffled(value: &Value) -> String {
     match value {

@@ -66,7 +66,7 @@ pub(super) const PROFILES: &[Profile] = &[
         "zabbix-web",
         "/",
         Depth::Deep,
-        "zabbix/zabbix ui/index.php: the login page; a dead database is a page with status 200 as well, which says \"Database error\"",
+        "zabbix/zabbix ui/include/config.inc.php: the login page; a dead database is a page with status 200 as well, which says \"Database error\"",
     )
     .expect(&[Expect::Contains("Zabbix"), Expect::Lacks("Database error")]),
 ];
