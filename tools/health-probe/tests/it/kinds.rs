@@ -471,7 +471,7 @@ fn with_systemctl(answers: &[(&str, &str)], checks: &Value, more: &[&str]) -> (V
     let mut cases = String::new();
     for (at, (pattern, answer)) in answers.iter().enumerate() {
         std::fs::write(home.join(at.to_string()), answer).unwrap();
-        cases.push_str(&format!("  *{pattern}*) cat {}/{at} ;;\n", home.display()));
+        cases.push_str(&format!("  *\"{pattern}\"*) cat {}/{at} ;;\n", home.display()));
     }
     let script = format!(
         "#!/bin/sh\necho \"$*\" >>{0}/calls\ncase \"$*\" in\n{cases}  *) echo 'Host is down' >&2; exit 1 ;;\nesac\n",
