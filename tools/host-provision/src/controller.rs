@@ -406,6 +406,7 @@ fn record(work: &Work) -> Record {
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        listener: None,
         boot: None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::Exit;
 use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
 
-use super::access::restore_firewall;
+use super::access::{restore_firewall, restore_listener};
 use super::batch::state_of;
 use super::guard;
 use super::handlers::run_again;
@@ -72,7 +72,7 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     host.forget_owners();
     if manner != Manner::AtBoot && !host.sandbox {
         // The firewall first: it may be what keeps the owner out.
-        faults.extend(firewall.and_then(|backup| restore_firewall(run, &backup).err()));
+        faults.extend(firewall.as_ref().and_then(|backup| restore_firewall(run, backup).err()));
         if let Some((running, boot)) = &system {
             faults.extend(super::item::restore_system(running, boot).err());
         }
@@ -86,6 +86,9 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
                 }
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
+            // A unit that stops may have taken tables of others along.
+            faults.extend(firewall.as_ref().and_then(|backup| restore_firewall(run, backup).err()));
+            faults.extend(run.record.listener.as_ref().and_then(|unit| restore_listener(unit).err()));
         }
     }
     // A system that was only activated is gone with the reboot; one that became the boot default is put back.

@@ -248,6 +248,7 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        listener: None,
         boot: None,
     };
     if Wire::is_gone() {

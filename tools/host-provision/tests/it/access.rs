@@ -112,7 +112,7 @@ fn faulty(dice: &mut Dice) -> (String, Value, Vec<String>) {
         "AuthorizedKeysFile /etc/no/keys\n",
         "Match all\n ForceCommand /bin/false\n",
         "Match Address 10.0.0.0/8\n AllowUsers nobody\n",
-        "Ciphers aes128-cbc\n",
+        "PubkeyAcceptedAlgorithms rsa-sha2-512\n",
         "Port 2222\n",
         "MaxSessions 0\n",
         "AllowGroups nogroup\n",
@@ -218,11 +218,18 @@ fn the_port_moves_where_a_socket_listens() {
             {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service", "restart:ssh.socket"],
                 "file": {"path": "/etc/ssh/sshd_config.d/00-plumbline.conf", "content": format!("Port {port}\nPasswordAuthentication no\n")}},
             {"id": "sock", "stage": "base", "notify": ["restart:ssh.socket"], "file": {"path": "/etc/systemd/system/ssh.socket.d/zz-plumbline.conf",
-                "content": format!("[Socket]\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]),
+                "content": format!("[Socket]\nBindIPv6Only=ipv6-only\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]),
         );
         document["access"] = json!({"ssh_ports": [port], "login_users": ["root"]});
         document
     };
+    // A socket that cannot be made: nobody would listen any more.
+    let mut twice = move_to(2222, "2222");
+    twice["items"][3]["file"]["content"] =
+        json!("[Socket]\nListenStream=\nListenStream=0.0.0.0:2222\nListenStream=0.0.0.0:2222\n");
+    let back = host.apply(&twice).expect(3).json();
+    assert_eq!(back["outcome"], "rolled_back", "{back}");
+    assert!(host.logs_in(22));
     // The firewall forgets the new port: back to 22, by the socket.
     let back = host.apply_with(&move_to(2222, "9"), &["--allow", "lockout:port/2222"]).expect(3).json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
@@ -247,7 +254,10 @@ fn the_default_window() {
     let Some(host) = Lab::boot() else { return };
     let begun = Instant::now();
     let back = host
-        .call(&["apply"], &with_access(&["root"], &json!([sshd("Ciphers aes128-cbc\n")])).to_string())
+        .call(
+            &["apply"],
+            &with_access(&["root"], &json!([sshd("PubkeyAcceptedAlgorithms rsa-sha2-512\n")])).to_string(),
+        )
         .expect(3)
         .json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");

@@ -106,7 +106,7 @@ fn an_update_is_tried_before_it_boots() {
     );
     // A configuration that does not evaluate leaves everything as it is.
     host.exec("ln -sfn /nix/store/bbb-new /run/current-system; touch /etc/no-build; >/var/log/asked");
-    let failed = apply(&host, base.path(), &document("two")).expect(3).json();
+    let failed = apply(&host, base.path(), &document("two")).expect(69).json();
     assert_eq!(failed["outcome"], "rolled_back", "{failed}");
     assert!(failed["error"]["causes"].to_string().contains("attribute missing"), "{failed}");
     assert!(host.exec("cat /etc/nixos/flake.nix").contains("# one"));
@@ -128,7 +128,7 @@ fn a_system_that_locks_the_owner_out_goes_back() {
     // Units that fail (4), and an activation that needs a reboot (100).
     for (code, word) in [("4", "units failed"), ("100", "reboot")] {
         host.exec(&format!("rm -f /etc/bad-bbb-new; echo {code} >/etc/exit-bbb-new"));
-        let failed = apply(&host, base.path(), &document("one")).expect(3).json();
+        let failed = apply(&host, base.path(), &document("one")).expect(69).json();
         let error = failed["error"].to_string();
         assert!(error.contains(word) && failed["outcome"] == "rolled_back", "{failed}");
         assert_eq!(host.exec("readlink /run/current-system"), "/nix/store/aaa-old");
@@ -230,6 +230,7 @@ impl Tools {
             .env("HOME", "/nonexistent")
             .env("STATE_DIR", state)
             .env("TMPDIR", self.0.path())
+            .env("SECRET_ENCRYPT", self.0.path().join("secret-encrypt"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
