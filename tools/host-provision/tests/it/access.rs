@@ -233,6 +233,7 @@ fn the_port_moves_where_a_socket_listens() {
     // The firewall forgets the new port: back to 22, by the socket.
     let back = host.apply_with(&move_to(2222, "9"), &["--allow", "lockout:port/2222"]).expect(3).json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
+    assert!(back["error"]["message"].as_str().unwrap().contains("not proven"), "{back}");
     assert!(host.logs_in(22));
     let done = host.apply(&move_to(2222, "2222")).expect(0).json();
     assert!(done["access_proof"].as_str().unwrap().ends_with(":2222"), "{done}");
