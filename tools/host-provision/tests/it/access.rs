@@ -245,6 +245,41 @@ fn the_port_moves_where_a_socket_listens() {
     assert_eq!(host.apply(&move_to(2222, "2222")).expect(0).json()["changed"], false);
 }
 
+/// Who started it cannot prove access from where he is; somebody else does, and then it stays.
+#[test]
+fn somebody_else_confirms() {
+    let Some(mut host) = Lab::boot() else { return };
+    let key = host.host()["host_key"].clone();
+    let way = crate::faults::Cut::after(usize::MAX, format!("{}:22", host.address()));
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let hosts = json!({"schema": "hosts.inventory/v1", "hosts": [{"name": "lab1", "os": "debian-12", "arch": "x86_64",
+        "addresses": [{"address": "127.0.0.1", "port": way.port, "user": "root"}], "host_keys": [key]}]});
+    std::fs::write(elsewhere.path(), hosts.to_string()).unwrap();
+    host.write_inventory(&[2222], &key);
+    let mut document = desired("lab1", &json!([sshd("Port 2222\n")]));
+    document["access"] = json!({"ssh_ports": [2222], "login_users": ["root"]});
+    let identity = host.document["key"].as_str().unwrap().to_owned();
+    let starts = std::thread::spawn(move || {
+        let inventory = elsewhere.path().to_str().unwrap().to_owned();
+        run(&["apply", "--confirm-timeout", "12s", "--hosts", &inventory, "-i", &identity], &document.to_string())
+    });
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end && !host.exec("grep -l prove_access /var/lib/plumbline/runs/*/events").contains("events")
+    {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let confirmed = host.call(&["confirm", "lab1"], "").expect(0).json();
+    assert!(confirmed["access_proof"].as_str().unwrap().ends_with(":2222"), "{confirmed}");
+    let started = starts.join().unwrap();
+    assert!(host.logs_in(2222), "{} {}", started.stdout, started.stderr);
+    assert_eq!(host.exec("cat /etc/ssh/sshd_config.d/00-plumbline.conf; ls /var/lib/plumbline/pending"), "Port 2222");
+    host.call(&["confirm", "lab1"], "").expect(66);
+    // And back by hand, by the run's name.
+    let run_name = confirmed["run"].as_str().unwrap();
+    host.call(&["rollback", "lab1", run_name], "").expect(0);
+    assert!(host.logs_in(22));
+}
+
 /// Without --confirm-timeout the window is a minute.
 #[test]
 fn the_default_window() {

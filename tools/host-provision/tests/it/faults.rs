@@ -150,13 +150,13 @@ fn killed_at_random_moments() {
 }
 
 /// A way to the host that breaks once, after so many bytes from the host; later connections hold.
-struct Cut {
-    port: u16,
+pub(crate) struct Cut {
+    pub(crate) port: u16,
     broken: Arc<AtomicUsize>,
 }
 
 impl Cut {
-    fn after(bytes: usize, target: String) -> Self {
+    pub(crate) fn after(bytes: usize, target: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let broken = Arc::new(AtomicUsize::new(0));
