@@ -180,7 +180,7 @@ fn faulty_changes_lock_nobody_out() {
     let mut dice = Dice::new(22);
     for round in 0..if full() { 100 } else { 5 } {
         let (name, items, allow) = faulty(&mut dice);
-        let mut words: Vec<&str> = vec!["apply", "--confirm-timeout", "5s"];
+        let mut words: Vec<&str> = vec!["apply", "--confirm-timeout", "3s"];
         for consent in &allow {
             words.extend(["--allow", consent]);
         }

@@ -384,9 +384,9 @@ fn work_that_takes_longer_than_the_window() {
         "lab1",
         &json!([
         {"id": "s", "notify": ["reload:ssh.service"], "file": {"path": "/etc/ssh/sshd_config.d/00-x.conf", "content": "X11Forwarding no\n"}},
-        {"id": "c", "command": {"argv": ["sh", "-c", "sleep 7; touch /srv/made"], "creates": "/srv/made"}}]),
+        {"id": "c", "command": {"argv": ["sh", "-c", "sleep 5; touch /srv/made"], "creates": "/srv/made"}}]),
     );
-    let result = host.call(&["apply", "--confirm-timeout", "5s"], &document.to_string()).expect(0).json();
+    let result = host.call(&["apply", "--confirm-timeout", "4s"], &document.to_string()).expect(0).json();
     assert!(result["access_proof"].is_string(), "{result}");
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(host.exec("cat /etc/ssh/sshd_config.d/00-x.conf; ls /var/lib/plumbline/pending"), "X11Forwarding no");
