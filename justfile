@@ -84,6 +84,11 @@ bench area:
 helpers *processors:
     tools/host-provision/build-helpers {{ processors }}
 
+# Fuzz every parser that has a target in tests/fuzz, each for some seconds
+[group('develop')]
+fuzz seconds="60" *targets:
+    tests/fuzz/run {{ seconds }} {{ targets }}
+
 # Size and start-up time of each dist binary
 [group('develop')]
 sizes: dist
