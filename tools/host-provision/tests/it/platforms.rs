@@ -167,7 +167,7 @@ fn socket_moves(lab: &Lab) {
         "lab1",
         &json!([
             {"id": "socket", "stage": "base", "notify": ["restart:ssh.socket"], "file": {"path": "/etc/systemd/system/ssh.socket.d/zz-port.conf",
-                "content": "[Socket]\nListenStream=\nListenStream=0.0.0.0:2222\nListenStream=[::]:2222\n"}},
+                "content": "[Socket]\nListenStream=\nListenStream=2222\n"}},
             {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service", "restart:ssh.socket"], "file": {"path": "/etc/ssh/sshd_config.d/00-port.conf", "content": "Port 2222\n"}}
         ]),
     );
