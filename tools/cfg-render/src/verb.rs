@@ -149,13 +149,15 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Check(args) => check(&args, session),
         Verb::Hosts(args) => {
             let fleet = args.fleet.read(session)?;
-            session.print(&derive::inventory(&Model::new(&fleet.document)), text::inventory)?;
+            let resolved = fleet.document.resolved();
+            session.print(&derive::inventory(&Model::new(&fleet.document, &resolved)), text::inventory)?;
             Ok(Exit::Done)
         }
         Verb::Host(args) => host(&args, session),
         Verb::Dns(args) => {
             let fleet = args.fleet.read(session)?;
-            let (desired, findings) = derive::dns(&Model::new(&fleet.document));
+            let resolved = fleet.document.resolved();
+            let (desired, findings) = derive::dns(&Model::new(&fleet.document, &resolved));
             warn(session, &findings);
             session.print(&desired, text::dns)?;
             Ok(Exit::Done)
@@ -175,7 +177,8 @@ fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
     let broken = all.iter().any(|finding| finding.level == contract::Level::Error);
     // What a host would look like says nothing where its names lead nowhere.
     if !broken {
-        let model = Model::new(fleet);
+        let resolved = fleet.resolved();
+        let model = Model::new(fleet, &resolved);
         for host in model.hosts() {
             all.extend(render(&model, host).findings);
         }
@@ -199,7 +202,8 @@ fn warn(session: &Session, findings: &[Finding]) {
 
 fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let hosts: Vec<&HostView> = match &args.host {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
@@ -233,7 +237,8 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
 
 fn postgres(args: &PostgresArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let Some(name) = &args.cluster else {
         if let Some(host) = args.run_on.as_ref().filter(|host| *host != "controller") {
             find_host(&model, host)?;
@@ -264,7 +269,8 @@ fn postgres(args: &PostgresArgs, session: &mut Session) -> Result<Exit, Failure>
 
 fn backup(args: &BackupArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let host = find_host(&model, &args.host)?;
     let sources = derive::backup(&model, host).ok_or_else(|| {
         Failure::new(Exit::BadDocument, "no_backup_plan", format!("nothing is backed up on host \"{}\"", host.name))
@@ -277,7 +283,8 @@ fn backup(args: &BackupArgs, session: &mut Session) -> Result<Exit, Failure> {
 
 fn health(args: &HealthArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let vantage =
         if args.from == "controller" { Vantage::Controller } else { Vantage::Host(find_host(&model, &args.from)?) };
     let mut along = Vec::new();
@@ -299,7 +306,8 @@ fn health(args: &HealthArgs, session: &mut Session) -> Result<Exit, Failure> {
 
 fn secrets(args: &SecretsArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     if let Some(name) = &args.host {
         let host = find_host(&model, name)?;
         session.print(&derive::host_secrets(&model, host), text::secrets)?;
@@ -321,7 +329,7 @@ fn find_host<'m>(model: &'m Model<'_>, name: &str) -> Result<&'m HostView, Failu
     if let Some(host) = model.host(name) {
         return Ok(host);
     }
-    if model.fleet.hosts.contains_key(name) {
+    if model.written.hosts.contains_key(name) {
         let at = Pointer::root().join("hosts").join(name).join("enable");
         return Err(Failure::new(Exit::Usage, "host_disabled", format!("host \"{name}\" takes no part"))
             .at(at)

@@ -65,7 +65,7 @@ fn describe(error: &serde_json::Error) -> JsonError {
 }
 
 /// A value in which no object holds a key twice.
-struct Unique(Value);
+pub(crate) struct Unique(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -149,16 +149,17 @@ pub fn strip_extensions(value: &mut Value) {
     if let Value::Object(object) = value {
         object.remove("$schema");
     }
-    strip_inside(value);
+    strip_comments(value);
 }
 
-fn strip_inside(value: &mut Value) {
+/// The same below the root.
+pub(crate) fn strip_comments(value: &mut Value) {
     match value {
         Value::Object(object) => {
             object.retain(|key, _| key != "//" && !key.starts_with("x-"));
-            object.values_mut().for_each(strip_inside);
+            object.values_mut().for_each(strip_comments);
         }
-        Value::Array(array) => array.iter_mut().for_each(strip_inside),
+        Value::Array(array) => array.iter_mut().for_each(strip_comments),
         _ => {}
     }
 }
@@ -174,6 +175,55 @@ pub fn canonical_json(schema: SchemaId, value: &Value, one_line: bool) -> String
     text.push('\n');
     text
 }
+
+/// The same bytes for a document of which one list is long: the elements are made and written one after another.
+///
+/// # Errors
+/// Whatever `write` answers.
+pub(crate) fn canonical_json_listed<E>(
+    schema: SchemaId,
+    head: &Value,
+    list: &str,
+    elements: impl Iterator<Item = Value>,
+    mut write: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut text = String::new();
+    let mut writer = Writer { text: &mut text, one_line: false };
+    writer.text.push('{');
+    writer.line(1);
+    writer.entry("schema", &Value::String(schema.as_str().into()), 0);
+    let mut keys: Vec<&str> = head.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    keys.retain(|key| *key != list);
+    keys.push(list);
+    keys.sort_unstable();
+    let mut elements = Some(elements);
+    for key in keys {
+        writer.separate(1, 1);
+        if key != list {
+            writer.entry(key, &head[key], 0);
+            continue;
+        }
+        writer.text.push_str(&Value::String(key.into()).to_string());
+        writer.text.push_str(": [");
+        let mut count = 0;
+        for element in elements.take().into_iter().flatten() {
+            writer.separate(count, 2);
+            writer.value(&element, 2);
+            count += 1;
+            if writer.text.len() > CHUNK {
+                write(writer.text)?;
+                writer.text.clear();
+            }
+        }
+        if count == 0 { writer.text.push(']') } else { writer.close(']', 1) }
+    }
+    writer.close('}', 0);
+    writer.text.push('\n');
+    write(writer.text)
+}
+
+/// How much is written at once.
+const CHUNK: usize = 32 * 1024;
 
 struct Writer<'a> {
     text: &'a mut String,
@@ -286,6 +336,22 @@ mod tests {
         assert_eq!(text, "{\"schema\":\"findings/v1\",\"a\":{\"c\":\"é\\\"\",\"d\":{}},\"b\":[]}\n");
         let text = canonical_json(SchemaId::FINDINGS, &json!({"a": [1, 2]}), false);
         assert_eq!(text, "{\n  \"schema\": \"findings/v1\",\n  \"a\": [\n    1,\n    2\n  ]\n}\n");
+    }
+
+    #[test]
+    fn a_list_written_in_parts_is_the_same() {
+        for list in [json!([]), json!([{"b": 1, "a": []}]), json!([1, {"x": {"y": 2}}, "z"])] {
+            let whole = json!({"list": list, "a": 1, "z": {"k": [true]}});
+            let head = json!({"a": 1, "z": {"k": [true]}, "list": []});
+            let mut text = String::new();
+            let elements = list.as_array().unwrap().clone().into_iter();
+            let written = canonical_json_listed(SchemaId::FINDINGS, &head, "list", elements, |part| {
+                text.push_str(part);
+                Ok::<_, ()>(())
+            });
+            assert!(written.is_ok());
+            assert_eq!(text, canonical_json(SchemaId::FINDINGS, &whole, false));
+        }
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -3,9 +3,12 @@
 use std::io::{IsTerminal, Read, Write};
 
 use contract::{Document, ErrorObject, Exit, SchemaId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::flags::{ColorChoice, CommonFlags, LogFormat, OutputFormat};
+use crate::json::canonical_json_listed;
+use crate::listed::Listed;
 use crate::source::RawDocument;
 use crate::{Failure, Input, Progress, Signals, Sourced, Style, Tool, canonical_json, write_atomically};
 
@@ -101,18 +104,20 @@ impl Session {
         self.read_raw(input, &[D::ID])?.read()
     }
 
+    /// Reads the one document of an input, of which one list is long: its elements are given out one after another.
+    ///
+    /// # Errors
+    /// As [`Session::read`].
+    pub fn read_listed<D: Document>(&self, input: &Input, list: &'static str) -> Result<Listed<D>, Failure> {
+        Listed::read(&name_of(input), self.read_text(input)?, list)
+    }
+
     /// Reads the one document of an input, which may be of several kinds.
     ///
     /// # Errors
     /// As [`Session::read`].
     pub fn read_raw(&self, input: &Input, expected: &[SchemaId]) -> Result<RawDocument, Failure> {
-        let mut documents = self.read_all_raw(input, expected)?;
-        if documents.len() > 1 {
-            return Err(Failure::new(Exit::BadDocument, "trailing_text", "something follows the document")
-                .place(name_of(input))
-                .hint("this verb reads one document; take the rest away"));
-        }
-        Ok(documents.remove(0))
+        RawDocument::parse_one(&name_of(input), &self.read_text(input)?, expected)
     }
 
     /// Reads all documents of an input (JSON Lines, or one after another); at least one.
@@ -152,7 +157,10 @@ impl Session {
         let text = String::from_utf8(bytes)
             .map_err(|_| Failure::new(Exit::BadDocument, "not_utf8", "the document is no UTF-8").place(&name))?;
         // Editors of another system put a byte order mark there; it says nothing.
-        Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+        match text.strip_prefix('\u{feff}') {
+            Some(rest) => Ok(rest.to_owned()),
+            None => Ok(text),
+        }
     }
 
     /// From now on a closed pipe must not stop the work, and the first SIGINT or SIGTERM lets the current change end.
@@ -181,6 +189,27 @@ impl Session {
         let bytes =
             if self.prints_text() { text(document, self.style()) } else { canonical_json(D::ID, &value, false) };
         self.print_bytes(bytes.as_bytes())
+    }
+
+    /// Whether JSON on stdout is all that is wanted.
+    pub fn prints_only_json(&self) -> bool {
+        let other = self.prints_text() || matches!(self.flags.output, OutputFormat::Report(_));
+        !other && self.flags.reports.is_empty()
+    }
+
+    /// Prints the one document of this run as JSON, with a long list whose elements are made and written one after another.
+    ///
+    /// # Errors
+    /// As [`Session::print`].
+    pub fn print_listed<D: Document, E: Serialize>(
+        &self,
+        head: &D,
+        list: &str,
+        elements: impl Iterator<Item = E>,
+    ) -> Result<(), Failure> {
+        let head = to_value(head)?;
+        let elements = elements.map(|element| serde_json::to_value(element).unwrap_or_default());
+        canonical_json_listed(D::ID, &head, list, elements, |part| self.print_bytes(part.as_bytes()))
     }
 
     /// Prints one document of several, as one line of JSON or as text.

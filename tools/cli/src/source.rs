@@ -34,6 +34,21 @@ pub struct RawDocument {
 }
 
 impl Source {
+    /// The text of one document.
+    pub(crate) fn new(name: &str, text: String) -> Self {
+        Self { name: name.into(), text, start: 0 }
+    }
+
+    /// What the input is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text of the input.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The failure of a document whose meaning is wrong, with the line of every finding.
     pub fn failure(&self, findings: impl IntoIterator<Item = Finding>) -> Failure {
         self.located(Failure::bad_document(findings))
@@ -83,6 +98,17 @@ impl RawDocument {
             .collect()
     }
 
+    /// The one document of a text.
+    pub(crate) fn parse_one(name: &str, text: &str, expected: &[SchemaId]) -> Result<RawDocument, Failure> {
+        let mut documents = Self::parse_all(name, text, expected)?;
+        if documents.len() > 1 {
+            return Err(Failure::new(Exit::BadDocument, "trailing_text", "something follows the document")
+                .place(name)
+                .hint("this verb reads one document; take the rest away"));
+        }
+        Ok(documents.remove(0))
+    }
+
     fn open(source: Source, mut value: Value, expected: &[SchemaId]) -> Result<Self, Failure> {
         strip_extensions(&mut value);
         let wanted = list(expected);
@@ -97,7 +123,7 @@ impl RawDocument {
             }
             Some(Value::String(schema)) => {
                 let hint = match did_you_mean(&schema, expected.iter().map(|id| id.as_str())) {
-                    Some(near) if contract::published_schema(&schema).is_none() => format!("did you mean {near}?"),
+                    Some(near) if !SchemaId::NAMES.contains(&schema.as_str()) => format!("did you mean {near}?"),
                     _ => format!("this verb reads {wanted}; is the right step before it in the pipe?"),
                 };
                 Failure::new(Exit::BadDocument, "wrong_schema", format!("the document is {schema}, expected {wanted}"))

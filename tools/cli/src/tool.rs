@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ColorChoice as ClapColor, Command, FromArgMatches, Subcommand};
-use contract::{ErrorObject, Exit, SchemaId, published_schema};
+use contract::{ErrorObject, Exit, SchemaId};
 
 use crate::flags::{CommonFlags, LogFormat};
 use crate::{Failure, Session, did_you_mean};
@@ -174,11 +174,10 @@ fn print_schema(tool: &Tool, kind: &str) -> Result<Exit, String> {
         let list: String = tool.documents.iter().flat_map(|id| [id.as_str(), "\n"]).collect();
         return Ok(print_raw(list.as_bytes()));
     }
-    let known: Vec<&str> = tool.documents.iter().map(|id| id.as_str()).collect();
-    let own = known.iter().any(|id| *id == kind || id.rsplit_once('/').is_some_and(|(name, _)| name == kind));
-    match published_schema(kind).filter(|_| own) {
-        Some(text) => Ok(print_raw(text.as_bytes())),
+    match tool.documents.iter().find(|id| id.is_called(kind)) {
+        Some(id) => Ok(print_raw(id.schema().as_bytes())),
         None => {
+            let known: Vec<&str> = tool.documents.iter().map(|id| id.as_str()).collect();
             let near = did_you_mean(kind, known.iter().copied())
                 .map(|near| format!("did you mean {near}? "))
                 .unwrap_or_default();

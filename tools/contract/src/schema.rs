@@ -8,33 +8,71 @@ use serde_json::{Map, Value, json};
 use crate::Document;
 
 /// The id of a kind of document: `<noun>.<kind>/v<major>`. It names the job, not the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SchemaId(pub &'static str);
+///
+/// It carries its published schema, so that a program holds the schemas of its own documents and no others: all of them
+/// together are half a megabyte.
+#[derive(Clone, Copy)]
+pub struct SchemaId {
+    id: &'static str,
+    schema: &'static str,
+}
 
 impl SchemaId {
     /// The text of the id, as it stands behind `"schema"`.
     pub const fn as_str(self) -> &'static str {
-        self.0
+        self.id
+    }
+
+    /// The published JSON Schema of the document.
+    pub const fn schema(self) -> &'static str {
+        self.schema
+    }
+
+    /// Whether a person means it: by its full id (`host.plan/v1`) or without the version (`host.plan`).
+    pub fn is_called(self, name: &str) -> bool {
+        self.id == name || self.id.rsplit_once('/').is_some_and(|(noun, _)| noun == name)
     }
 
     /// The name of its file in `schemas/`: `host.desired/v1` lies in `host.desired.v1.json`.
     pub fn file_name(self) -> String {
-        format!("{}.json", self.0.replace('/', "."))
+        format!("{}.json", self.id.replace('/', "."))
+    }
+}
+
+impl PartialEq for SchemaId {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for SchemaId {}
+
+impl fmt::Debug for SchemaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id)
     }
 }
 
 impl fmt::Display for SchemaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.id)
     }
 }
 
 macro_rules! schema_ids {
     ($($(#[$doc:meta])* $name:ident = $id:literal in $file:literal;)*) => {
-        impl SchemaId { $($(#[$doc])* pub const $name: SchemaId = SchemaId($id);)* }
+        impl SchemaId {
+            $(
+                $(#[$doc])*
+                pub const $name: SchemaId = SchemaId { id: $id, schema: include_str!(concat!("../schemas/", $file)) };
+            )*
 
-        /// Every published schema: its id and its text.
-        pub const SCHEMAS: &[(SchemaId, &str)] = &[$((SchemaId::$name, include_str!(concat!("../schemas/", $file)))),*];
+            /// The texts of all ids. Unlike [`SCHEMAS`] it brings no schema into a program.
+            pub const NAMES: &[&str] = &[$($id),*];
+        }
+
+        /// Every published document.
+        pub const SCHEMAS: &[SchemaId] = &[$(SchemaId::$name),*];
     };
 }
 
@@ -95,10 +133,7 @@ schema_ids! {
 
 /// The published schema of a kind of document, by its full id (`host.plan/v1`) or without the version (`host.plan`).
 pub fn published_schema(kind: &str) -> Option<&'static str> {
-    SCHEMAS
-        .iter()
-        .find(|(id, _)| id.0 == kind || id.0.rsplit_once('/').is_some_and(|(name, _)| name == kind))
-        .map(|(_, text)| *text)
+    SCHEMAS.iter().find(|id| id.is_called(kind)).map(|id| id.schema())
 }
 
 /// The JSON Schema of a document, made from its type. `schemas/` holds what this prints; a test keeps the two equal.
@@ -107,12 +142,14 @@ pub fn schema_of<D: Document>() -> Value {
     let mut schema = serde_json::to_value(schema).unwrap_or_default();
     open_to_extensions(&mut schema);
     if let Some(root) = schema.as_object_mut() {
-        root.insert("$id".into(), json!(format!("urn:plumbline:{}", D::ID.0.replace('/', ":"))));
-        root.insert("title".into(), json!(D::ID.0));
+        root.insert("$id".into(), json!(format!("urn:plumbline:{}", D::ID.as_str().replace('/', ":"))));
+        root.insert("title".into(), json!(D::ID.as_str()));
         let properties = root.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
-            properties
-                .insert("schema".into(), json!({ "const": D::ID.0, "description": "The kind of this document." }));
+            properties.insert(
+                "schema".into(),
+                json!({ "const": D::ID.as_str(), "description": "The kind of this document." }),
+            );
             properties.insert("$schema".into(), json!({ "type": "string", "description": "For editors; ignored." }));
         }
         let required = root.entry("required").or_insert_with(|| json!([]));

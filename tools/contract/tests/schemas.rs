@@ -55,7 +55,7 @@ fn every_file_is_published_under_its_name() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let mut names: Vec<_> = SCHEMAS.iter().map(|(id, _)| id.file_name()).collect();
+    let mut names: Vec<_> = SCHEMAS.iter().map(|id| id.file_name()).collect();
     files.sort();
     names.sort();
     assert_eq!(files, names);

@@ -2,7 +2,7 @@
 //!
 //! Nodes are numbers. The graph knows nothing of probes: it takes what each saw and gives each a state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::document::{CheckState, RawResult};
 
@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     pub raw: RawResult,
     /// Why.
     pub reason: Option<Reason>,
+    /// Port that was connected to. Two checks of one port that nobody listens on are one failure.
+    pub port: Option<u16>,
 }
 
 /// What the graph makes of it.
@@ -135,20 +137,27 @@ impl Graph {
 
     /// Marks nodes without a probe on which everything that needs them fails, as if the machine were gone.
     fn suspect(&self, seen: &[Seen], judged: &mut [Judged]) {
-        let mut failing = vec![0_u32; self.edges.len()];
+        let mut failing: BTreeMap<usize, BTreeSet<(usize, u16)>> = BTreeMap::new();
         let mut other = vec![false; self.edges.len()];
         for (node, edges) in self.edges.iter().enumerate() {
+            // A port that refuses counts once, however many checks look at it; silence counts each time.
+            let failure = match (seen[node].reason, seen[node].port) {
+                (Some(Reason::ConnectRefused), Some(port)) => (usize::MAX, port),
+                _ => (node, 0),
+            };
             for &need in &edges.needs {
                 match seen[node].raw {
-                    RawResult::Fail if seen[node].reason.is_some_and(Reason::is_network) => failing[need] += 1,
+                    RawResult::Fail if seen[node].reason.is_some_and(Reason::is_network) => {
+                        failing.entry(need).or_default().insert(failure);
+                    }
                     RawResult::Pass | RawResult::Warn | RawResult::Fail => other[need] = true,
                     RawResult::Error | RawResult::None | RawResult::Skip => {}
                 }
             }
         }
-        for node in 0..self.edges.len() {
+        for (node, failures) in failing {
             let unseen = seen[node].raw == RawResult::None && judged[node].state == Some(CheckState::Up);
-            if unseen && failing[node] >= 2 && !other[node] {
+            if unseen && failures.len() >= 2 && !other[node] {
                 judged[node].state = Some(CheckState::Unknown);
                 judged[node].suspected = true;
             }
@@ -171,7 +180,13 @@ fn judge_one(
     let mut result = Judged::default();
     let broken = !beneath.is_empty();
     let state = match seen.raw {
-        RawResult::Skip => CheckState::Skipped,
+        RawResult::Skip => {
+            // It was to wait for what it needs, and that is down. What a filter leaves out is blocked by nothing.
+            if seen.reason == Some(Reason::Dependency) {
+                result.blocked_by.clone_from(beneath);
+            }
+            CheckState::Skipped
+        }
         RawResult::Error => CheckState::Unknown,
         RawResult::Fail if broken && !seen.reason.is_some_and(Reason::is_own) => {
             result.blocked_by.clone_from(beneath);

@@ -8,10 +8,12 @@ mod format;
 mod graph;
 mod net;
 mod observation;
+mod other_report;
 mod probe;
 mod profile;
 mod reason;
 mod schedule;
+mod state;
 mod verb;
 mod verdict;
 
@@ -31,7 +33,8 @@ health-probe run checks.json
 cfg-render health --from controller fleet.json | health-probe run --output text
 health-probe run --wait 10m --stable 3 --report junit=health.xml --report html=health.html checks.json
 health-probe run --only tag:edge --resolve www.example.org:443:203.0.113.7 checks.json
-health-probe run --with web1.report.json --output nagios checks.json",
+health-probe run --with web1.report.json --output nagios checks.json
+health-probe report report.json --report html=health.html",
     documents: &[SchemaId::HEALTH_CHECKS, SchemaId::HEALTH_REPORT, SchemaId::FINDINGS],
     reports: &["junit", "tap", "nagios", "prometheus", "html"],
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use contract::document::{CertificateReport, Phases, RawResult};
+use contract::document::{AddressReport, CertificateReport, Phases, RawResult, TryReport};
 
 use crate::reason::Reason;
 
@@ -20,6 +20,8 @@ pub(crate) struct Observation {
     pub trace: Trace,
     /// How often it was tried.
     pub attempts: u32,
+    /// The attempts before, which failed.
+    pub tries: Vec<TryReport>,
     /// Wall time of the last attempt in milliseconds.
     pub ms: u64,
 }
@@ -33,12 +35,16 @@ pub(crate) struct Trace {
     pub address: Option<String>,
     /// Addresses of the same name that did not answer.
     pub dead_addresses: Vec<String>,
+    /// What was seen at each address, where several were looked at.
+    pub addresses: Vec<AddressReport>,
     /// Where the time went.
     pub phases: Phases,
     /// Status of the answer.
     pub http_status: Option<u16>,
     /// The server's certificate.
-    pub certificate: Option<CertificateReport>,
+    pub certificate: Option<Box<CertificateReport>>,
+    /// The server asked for a certificate of ours.
+    pub asked_for_certificate: bool,
     /// What the program says about its parts.
     pub evidence: Vec<String>,
     /// Figures that were measured.
@@ -88,6 +94,11 @@ impl Problem {
         Self { raw: RawResult::Warn, reason, message: message.into() }
     }
 
+    /// Whether it is more than a warning.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.raw, RawResult::Fail | RawResult::Error)
+    }
+
     /// It could not be looked at.
     pub(crate) fn error(reason: Reason, message: impl Into<String>) -> Self {
         Self { raw: RawResult::Error, reason, message: message.into() }
@@ -112,7 +123,7 @@ impl Step {
 impl Observation {
     /// An observation without a probe.
     pub(crate) fn unprobed(raw: RawResult, reason: Option<Reason>, message: impl Into<String>) -> Self {
-        Self { raw, reason, message: message.into(), trace: Trace::default(), attempts: 0, ms: 0 }
+        Self { raw, reason, message: message.into(), trace: Trace::default(), attempts: 0, tries: Vec::new(), ms: 0 }
     }
 
     /// What a probe ended with.
@@ -122,7 +133,19 @@ impl Observation {
             Ok(message) => (RawResult::Pass, None, message),
             Err(problem) => (problem.raw, Some(problem.reason), problem.message),
         };
-        Self { raw, reason, message, trace, attempts: 1, ms }
+        Self { raw, reason, message, trace, attempts: 1, tries: Vec::new(), ms }
+    }
+
+    /// It failed, and may pass a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        let client_error = self.reason == Some(Reason::HttpStatus) && self.trace.http_status.is_none_or(|it| it < 500);
+        self.raw == RawResult::Fail && self.reason.is_some_and(Reason::is_transient) && !client_error
+    }
+
+    /// What a report says of it where another attempt follows.
+    pub(crate) fn as_try(&self) -> TryReport {
+        let reason = self.reason.unwrap_or(Reason::Internal).as_str().to_owned();
+        TryReport { reason, message: self.message.clone(), ms: self.ms }
     }
 }
 

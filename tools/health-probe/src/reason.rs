@@ -53,6 +53,8 @@ reasons! {
     HttpProtocol "http_protocol" "the answer is no HTTP",
     HttpRedirectLoop "http_redirect_loop" "redirects lead in a circle or do not end",
     HttpRedirectExternal "http_redirect_external" "a redirect leads to another host, such as a login page",
+    HttpRedirectDowngrade "http_redirect_downgrade" "a redirect leads from https to http",
+    ProxyFailed "proxy_failed" "the proxy does not connect to it",
     HttpAnswered "http_answered" "a server that must close the connection answered",
     HeaderMismatch "header_mismatch" "a header of the answer is not as it must be",
     BodyMismatch "body_mismatch" "the body is not as it must be",
@@ -61,7 +63,9 @@ reasons! {
     Latency "latency" "slower than wanted",
     Timeout "timeout" "not done in time",
     BannerMismatch "banner_mismatch" "the server says something else first",
+    HostKeyMismatch "host_key_mismatch" "the server shows another host key, or cannot prove that it has this one",
     AuthFailed "auth_failed" "the login was refused",
+    DbStarting "db_starting" "the database is starting, or stopping",
     DbSaturated "db_saturated" "the database has no free connection",
     Starting "starting" "it is starting",
     WsUpgrade "ws_upgrade" "the server did not switch to WebSocket",
@@ -69,6 +73,7 @@ reasons! {
     UnitFailed "unit_failed" "the unit failed",
     UnitInactive "unit_inactive" "the unit does not run",
     UnitMissing "unit_missing" "there is no such unit",
+    UnitRestarted "unit_restarted" "the unit was restarted since the last run",
     DiskSpace "disk_space" "the file system is filling up",
     DiskInodes "disk_inodes" "the file system is running out of inodes",
     MountMissing "mount_missing" "nothing is mounted there",
@@ -77,6 +82,8 @@ reasons! {
     Missing "missing" "it is not there",
     ClockSkew "clock_skew" "its time lies in the future",
     ValueMismatch "value_mismatch" "a value in the file is not as it must be",
+    FileUnreadable "file_unreadable" "the user who needs the file cannot read it",
+    FileExposed "file_exposed" "everybody can read a file that is no business of theirs",
     ExecFailed "exec_failed" "the plugin says so",
     Permission "permission" "we are not allowed to look",
     SecretMissing "secret_missing" "a secret that the check needs cannot be read",
@@ -111,6 +118,10 @@ impl Reason {
                 | Reason::MountMissing
                 | Reason::MountReadonly
                 | Reason::Stale
+                | Reason::FileUnreadable
+                | Reason::FileExposed
+                | Reason::HostKeyMismatch
+                | Reason::HttpRedirectDowngrade
                 | Reason::Missing
                 | Reason::UnitMissing
                 | Reason::HttpRedirectLoop
@@ -119,7 +130,7 @@ impl Reason {
         )
     }
 
-    /// A trouble that may have passed a moment later: worth a second look before it is called a root cause.
+    /// A trouble that may have passed a moment later: worth another attempt. Of statuses, only those from 500 on are.
     pub(crate) const fn is_transient(self) -> bool {
         matches!(
             self,
@@ -132,8 +143,16 @@ impl Reason {
                 | Reason::DnsServfail
                 | Reason::HttpEmptyReply
                 | Reason::HttpStatus
+                | Reason::ProxyFailed
+                | Reason::WsSilent
+                | Reason::DbStarting
                 | Reason::Starting
         )
+    }
+
+    /// A trouble that took the whole timeout: another attempt is dear.
+    pub(crate) const fn is_slow(self) -> bool {
+        matches!(self, Reason::Timeout | Reason::ConnectTimeout | Reason::DnsTimeout | Reason::WsSilent)
     }
 
     /// A trouble of reaching the machine rather than of the program on it.

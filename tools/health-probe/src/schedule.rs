@@ -28,7 +28,7 @@ struct Queue {
 
 impl Queue {
     fn new(checklist: &Checklist, nodes: &[usize], per_host: usize) -> Self {
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         let mut hosts: Vec<(VecDeque<usize>, usize)> = Vec::new();
         for &node in nodes {
             let item = &checklist.items[node];
@@ -36,7 +36,7 @@ impl Queue {
                 Origin::Probe(prepared) => prepared.probe.endpoint().map_or("", |endpoint| endpoint.host.as_str()),
                 Origin::Taken(..) => "",
             };
-            let place = *places.entry(host.to_owned()).or_insert_with(|| {
+            let place = *places.entry(host).or_insert_with(|| {
                 hosts.push((VecDeque::new(), 0));
                 hosts.len() - 1
             });
@@ -68,12 +68,13 @@ impl Queue {
     }
 }
 
-/// Looks at these checks and tells each as it is seen. Ends at the deadline, with what was seen until then.
+/// Looks at these checks and tells each as it is seen. `again` allows another attempt where a failure may pass. Ends at the deadline, with what was seen until then.
 pub(crate) async fn look(
     checklist: &Checklist,
     nodes: &[usize],
     context: &Context,
     limits: Limits,
+    again: bool,
     deadline: Option<Instant>,
     mut seen: impl FnMut(usize, Observation),
 ) {
@@ -85,7 +86,7 @@ pub(crate) async fn look(
                 && let Some((node, host)) = queue.next()
             {
                 let origin = &checklist.items[node].origin;
-                running.push(async move { (node, host, look_at(origin, context).await) });
+                running.push(async move { (node, host, look_at(origin, context, again).await) });
             }
             let Some((node, host, observation)) = running.next().await else { break };
             queue.done(host);
@@ -102,9 +103,9 @@ pub(crate) async fn look(
     }
 }
 
-async fn look_at(origin: &Origin, context: &Context) -> Observation {
+async fn look_at(origin: &Origin, context: &Context, again: bool) -> Observation {
     match origin {
-        Origin::Probe(prepared) => prepared.look(context).await,
+        Origin::Probe(prepared) => prepared.look(context, again).await,
         Origin::Taken(observation, _) => (**observation).clone(),
     }
 }

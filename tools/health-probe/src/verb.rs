@@ -2,6 +2,8 @@
 
 mod check;
 mod live;
+mod looking;
+mod report;
 mod run;
 mod selection;
 
@@ -32,6 +34,15 @@ pub enum Verb {
     /// where it does not or could not be looked at. With --wait it looks again until it does, and prints one report at
     /// the end.
     Run(Box<RunFlags>),
+    /// Write a stored report in another format, without looking at anything
+    ///
+    /// Reads health.report/v1, as run prints it, and writes it as --output and --report ask: a page from last night's
+    /// run, JUnit for a CI system that comes later. Exits as run did: 0 for up and degraded, 1 for down.
+    Report {
+        /// The report
+        #[command(flatten)]
+        input: Input,
+    },
 }
 
 /// Does it.
@@ -39,5 +50,6 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
     match verb {
         Verb::Check { input, allow_empty } => check::check(&input, allow_empty, session),
         Verb::Run(flags) => run::run(&flags, session),
+        Verb::Report { input } => report::report(&input, session),
     }
 }

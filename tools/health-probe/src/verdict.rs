@@ -24,64 +24,158 @@ pub(crate) struct Run {
     pub deadline_exceeded: bool,
     /// What could not be looked at only degrades.
     pub unknown_ok: bool,
+    /// A signal ended it.
+    pub interrupted: bool,
+    /// What several runs in a row say makes the verdict.
+    pub by_soft: bool,
 }
 
-/// The report on what was seen of each check.
-pub(crate) fn report(checklist: &Checklist, observations: &[Observation], run: &Run) -> HealthReport {
-    let seen: Vec<Seen> = observations.iter().map(|one| Seen { raw: one.raw, reason: one.reason }).collect();
-    let judged = checklist.graph.judge(&seen);
-    let names = |nodes: &mut dyn Iterator<Item = usize>| -> Vec<String> {
-        nodes.map(|node| checklist.items[node].id.clone()).collect()
-    };
-    let mut summary = HealthSummary::default();
-    let mut status = HealthStatus::Up;
-    let mut checks = Vec::with_capacity(checklist.items.len());
-    for (node, item) in checklist.items.iter().enumerate() {
-        count(&mut summary, judged[node].state());
-        status = status.max(weight(item, &judged[node], run.unknown_ok));
-        checks.push(check_report(checklist, node, &observations[node], &judged[node]));
+/// What the graph makes of what was seen, ready to be told.
+pub(crate) struct Judgement<'a> {
+    checklist: &'a Checklist,
+    observations: &'a [Observation],
+    run: &'a Run,
+    judged: Vec<Judged>,
+    soft: Vec<Option<Soft>>,
+}
+
+/// What several runs in a row say of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Soft {
+    /// Its state with some inertia.
+    pub state: CheckState,
+    /// It changes its mind too often.
+    pub flapping: bool,
+}
+
+impl<'a> Judgement<'a> {
+    /// Judges what was seen of each check.
+    pub(crate) fn of(checklist: &'a Checklist, observations: &'a [Observation], run: &'a Run) -> Self {
+        let seen: Vec<Seen> = checklist
+            .items
+            .iter()
+            .zip(observations)
+            .map(|(item, one)| Seen { raw: one.raw, reason: one.reason, port: item.port() })
+            .collect();
+        Self { checklist, observations, run, judged: checklist.graph.judge(&seen), soft: Vec::new() }
     }
-    let mut root_causes: Vec<RootCause> = Vec::new();
-    for (node, item) in checklist.items.iter().enumerate() {
-        if judged[node].state() != CheckState::Down {
-            continue;
+
+    /// Adds what several runs in a row say, by check.
+    pub(crate) fn with_soft(mut self, soft: Vec<Option<Soft>>) -> Self {
+        self.soft = soft;
+        self
+    }
+
+    /// How many checks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.judged.len()
+    }
+
+    /// The state of a check.
+    pub(crate) fn state(&self, node: usize) -> CheckState {
+        self.judged[node].state()
+    }
+
+    /// Root causes that block a check.
+    pub(crate) fn is_blocked(&self, node: usize) -> bool {
+        !self.judged[node].blocked_by.is_empty()
+    }
+
+    /// The whole report.
+    pub(crate) fn report(&self) -> HealthReport {
+        HealthReport { checks: (0..self.len()).map(|node| self.check(node)).collect(), ..self.head() }
+    }
+
+    /// The report without its checks.
+    pub(crate) fn head(&self) -> HealthReport {
+        let run = self.run;
+        let mut summary = HealthSummary::default();
+        let mut status = HealthStatus::Up;
+        for (node, item) in self.checklist.items.iter().enumerate() {
+            count(&mut summary, self.state(node));
+            status = status.max(self.weight(node, item));
         }
-        let impacts = (0..judged.len()).filter(|&other| judged[other].blocked_by.contains(&node));
-        let degrades = (0..judged.len()).filter(|&other| judged[other].weakened_by.contains(&node));
-        let (impacts, degrades): (Vec<_>, Vec<_>) = (impacts.collect(), degrades.collect());
-        let evidence = impacts.iter().flat_map(|&other| {
-            let id = &checklist.items[other].id;
-            observations[other].trace.evidence.iter().map(move |part| format!("{id}: {part}"))
-        });
-        let evidence = evidence.take(20).collect();
-        root_causes.push(RootCause {
-            id: item.id.clone(),
-            reason: observations[node].reason.unwrap_or(Reason::Internal).as_str().into(),
-            message: observations[node].message.clone(),
-            impacts: names(&mut impacts.iter().copied()),
-            degrades: names(&mut degrades.iter().copied()),
-            critical: item.critical,
-            evidence,
-        });
+        HealthReport {
+            vantage: run.vantage.clone(),
+            status,
+            started_at: run.started_at.clone(),
+            ms: run.ms,
+            rounds: run.rounds,
+            deadline_exceeded: run.deadline_exceeded,
+            interrupted: run.interrupted,
+            summary,
+            root_causes: self.root_causes(),
+            suspects: self.suspects(),
+            checks: Vec::new(),
+        }
     }
-    root_causes.sort_by(|a, b| b.impacts.len().cmp(&a.impacts.len()).then_with(|| a.id.cmp(&b.id)));
-    let suspects = (0..judged.len()).filter(|&node| judged[node].suspected).map(|node| {
-        let impacts = names(&mut checklist.graph.direct_dependants(node).into_iter());
-        let id = checklist.items[node].id.clone();
-        let message = format!("nobody looked at it, but all {} checks that need it fail to connect", impacts.len());
-        Suspect { id, message, impacts }
-    });
-    HealthReport {
-        vantage: run.vantage.clone(),
-        status,
-        started_at: run.started_at.clone(),
-        ms: run.ms,
-        rounds: run.rounds,
-        deadline_exceeded: run.deadline_exceeded,
-        summary,
-        root_causes,
-        suspects: suspects.collect(),
-        checks,
+
+    fn names(&self, nodes: &[usize]) -> Vec<String> {
+        nodes.iter().map(|node| self.checklist.items[*node].id.clone()).collect()
+    }
+
+    fn root_causes(&self) -> Vec<RootCause> {
+        let count = self.len();
+        let (mut impacts, mut degrades) = (vec![Vec::new(); count], vec![Vec::new(); count]);
+        for (node, judged) in self.judged.iter().enumerate() {
+            judged.blocked_by.iter().for_each(|&root| impacts[root].push(node));
+            judged.weakened_by.iter().for_each(|&root| degrades[root].push(node));
+        }
+        let mut causes: Vec<RootCause> = Vec::new();
+        for (node, item) in self.checklist.items.iter().enumerate() {
+            if self.state(node) != CheckState::Down {
+                continue;
+            }
+            let evidence = impacts[node].iter().chain(&degrades[node]).flat_map(|&other| {
+                let id = &self.checklist.items[other].id;
+                self.observations[other].trace.evidence.iter().map(move |part| format!("{id}: {part}"))
+            });
+            causes.push(RootCause {
+                id: item.id.clone(),
+                reason: self.observations[node].reason.unwrap_or(Reason::Internal).as_str().into(),
+                message: self.observations[node].message.clone(),
+                evidence: evidence.take(20).collect(),
+                impacts: self.names(&impacts[node]),
+                degrades: self.names(&degrades[node]),
+                critical: item.critical,
+            });
+        }
+        causes.sort_by(|a, b| b.impacts.len().cmp(&a.impacts.len()).then_with(|| a.id.cmp(&b.id)));
+        causes
+    }
+
+    fn suspects(&self) -> Vec<Suspect> {
+        let suspected = (0..self.len()).filter(|&node| self.judged[node].suspected);
+        let suspects = suspected.map(|node| {
+            let impacts = self.names(&self.checklist.graph.direct_dependants(node));
+            let id = self.checklist.items[node].id.clone();
+            let message = format!("nobody looked at it, but all {} checks that need it fail to connect", impacts.len());
+            Suspect { id, message, impacts }
+        });
+        suspects.collect()
+    }
+
+    /// What a check does to the verdict. One that is not critical degrades at most.
+    fn weight(&self, node: usize, item: &Item) -> HealthStatus {
+        let judged = &self.judged[node];
+        let soft = if self.run.by_soft { self.soft.get(node).copied().flatten() } else { None };
+        let status = match soft.map_or_else(|| judged.state(), |soft| soft.state) {
+            CheckState::Up | CheckState::Skipped => HealthStatus::Up,
+            CheckState::Degraded => HealthStatus::Degraded,
+            // A suspicion adds nothing to the failures that it rests on.
+            CheckState::Unknown if judged.suspected || self.run.unknown_ok => HealthStatus::Degraded,
+            CheckState::Down | CheckState::Unreachable | CheckState::Unknown => HealthStatus::Down,
+        };
+        if item.critical { status } else { status.min(HealthStatus::Degraded) }
+    }
+
+    /// The report on one check.
+    pub(crate) fn check(&self, node: usize) -> CheckReport {
+        let report = check_report(self.checklist, node, &self.observations[node], &self.judged[node]);
+        match self.soft.get(node).copied().flatten() {
+            Some(soft) => CheckReport { soft: Some(soft.state), flapping: soft.flapping, ..report },
+            None => report,
+        }
     }
 }
 
@@ -97,18 +191,6 @@ fn count(summary: &mut HealthSummary, state: CheckState) {
     *counter += 1;
 }
 
-/// What a check does to the verdict. One that is not critical degrades at most.
-fn weight(item: &Item, judged: &Judged, unknown_ok: bool) -> HealthStatus {
-    let status = match judged.state() {
-        CheckState::Up | CheckState::Skipped => HealthStatus::Up,
-        CheckState::Degraded => HealthStatus::Degraded,
-        // A suspicion adds nothing to the failures that it rests on.
-        CheckState::Unknown if judged.suspected || unknown_ok => HealthStatus::Degraded,
-        CheckState::Down | CheckState::Unreachable | CheckState::Unknown => HealthStatus::Down,
-    };
-    if item.critical { status } else { status.min(HealthStatus::Degraded) }
-}
-
 fn check_report(checklist: &Checklist, node: usize, seen: &Observation, judged: &Judged) -> CheckReport {
     let item = &checklist.items[node];
     let name = |node: &usize| checklist.items[*node].id.clone();
@@ -118,8 +200,8 @@ fn check_report(checklist: &Checklist, node: usize, seen: &Observation, judged: 
     CheckReport {
         id: item.id.clone(),
         group: item.group.clone(),
-        kind: item.kind.clone(),
-        target: item.target.clone(),
+        kind: item.kind.to_string(),
+        target: item.target(),
         tags: item.tags.clone(),
         critical: item.critical,
         state: judged.state(),
@@ -136,11 +218,15 @@ fn check_report(checklist: &Checklist, node: usize, seen: &Observation, judged: 
         address: trace.address.clone(),
         http_status: trace.http_status,
         certificate_expires_at: trace.certificate.as_ref().map(|certificate| certificate.chain_expires_at.clone()),
-        certificate: trace.certificate.clone(),
+        certificate: trace.certificate.as_deref().cloned(),
         evidence: trace.evidence.clone(),
         figures: trace.figures.clone(),
         phases: Some(trace.phases).filter(|phases| *phases != Phases::default()),
         attempts: seen.attempts,
+        tries: seen.tries.clone(),
+        addresses: trace.addresses.clone(),
+        soft: None,
+        flapping: false,
         vantage: match &item.origin {
             Origin::Taken(_, vantage) => vantage.clone(),
             Origin::Probe(_) => None,

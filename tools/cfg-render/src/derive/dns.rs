@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use contract::document::{DnsDesired, DnsRecord, DnsZone, RecordPhase, Sshfp};
 use contract::{Finding, Pointer};
 
-use crate::fleet::{AcmeChallenge, PUBLIC, TlsMode, Zone};
-use crate::model::{HostView, Model, tls_of};
+use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ResolvedRoute, TlsMode, Zone};
+use crate::model::{HostView, Model};
 
 /// The zones of a fleet, and what is left out of them.
 pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
     let fleet = model.fleet;
-    let mut findings = Vec::new();
+    let findings = Vec::new();
     let providers = &fleet.dns.providers;
     let only = || providers.keys().next().filter(|_| providers.len() == 1).cloned();
     let mut zones = Vec::new();
@@ -43,21 +43,11 @@ pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
             });
         }
     }
-    for name in fleet.tunnels.keys() {
-        let at = Pointer::root().join("tunnels").join(name);
-        findings.push(
-            Finding::warning("not-rendered-yet", at, "the routes of the tunnel are not rendered yet")
-                .fix("keep them at the provider for now"),
-        );
-    }
-    for name in fleet.access.keys() {
-        let at = Pointer::root().join("access").join(name);
-        findings.push(
-            Finding::warning("not-rendered-yet", at, "the access policy is not rendered yet")
-                .fix("keep it at the provider for now"),
-        );
-    }
-    let used: BTreeSet<&str> = zones.iter().map(|zone| zone.provider.as_str()).collect();
+    let tunnels = super::tunnel::tunnels(model);
+    let access = super::tunnel::access(model);
+    let mut used: BTreeSet<&str> = zones.iter().map(|zone| zone.provider.as_str()).collect();
+    used.extend(tunnels.iter().map(|tunnel| tunnel.provider.as_str()));
+    used.extend(access.iter().map(|access| access.provider.as_str()));
     let providers = providers
         .iter()
         .filter(|(name, _)| used.contains(name.as_str()))
@@ -67,8 +57,8 @@ pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
         partial: false,
         providers: providers.collect(),
         zones,
-        tunnels: Vec::new(),
-        access: Vec::new(),
+        tunnels,
+        access,
     };
     (desired, findings)
 }
@@ -95,16 +85,25 @@ type Derived = BTreeMap<(String, &'static str), DnsRecord>;
 fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> Derived {
     let mut records = Derived::new();
     if zone.derive.proxies {
-        for (name, service) in model.services() {
-            for (index, route) in service.proxy.iter().enumerate().filter(|(_, route)| route.dns) {
-                let at = Model::service_at(name).join("proxy").join(index);
-                let Some(edge) = model.edges_of(service, route).into_iter().next() else { continue };
-                for full in model.names_of(name, route, edge) {
-                    let proxied = route.proxied.or_else(|| zone.proxied.then_some(true)).filter(|_| network == PUBLIC);
-                    let phase = phase(edge, &tls_of(route, std::slice::from_ref(&full)));
-                    add(&mut records, zone_name, &full, edge, network, proxied, phase, &at);
+        for route in model.fleet.routes().iter().filter(|route| route.route.dns) {
+            let edge = match route.edge {
+                Edge::Host(edge) => edge,
+                Edge::Tunnel(tunnel) => {
+                    if network == PUBLIC {
+                        add_tunnel(model, &mut records, zone_name, tunnel, route);
+                    }
+                    continue;
                 }
+            };
+            let Some(edge) = model.host(edge) else { continue };
+            let proxied = route.route.proxied.or_else(|| zone.proxied.then_some(true));
+            let proxied = proxied.filter(|_| network == PUBLIC);
+            for name in &route.names {
+                let phase = phase(edge, &name.tls);
+                add(&mut records, zone_name, &name.name, edge, network, proxied, phase, &route.place);
             }
+        }
+        for (name, service) in model.services() {
             for (index, expose) in service.expose.iter().enumerate() {
                 let at = Model::service_at(name).join("expose").join(index);
                 let host =
@@ -132,6 +131,23 @@ fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> De
         }
     }
     records
+}
+
+/// A name of a tunnel is an alias of the tunnel itself, at the provider's edge.
+fn add_tunnel(model: &Model<'_>, records: &mut Derived, zone: &str, tunnel: &str, route: &ResolvedRoute<'_>) {
+    let Some(id) = model.fleet.tunnels.get(tunnel).and_then(|tunnel| tunnel.id.as_ref()) else { return };
+    for name in route.names.iter().filter_map(|name| relative(&name.name, zone)) {
+        let record = records.entry((name.clone(), "CNAME")).or_insert_with(|| DnsRecord {
+            name,
+            cname: Some(format!("{id}.cfargotunnel.com.")),
+            proxied: Some(true),
+            when: RecordPhase::After,
+            ..DnsRecord::default()
+        });
+        if !record.from.contains(&route.place) {
+            record.from.push(route.place.clone());
+        }
+    }
 }
 
 /// ACME by HTTP needs the address before there is a certificate; everything else may wait for the gate.

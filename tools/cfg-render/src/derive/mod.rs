@@ -6,6 +6,7 @@ mod health;
 mod inventory;
 mod postgres;
 mod secrets;
+mod tunnel;
 
 pub use backup::backup;
 pub use dns::dns;
@@ -13,3 +14,4 @@ pub use health::{Vantage, health};
 pub use inventory::inventory;
 pub use postgres::postgres;
 pub use secrets::{authority_secrets, controller_secrets, host_secrets};
+pub(crate) use tunnel::tunnel_routes;

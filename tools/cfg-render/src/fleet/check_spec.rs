@@ -2,7 +2,7 @@
 
 use contract::document::{
     BodyCondition, DiskCheck, DnsCheck, EmptyObject, ExecCheck, FreshnessCheck, HeaderCondition, HttpHeader,
-    MailProtocol, MountCheck, UnitCheck,
+    MailProtocol, MountCheck, StatusRange, UnitCheck,
 };
 use contract::{Duration, SecretRef};
 use schemars::JsonSchema;
@@ -85,9 +85,9 @@ pub struct HttpSpec {
     /// Headers of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HttpHeader>,
-    /// Status codes that are good; 200 to 299 if none are given.
+    /// Status codes and ranges of them (`"300-302"`, `"2xx"`) that are good; 200 to 299 if none are given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub status: Vec<u16>,
+    pub status: Vec<StatusRange>,
     /// Conditions on the body, all of which must hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<BodyCondition>,

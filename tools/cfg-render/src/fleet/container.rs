@@ -47,7 +47,7 @@ pub struct Container {
     /// Its root file system cannot be written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
-    /// Capabilities besides none.
+    /// Capabilities, and no others; the engine's usual ones if none are given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
     /// Devices of the host.

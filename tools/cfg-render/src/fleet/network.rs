@@ -1,5 +1,7 @@
 //! A network that hosts share.
 
+use std::collections::BTreeMap;
+
 use contract::SecretRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,12 @@ pub struct Tailscale {
     /// Key with which a new host joins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_key: Option<SecretRef>,
+    /// Tags of the hosts, such as `tag:server`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Ranges that a host leads to, by the host's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<String, Vec<Cidr>>,
     /// UDP port for direct connections; 41641 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,

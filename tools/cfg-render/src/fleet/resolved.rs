@@ -53,6 +53,10 @@ impl Fleet {
     /// the fleet as it was written, not of the resolved one.
     pub fn host_key(&self, name: &str, key: &str) -> Pointer {
         let hosts = Pointer::root().join("hosts");
+        if Host::OWN_KEYS.contains(&key) {
+            let gives = self.hosts.get(name).is_some_and(|host| host.gives(key));
+            return if gives { hosts.join(name).join(key) } else { hosts.join(name) };
+        }
         let giver = self.chain(name).into_iter().find(|name| self.hosts.get(*name).is_some_and(|host| host.gives(key)));
         match giver {
             Some(giver) => hosts.join(giver).join(key),
@@ -88,6 +92,11 @@ impl<K, V> Given for BTreeMap<K, V> {
 macro_rules! inherited {
     ($($key:ident),* ; $($own:ident),*) => {
         impl Host {
+            /// Keys that a host takes over from another.
+            pub(crate) const INHERITED_KEYS: &[&str] = &[$(stringify!($key)),*];
+            /// Keys that a host never takes over.
+            pub(crate) const OWN_KEYS: &[&str] = &[$(stringify!($own)),*];
+
             /// Takes every key over that is not given here.
             fn inherit(&mut self, base: &Host) {
                 // Naming every field makes a forgotten one an error of the compiler.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use contract::Pointer;
 
-use super::{Fleet, Host, PUBLIC, Port, Route, Service, Through, TlsMode};
+use super::{BackendTls, Fleet, Host, PUBLIC, Port, Route, Service, Through, TlsMode};
 
 /// A proxy entry with everything filled in that it left open.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub struct ResolvedRoute<'a> {
     pub hosts: Vec<&'a str>,
     /// What takes the requests.
     pub edge: Edge<'a>,
+    /// The edge in front, where this one is the proxy of the service's own host.
+    pub behind: Option<&'a str>,
     /// The names, each with where its TLS comes from.
     pub names: Vec<RouteName>,
     /// The service's port and its name; none for static sites, redirects and entries that name an unknown one.
@@ -58,11 +60,43 @@ impl ResolvedRoute<'_> {
 impl Fleet {
     /// All proxy entries, in the order of services. To be asked of the resolved fleet.
     pub fn routes(&self) -> Vec<ResolvedRoute<'_>> {
-        let entries = self.services.iter().flat_map(|(name, service)| {
-            let routes = service.proxy.iter().enumerate();
-            routes.map(move |(index, route)| (name.as_str(), service, index, route))
-        });
-        entries.flat_map(|(name, service, index, route)| self.resolve_route(name, service, index, route)).collect()
+        self.services.keys().flat_map(|name| self.routes_of(name)).collect()
+    }
+
+    /// The proxy entries of one service. To be asked of the resolved fleet.
+    pub fn routes_of(&self, service: &str) -> Vec<ResolvedRoute<'_>> {
+        let Some((name, service)) = self.services.get_key_value(service) else { return Vec::new() };
+        let routes = service.proxy.iter().enumerate();
+        routes.flat_map(|(index, route)| self.resolve_route(name, service, index, route)).collect()
+    }
+
+    /// All proxy entries at every proxy that serves them: at their edges, and, where an edge talks to the proxy of the
+    /// service's host (`backend.through`), there too. What that proxy speaks is what the edge expects of it: nobody else
+    /// talks to it.
+    pub fn served(&self) -> Vec<ResolvedRoute<'_>> {
+        let mut served = Vec::new();
+        for route in self.routes() {
+            if let (Edge::Host(edge), Some(_), Through::Proxy) =
+                (route.edge, &route.route.via, route.route.backend.through)
+            {
+                let tls = match route.route.backend.tls {
+                    BackendTls::None => TlsMode::None,
+                    BackendTls::Internal => TlsMode::Internal,
+                };
+                for host in route.hosts.iter().copied().filter(|host| *host != edge) {
+                    let names = route.names.iter();
+                    served.push(ResolvedRoute {
+                        hosts: vec![host],
+                        edge: Edge::Host(host),
+                        behind: Some(edge),
+                        names: names.map(|name| RouteName { name: name.name.clone(), tls: tls.clone() }).collect(),
+                        ..route.clone()
+                    });
+                }
+            }
+            served.push(route);
+        }
+        served
     }
 
     /// Hosts with a reverse proxy: those that have the key `proxy`, and those that a proxy entry needs one on.
@@ -91,6 +125,7 @@ impl Fleet {
             service: name,
             hosts,
             edge,
+            behind: None,
             names: self.route_names(name, edge, route),
             port: service.port(route.port.as_deref()),
             route,

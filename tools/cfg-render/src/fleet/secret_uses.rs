@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::{Pointer, SecretName, placeholders};
 use serde_json::Value as Json;
 
-use super::{AcmeChallenge, Fleet};
+use super::{Acme, AcmeChallenge, Edge, Fleet, RouteName, TlsMode, Value};
 
 /// That a secret is mentioned somewhere, and who gets it because of that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,21 @@ impl Fleet {
                             add(self.manager_of(self.cluster_name(named)), None);
                         }
                         ["health", ..] => add(Holder::Controller, None),
+                        // The provider knows the secrets of its clients.
+                        ["sso", ..] => {
+                            let sso = self.services.get(*service).and_then(|service| service.sso.as_ref());
+                            let provider = sso.and_then(|sso| self.sso.get(&sso.provider));
+                            for host in provider.iter().flat_map(|provider| self.hosts_of(&provider.service)) {
+                                add(Holder::Host(host.into()), Some(service));
+                            }
+                        }
+                        // Whoever asks for the metrics shows the token.
+                        ["metrics", ..] => {
+                            let prometheus = self.monitoring.prometheus.as_ref();
+                            for host in prometheus.iter().flat_map(|role| self.hosts_of(&role.service)) {
+                                add(Holder::Host(host.into()), Some(service));
+                            }
+                        }
                         _ => {}
                     }
                 }
@@ -124,17 +139,30 @@ impl Fleet {
     }
 
     /// Hosts whose proxy proves names through this DNS provider with the provider's own token.
-    fn hosts_proving_by(&self, provider: &str) -> Vec<&str> {
-        let only = self.dns.providers.len() == 1;
-        let proving = self.hosts.iter().filter(|(_, host)| {
-            let acme = host.proxy.as_ref().and_then(|proxy| proxy.acme.as_ref());
-            acme.is_some_and(|acme| {
-                acme.challenge == AcmeChallenge::Dns01
-                    && acme.token.is_none()
-                    && acme.provider.as_deref().map_or(only, |named| named == provider)
-            })
-        });
-        proving.map(|(name, _)| name.as_str()).collect()
+    fn hosts_proving_by(&self, provider: &str) -> BTreeSet<&str> {
+        let mut proving = BTreeSet::new();
+        for route in self.routes() {
+            let Edge::Host(edge) = route.edge else { continue };
+            let acme = self.hosts.get(edge).and_then(|host| host.proxy.as_ref()?.acme.as_ref());
+            let always = acme.is_some_and(|acme| acme.challenge == AcmeChallenge::Dns01);
+            let by_dns = |name: &&RouteName| name.tls == TlsMode::AcmeDns || (always && name.tls == TlsMode::Acme);
+            let own = acme.is_some_and(|acme| acme.token.is_some());
+            let named = route.names.iter().find(by_dns).filter(|_| !own);
+            if named.is_some_and(|name| self.acme_provider(acme, &name.name) == Some(provider)) {
+                proving.insert(edge);
+            }
+        }
+        proving
+    }
+
+    /// The DNS provider through which a name is proven: the one that the proxy names, that of the name's zone, or the only
+    /// one.
+    pub(crate) fn acme_provider<'a>(&'a self, acme: Option<&'a Acme>, name: &str) -> Option<&'a str> {
+        let only = || self.dns.providers.keys().next().filter(|_| self.dns.providers.len() == 1).map(String::as_str);
+        let name = name.trim_start_matches("*.");
+        let zones = self.dns.zones.iter().filter(|(zone, _)| name == **zone || name.ends_with(&format!(".{zone}")));
+        let of_zone = zones.max_by_key(|(zone, _)| zone.len()).and_then(|(_, zone)| zone.provider.as_deref());
+        acme.and_then(|acme| acme.provider.as_deref()).or(of_zone).or_else(only)
     }
 
     fn hosts_of(&self, service: &str) -> impl Iterator<Item = &str> {
@@ -208,6 +236,16 @@ impl<'a> Users<'a> {
             }
             if let Some(mailer) = &service.mailer {
                 users.mailers.entry(mailer).or_default().extend(pairs());
+            }
+            let containers = service.run.containers().into_iter().flat_map(|(_, container)| container.env.values());
+            for value in service.env.values().chain(containers) {
+                let Value::Reference(reference) = value else { continue };
+                if let Some(bucket) = &reference.bucket {
+                    users.buckets.entry(bucket).or_default().extend(pairs());
+                }
+                if let Some(mailer) = &reference.mailer {
+                    users.mailers.entry(mailer).or_default().extend(pairs());
+                }
             }
         }
         let alerts = fleet.monitoring.alertmanager.iter();

@@ -40,7 +40,8 @@ pub struct Reference {
     /// Something of a mailer: `host`, `port`, `user`, `password`, `from`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailer: Option<String>,
-    /// Something of a single sign-on provider for this service: `issuer`, `client_id`, `client_secret`.
+    /// Something of a single sign-on provider for this service: `issuer`, `client_id`, `client_secret`, `auth_url`,
+    /// `token_url`, `userinfo_url`, `logout_url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sso: Option<String>,
     /// Something of a host: `name`, `hostname`, `fqdn`, `address`.

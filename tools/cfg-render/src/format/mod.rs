@@ -1,6 +1,7 @@
 //! Typed writers, one file a format. A text of the user goes in through a writer only, so that it comes back equal from the
 //! program that reads the file, or is refused as unrepresentable. Nothing here knows the fleet.
 
+pub mod alloy;
 pub mod apt_conf;
 pub mod caddyfile;
 pub mod env;

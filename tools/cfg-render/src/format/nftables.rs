@@ -15,6 +15,8 @@ pub struct Set {
     pub kind: &'static str,
     /// Whether elements are ranges.
     pub interval: bool,
+    /// Whether rules put elements in, which leave again after a minute.
+    pub dynamic: bool,
     /// The elements.
     pub elements: Vec<String>,
 }
@@ -70,6 +72,9 @@ pub fn write(table: &str, sets: &[Set], chains: &[Chain]) -> String {
     let mut out = format!("table {table}\ndelete table {table}\n\ntable {table} {{\n");
     for set in sets {
         let _ = writeln!(out, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
+        if set.dynamic {
+            out.push_str("\t\tsize 65535\n\t\tflags dynamic,timeout\n\t\ttimeout 1m\n");
+        }
         if set.interval {
             out.push_str("\t\tflags interval\n\t\tauto-merge\n");
         }

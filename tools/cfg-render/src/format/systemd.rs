@@ -82,6 +82,12 @@ pub fn exec<S: AsRef<str>>(argv: &[S]) -> Written {
     Ok(words?.join(" "))
 }
 
+/// Words of a line that ends up in a command line (`Exec=` and other keys of a quadlet).
+pub fn words<S: AsRef<str>>(words: &[S]) -> Written {
+    let words: Written<Vec<_>> = words.iter().map(|word| quoted(word.as_ref(), true)).collect();
+    Ok(words?.join(" "))
+}
+
 /// An assignment for `Environment=`.
 pub fn environment(name: &str, value: &str) -> Written {
     let good =

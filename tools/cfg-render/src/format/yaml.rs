@@ -31,7 +31,7 @@ fn write_map(out: &mut String, map: &serde_json::Map<String, Value>, depth: usiz
 
 fn write_value(out: &mut String, value: &Value, depth: usize) {
     match value {
-        Value::Object(map) if !map.is_empty() => {
+        Value::Object(map) if !map.is_empty() && tagged(value).is_none() => {
             out.push('\n');
             write_map(out, map, depth + 1);
         }
@@ -52,7 +52,7 @@ fn write_list(out: &mut String, items: &[Value], depth: usize) {
         out.push_str(&"  ".repeat(depth));
         out.push_str("- ");
         match item {
-            Value::Object(map) if !map.is_empty() => write_map(out, map, depth + 1),
+            Value::Object(map) if !map.is_empty() && tagged(item).is_none() => write_map(out, map, depth + 1),
             Value::Array(inner) if !inner.is_empty() => {
                 out.push('\n');
                 write_list(out, inner, depth + 1);
@@ -76,7 +76,21 @@ fn key_text(key: &str) -> String {
     if plain { key.to_owned() } else { string_text(key) }
 }
 
+/// Tags of Authentik's blueprints: an object with one of them as its only key is a value of that tag.
+const TAGS: [&str; 2] = ["!Find", "!KeyOf"];
+
+/// A value of a tag, and the tag.
+fn tagged(value: &Value) -> Option<(&str, &Value)> {
+    let Value::Object(map) = value else { return None };
+    let (key, inner) = map.iter().next().filter(|_| map.len() == 1)?;
+    TAGS.contains(&key.as_str()).then_some((key.as_str(), inner))
+}
+
 fn scalar_text(value: &Value) -> String {
+    if let Some((tag, inner)) = tagged(value) {
+        // JSON is YAML in flow style.
+        return format!("{tag} {inner}");
+    }
     match value {
         Value::String(text) => string_text(text),
         other => other.to_string(),

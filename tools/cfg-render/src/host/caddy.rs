@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use contract::document::{Group, Handler, HostItem, Stage, User};
 use contract::{Finding, Pointer};
 
-use super::HostBuilder;
-use super::nginx::{add_certificate, headers};
-use crate::fleet::{Auth, ProxyServer, Scheme, TlsMode};
+use super::gate::Gate;
+use super::{HostBuilder, certificates, headers};
+use crate::fleet::{Auth, ForwardAuth, ProxyKind, ProxyServer, Scheme, SsoKind, TlsMode};
 use crate::format::caddyfile::{self, Line, word};
 use crate::model::{Entry, Model, Site, Upstream};
 
@@ -51,11 +51,11 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     });
     builder.check_set("caddy", &[&["/usr/bin/caddy", "validate", "--adapter", "caddyfile", "--config", FILE]]);
     let mut lines = vec![Line { words: Vec::new(), body: Some(global(builder, &proxy)) }];
-    for site in &sites {
+    for site in sites {
         if let Some(blocks) = render_site(builder, &proxy, site) {
             lines.extend(blocks);
             if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
-                add_certificate(builder, &certificate, UNIT);
+                certificates::add(builder, &certificate, UNIT);
             }
         }
     }
@@ -178,10 +178,14 @@ fn render_entry(
     tls: bool,
 ) -> Option<Vec<Line>> {
     let at = &entry.pointer;
-    if !Model::auth_is_rendered(&entry.route.auth) || matches!(entry.route.auth, Auth::Basic(_)) {
-        builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
-        return None;
-    }
+    let gate = match &entry.route.auth {
+        Auth::Forward(forward) if entry.behind.is_none() => Some((builder.gate(forward, &at.join("auth"))?, forward)),
+        Auth::Basic(_) | Auth::Access(_) if entry.behind.is_none() => {
+            builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
+            return None;
+        }
+        _ => None,
+    };
     let mut lines = Vec::new();
     if !entry.is_public() {
         let ranges: Vec<_> = builder.model.ranges(&entry.route.from).iter().map(ToString::to_string).collect();
@@ -202,7 +206,7 @@ fn render_entry(
         let size = builder.fit(word(&format!("{size}B").replace("BB", "B")), &at.join("max_body"))?;
         lines.push(Line::new("request_body").body(vec![Line::new("max_size").with(size)]));
     }
-    let headers = headers(&proxy.security_headers, &entry.route.headers, tls);
+    let headers = headers::of(proxy, entry, tls);
     if !headers.is_empty() {
         let mut body = Vec::new();
         for (name, value) in headers {
@@ -282,5 +286,50 @@ fn render_entry(
             return None;
         }
     }
-    Some(lines)
+    match gate {
+        Some((gate, forward)) => guarded(builder, &gate, forward, lines, at),
+        None => Some(lines),
+    }
+}
+
+/// Lines behind a question to a provider. In a `route` they keep their order: nobody comes to what is behind the question
+/// before it is answered, and what a client sent under the provider's names is taken away before the answer fills them.
+fn guarded(
+    builder: &mut HostBuilder<'_, '_>,
+    gate: &Gate,
+    forward: &ForwardAuth,
+    lines: Vec<Line>,
+    at: &Pointer,
+) -> Option<Vec<Line>> {
+    let at = at.join("auth");
+    let mut body = Vec::new();
+    // Who may not come at all is not asked who they are.
+    let (first, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| {
+        line.words.first().is_some_and(|word| word.starts_with("@outside") || word == "respond @outside 403")
+    });
+    body.extend(first);
+    body.extend(gate.headers().iter().map(|header| Line::new(&format!("request_header -{header}"))));
+    let uri = builder.fit(word(gate.path(ProxyKind::Caddy)), &at)?;
+    let mut question = vec![Line::new("uri").with(uri)];
+    if !gate.headers().is_empty() {
+        question.push(Line::new(&format!("copy_headers {}", gate.headers().join(" "))));
+    }
+    let mut ask = Line::new("forward_auth");
+    if !forward.except.is_empty() {
+        let mut open = Line::new("@closed not path");
+        for path in &forward.except {
+            open = open.with(builder.fit(word(&format!("{}*", path.trim_end_matches('*'))), &at)?);
+        }
+        body.push(open);
+        ask = Line::new("forward_auth @closed");
+    }
+    body.push(ask.with(format!("http://{}", gate.address)).body(question));
+    body.extend(rest);
+    let mut all = Vec::new();
+    if gate.kind == SsoKind::Authentik {
+        let pass = Line::new("reverse_proxy").with(format!("http://{}", gate.address));
+        all.push(Line::new("handle /outpost.goauthentik.io/*").body(vec![pass]));
+    }
+    all.push(Line::new("handle").body(vec![Line::new("route").body(body)]));
+    Some(all)
 }

@@ -20,6 +20,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
                 write(builder, "prometheus-node-exporter", &arguments, "", &agent.pointer);
             }
             ("postgres", _, Some(spec)) if spec.image.is_none() => postgres(builder, &agent, spec),
+            // These have a room of their own.
+            ("cadvisor" | "alloy", _, _) => {}
             _ => builder.missing(agent.pointer.clone(), "an exporter in a container"),
         }
     }

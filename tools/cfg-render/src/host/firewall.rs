@@ -7,9 +7,9 @@ use contract::document::{Handler, Stage};
 use contract::{Pointer, places};
 
 use super::HostBuilder;
-use crate::fleet::{ANY, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
+use crate::fleet::{ANY, BackendTls, Edge, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
 use crate::format::nftables::{self, Chain, Rule, Set, identifier, one_or_set};
-use crate::model::{HostView, Model, tls_of};
+use crate::model::{HostView, Model};
 
 const FILE: &str = "/etc/nftables.conf";
 
@@ -66,35 +66,35 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     };
     let proxy = host.proxy();
     let mut from_hosts: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
-    for (name, service) in model.services() {
-        let at = Model::service_at(name);
-        for (index, route) in service.proxy.iter().enumerate() {
-            let at = at.join("proxy").join(index);
-            let edges = model.edges_of(service, route);
-            let on_edge = edges.first().is_some_and(|edge| edge.name == host.name);
-            if on_edge {
-                let names = model.names_of(name, route, host);
-                open(&route.from, Proto::Tcp, PortRange::one(proxy.http_port), name, &at);
-                if tls_of(route, &names) != TlsMode::None {
-                    open(&route.from, Proto::Tcp, PortRange::one(proxy.https_port), name, &at);
-                    if route.http3.unwrap_or(proxy.http3) {
-                        open(&route.from, Proto::Udp, PortRange::one(proxy.https_port), name, &at);
-                    }
-                }
-            } else if let (Some(edge), true) = (edges.first(), service.host.iter().any(|own| *own == host.name)) {
-                // An edge on another host needs a way in.
-                let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
-                let address = network.and_then(|network| edge.address(&network));
-                let port = match route.backend.through {
-                    Through::Proxy if route.backend.tls == crate::fleet::BackendTls::Internal => Some(proxy.https_port),
-                    Through::Proxy => Some(proxy.http_port),
-                    Through::Port => service.port(route.port.as_deref()).map(|(_, port)| port.port),
-                };
-                if let (Some(address), Some(port)) = (address, port) {
-                    from_hosts.push((address, port, format!("{name} from {}", edge.name), at));
+    for served in model.fleet.routes() {
+        let Edge::Host(edge) = served.edge else { continue };
+        let (name, route) = (served.service, served.route);
+        if edge == host.name {
+            open(&route.from, Proto::Tcp, PortRange::one(proxy.http_port), name, &served.place);
+            if served.names.iter().any(|name| name.tls != TlsMode::None) {
+                open(&route.from, Proto::Tcp, PortRange::one(proxy.https_port), name, &served.place);
+                if route.http3.unwrap_or(proxy.http3) {
+                    open(&route.from, Proto::Udp, PortRange::one(proxy.https_port), name, &served.place);
                 }
             }
+        } else if served.hosts.contains(&host.name.as_str())
+            && let Some(edge) = model.host(edge)
+        {
+            // An edge on another host needs a way in.
+            let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
+            let address = network.and_then(|network| edge.address(&network));
+            let port = match route.backend.through {
+                Through::Proxy if route.backend.tls == BackendTls::Internal => Some(proxy.https_port),
+                Through::Proxy => Some(proxy.http_port),
+                Through::Port => served.port.map(|(_, port)| port.port),
+            };
+            if let (Some(address), Some(port)) = (address, port) {
+                from_hosts.push((address, port, format!("{name} from {}", edge.name), served.place.clone()));
+            }
         }
+    }
+    for (name, service) in model.services() {
+        let at = Model::service_at(name);
         for (index, expose) in service.expose.iter().enumerate() {
             let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
             let at = at.join("expose").join(index);
@@ -130,6 +130,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             }
         }
     }
+    for (client, port, why, pointer) in watched(model, host) {
+        if let Some(address) = model.shared_network(client, host).and_then(|network| client.address(&network)) {
+            from_hosts.push((address, port, why, pointer));
+        }
+    }
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
         for database in model.databases_in(cluster.name) {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
@@ -144,6 +149,28 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         found.insert(Hole { from: Source::Address(address), proto: "tcp", ports: PortRange::one(port), why, pointer });
     }
     found.into_iter().collect()
+}
+
+/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, and why.
+fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer)> {
+    let monitoring = &model.fleet.monitoring;
+    let mut found = Vec::new();
+    let loki = monitoring.loki.as_ref().and_then(|role| model.service(&role.service));
+    if let Some(service) = loki.filter(|service| service.host.iter().any(|own| *own == host.name)) {
+        let port = service.port(None).map_or(3100, |(_, port)| port.port);
+        let senders = model.hosts().filter(|other| {
+            other.name != host.name && other.spec.agents.as_ref().is_some_and(|agents| agents.alloy.is_some())
+        });
+        found.extend(senders.map(|sender| (sender, port, "logs".to_owned(), sender.at("agents").join("alloy"))));
+    }
+    let agent = host.spec.agents.as_ref().and_then(|agents| agents.zabbix_agent.as_ref());
+    let server = monitoring.zabbix.as_ref().and_then(|role| model.service(&role.server));
+    if let (Some(agent), Some(server)) = (agent, server) {
+        let port = agent.port.unwrap_or(10050);
+        let askers = model.hosts_of(server).filter(|asker| asker.name != host.name);
+        found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), host.at("agents").join("zabbix_agent"))));
+    }
+    found
 }
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
@@ -166,6 +193,22 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         ),
         Rule::new("icmp type { destination-unreachable, time-exceeded, parameter-problem } accept"),
     ];
+    let mut sets = vec![Set {
+        name: places::NFT_SSH_PORTS.into(),
+        kind: "inet_service",
+        interval: false,
+        dynamic: false,
+        elements: vec![ssh.port.to_string()],
+    }];
+    if let Some(limits) = &firewall.new_connections {
+        let unit = if limits.rate.seconds == 1 { "second" } else { "minute" };
+        for (name, family, kind) in [("new_4", "ip", "ipv4_addr"), ("new_6", "ip6", "ipv6_addr")] {
+            sets.push(Set { name: name.into(), kind, interval: false, dynamic: true, elements: Vec::new() });
+            let rate = format!("limit rate over {}/{unit} burst {} packets", limits.rate.requests, limits.burst.max(1));
+            let rule = format!("tcp flags syn ct state new add @{name} {{ {family} saddr {rate} }} counter drop");
+            rules.push(Rule::new(rule).comment("too many new connections"));
+        }
+    }
     if firewall.ping {
         rules.push(Rule::new("icmp type echo-request limit rate 20/second accept"));
         rules.push(Rule::new("icmpv6 type echo-request limit rate 20/second accept"));
@@ -187,7 +230,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             rules.push(Rule::new(format!("{prefix}tcp dport @{} accept", places::NFT_SSH_PORTS)).comment("ssh"));
         }
     }
-    rules.extend(rules_of(builder, &mut networks, &holes));
+    rules.extend(rules_of(builder, &mut networks, &holes, "dport"));
+    let guard = container_guard(builder, &mut networks, &holes);
     if let Some(extra) = &host.spec.extra {
         for (index, line) in extra.nftables.iter().enumerate() {
             let at = host.at("extra").join("nftables").join(index);
@@ -209,17 +253,20 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         rules.push(Rule::new("limit rate 10/minute log prefix \"dropped: \""));
     }
     rules.push(Rule::new("counter drop"));
-    let mut sets = vec![Set {
-        name: places::NFT_SSH_PORTS.into(),
-        kind: "inet_service",
-        interval: false,
-        elements: vec![ssh.port.to_string()],
-    }];
     sets.extend(networks.sets.into_values());
     let chain =
         Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
+    let mut chains = vec![chain];
+    if super::containers::used(builder) {
+        chains.push(Chain {
+            name: "container_ports".into(),
+            hook: "type filter hook forward priority filter - 1; policy accept;".into(),
+            rules: guard,
+        });
+    }
     let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
-        + &nftables::write(places::NFT_TABLE, &sets, &[chain]);
+        + &nftables::write(places::NFT_TABLE, &sets, &chains)
+        + &super::block_lists::write(builder);
     builder.packages(Stage::Base, &["nftables"], &from[0]);
     builder
         .file(Stage::Base, FILE, text, &from)
@@ -241,8 +288,22 @@ fn ssh_sources(from: &[String]) -> Vec<Source> {
 /// Ports, and what they are for.
 type Group<'h> = (BTreeSet<PortRange>, BTreeSet<&'h str>);
 
-/// One rule for all ports of the same origin and protocol, and a comment that names what they are for.
-fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+/// A published port of a container is no port of the host: its packets are sent on before the input chain sees them. They
+/// may come from where the fleet says, by the port that was asked for.
+fn container_guard(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole]) -> Vec<Rule> {
+    let mut rules = vec![Rule::new("ct state established,related accept")];
+    // Containers among themselves and on their way out.
+    rules.extend(
+        ["docker*", "br-*", "podman*", "veth*"].map(|interface| Rule::new(format!("iifname \"{interface}\" accept"))),
+    );
+    rules.extend(rules_of(builder, networks, holes, "ct status dnat ct original proto-dst"));
+    rules.push(Rule::new("ct status dnat counter drop").comment("ports of containers that are not declared"));
+    rules
+}
+
+/// One rule for all ports of the same origin and protocol, and a comment that names what they are for. `port` is what the
+/// rule looks at.
+fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &[Hole], port: &str) -> Vec<Rule> {
     let mut grouped: BTreeMap<(&Source, &str), Group<'_>> = BTreeMap::new();
     for hole in holes {
         if let Err(error) = nftables::comment(&hole.why) {
@@ -261,7 +322,9 @@ fn rules_of(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks, holes: &
         let ports: Vec<_> = ports.into_iter().collect();
         let comment = comment_of(&why.into_iter().collect::<Vec<_>>());
         for prefix in networks.prefixes(builder, source) {
-            rules.push(Rule::new(format!("{prefix}{proto} dport {} accept", one_or_set(&ports))).comment(&comment));
+            // Only the header of a packet names its protocol by itself.
+            let what = if port == "dport" { format!("{proto} dport") } else { format!("meta l4proto {proto} {port}") };
+            rules.push(Rule::new(format!("{prefix}{what} {} accept", one_or_set(&ports))).comment(&comment));
         }
     }
     rules
@@ -320,7 +383,7 @@ impl Networks {
             let interface =
                 network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
             prefixes.push(format!("{interface}{family} saddr @{set} "));
-            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, elements: ranges });
+            self.sets.insert(set.clone(), Set { name: set, kind, interval: true, dynamic: false, elements: ranges });
         }
         prefixes
     }

@@ -3,8 +3,8 @@
 use contract::Pointer;
 
 use super::HostBuilder;
-use crate::fleet::{Auth, HostNetwork, ProxyKind, Run, TlsMode};
-use crate::model::{Model, tls_of};
+use crate::fleet::{Auth, HostNetwork, ProxyKind, Run};
+use crate::model::Model;
 
 pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
@@ -15,69 +15,20 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     if matches!(&host.spec.network, Some(HostNetwork::Dhcp(_) | HostNetwork::Static(_))) {
         builder.missing(host.at("network"), "the network's configuration");
     }
-    if host.spec.containers.is_some() {
-        builder.missing(host.at("containers"), "the container engine");
-    }
     if host.spec.disk.is_some() {
         builder.missing(host.at("disk"), "the layout of the disk");
     }
-    if let Some(agents) = &host.spec.agents {
-        for (key, what, there) in [
-            ("cadvisor", "cAdvisor", agents.cadvisor.is_some()),
-            ("alloy", "Grafana Alloy", agents.alloy.is_some()),
-            ("zabbix_agent", "the Zabbix agent", agents.zabbix_agent.is_some()),
-        ] {
-            if there {
-                builder.missing(host.at("agents").join(key), what);
-            }
-        }
-    }
-    let sites = model.sites(host);
     let proxy = host.proxy();
-    if proxy.kind == ProxyKind::Traefik && (host.spec.proxy.is_some() || !sites.is_empty()) {
-        builder.missing(host.at("proxy").join("kind"), "Traefik (and every name behind it)");
+    if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
+        builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
     }
-    if proxy.image.is_some() {
-        builder.missing(host.at("proxy").join("image"), "a reverse proxy in a container");
-    }
-    if proxy.kind == ProxyKind::Nginx {
-        for (key, what, there) in [("http3", "HTTP/3", proxy.http3), ("early_data", "early data", proxy.early_data)] {
-            if there {
-                builder.missing(host.at("proxy").join(key), &format!("{what} with nginx"));
-            }
-        }
-        for site in sites.iter().filter(|site| matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns)) {
-            if let Some(at) = site.from().first() {
-                builder.missing(
-                    at.clone(),
-                    &format!("the ACME client for {} (a leaf of the internal CA stands in)", site.name()),
-                );
-            }
-        }
-    }
-    for (name, network) in &model.fleet.networks {
-        if network.tailscale.is_some() && host.address(name).is_some() {
-            builder.missing(
-                Pointer::root().join("networks").join(name).join("tailscale"),
-                "the installation of Tailscale",
-            );
-        }
-    }
-    for (name, tunnel) in &model.fleet.tunnels {
-        if tunnel.host == host.name {
-            builder.missing(Pointer::root().join("tunnels").join(name), "the tunnel's connector");
-        }
-    }
-    for (name, operation) in &model.fleet.operations {
-        let on = serde_json::to_value(operation).unwrap_or_default();
-        if on.get("host").is_none_or(|value| value.as_str().is_none_or(|value| value == host.name)) {
-            builder.missing(Pointer::root().join("operations").join(name), "the operation");
-        }
+    if proxy.acme.as_ref().is_some_and(|acme| acme.bucket.is_some()) {
+        builder.missing(host.at("proxy").join("acme").join("bucket"), "a second copy of certificates in a bucket");
     }
     for (name, service) in model.services_on(&host.name) {
         let at = Model::service_at(name);
         match &service.run {
-            Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::Nixos(_) | Run::HomeManager(_) => {
+            Run::Nixos(_) | Run::HomeManager(_) => {
                 builder.missing(
                     at.join("run").join(service.run.kind()),
                     &format!("the service \"{name}\" ({})", service.run.kind()),
@@ -87,43 +38,18 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
                 builder
                     .missing(at.join("run").join("systemd").join("user_unit"), &format!("the user's unit \"{name}\""));
             }
-            Run::Static(_) | Run::Systemd(_) | Run::Package(_) | Run::External(_) => {}
-        }
-        if service.sso.is_some() {
-            builder.missing(at.join("sso"), "single sign-on");
-        }
-        for (index, expose) in service.expose.iter().enumerate() {
-            if expose.via.is_some() {
-                builder.missing(at.join("expose").join(index).join("via"), "the forwarding through another host");
-            }
+            Run::Static(_)
+            | Run::Systemd(_)
+            | Run::Package(_)
+            | Run::External(_)
+            | Run::Container(_)
+            | Run::Containers(_)
+            | Run::Compose(_) => {}
         }
         for (index, route) in service.proxy.iter().enumerate() {
-            let tunnel = tls_of(route, &route.names) == TlsMode::Tunnel;
-            if !tunnel && matches!(route.auth, Auth::Access(_)) {
+            if route.tunnel.is_none() && matches!(route.auth, Auth::Access(_)) {
                 builder.missing(at.join("proxy").join(index).join("auth"), "an access policy without a tunnel");
             }
         }
-    }
-    for (key, service, what) in [
-        (
-            "alertmanager",
-            model.fleet.monitoring.alertmanager.as_ref().map(|spec| &spec.service),
-            "Alertmanager's configuration",
-        ),
-        ("grafana", model.fleet.monitoring.grafana.as_ref().map(|spec| &spec.service), "Grafana's provisioning"),
-        ("loki", model.fleet.monitoring.loki.as_ref().map(|spec| &spec.service), "Loki's configuration"),
-        ("zabbix", model.fleet.monitoring.zabbix.as_ref().map(|spec| &spec.server), "Zabbix's configuration"),
-    ] {
-        let here = service
-            .and_then(|service| model.service(service))
-            .is_some_and(|service| service.host.iter().any(|own| *own == host.name));
-        if here {
-            builder.missing(Pointer::root().join("monitoring").join(key), what);
-        }
-    }
-    if let Some(portal) = &model.fleet.portal
-        && model.service(&portal.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name))
-    {
-        builder.missing(Pointer::root().join("portal"), "the start page");
     }
 }

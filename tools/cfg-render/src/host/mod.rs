@@ -4,19 +4,34 @@
 //! secret; what the fleet says and no part renders is named in a finding.
 
 mod access;
+mod acme;
 mod backup;
 mod bans;
+mod block_lists;
 mod builder;
 mod caddy;
+mod certificates;
+mod containers;
 mod exporters;
 mod firewall;
+mod forwards;
+mod gate;
+mod headers;
 mod machine;
+mod merge_patch;
 mod missing;
+mod monitoring;
 mod nginx;
+mod operations;
+mod portal;
 mod postgres;
 mod prometheus;
 mod secrets;
 mod services;
+mod single_sign_on;
+mod tailscale;
+mod traefik;
+mod tunnel;
 mod updates;
 mod users;
 
@@ -55,15 +70,23 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         firewall::add(&mut builder);
         bans::add(&mut builder);
         updates::add(&mut builder);
+        tailscale::add(&mut builder);
         postgres::add(&mut builder);
         services::add(&mut builder);
+        containers::add(&mut builder);
         match host.proxy().kind {
             ProxyKind::Nginx => nginx::add(&mut builder),
             ProxyKind::Caddy => caddy::add(&mut builder),
-            ProxyKind::Traefik => {}
+            ProxyKind::Traefik => traefik::add(&mut builder),
         }
         exporters::add(&mut builder);
         prometheus::add(&mut builder);
+        monitoring::add(&mut builder);
+        single_sign_on::add(&mut builder);
+        portal::add(&mut builder);
+        tunnel::add(&mut builder);
+        forwards::add(&mut builder);
+        operations::add(&mut builder);
         backup::add(&mut builder);
         machine::add_files_of_the_user(&mut builder);
         // Last, because every other part may ask for secrets.

@@ -6,8 +6,8 @@ use contract::document::{Handler, Stage};
 use contract::{Duration, Pointer, places};
 use serde_json::{Map, Value, json};
 
-use super::HostBuilder;
 use super::services::default_args;
+use super::{HostBuilder, merge_patch, monitoring};
 use crate::fleet::{Alert, Prometheus, Run, Severity};
 use crate::format::yaml;
 use crate::model::{Model, Scrape};
@@ -20,9 +20,13 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let Some((_, name)) = model.prometheus().filter(|(on, _)| on.name == host.name) else { return };
     let (Some(spec), Some(service)) = (&model.fleet.monitoring.prometheus, model.service(name)) else { return };
     let at = Pointer::root().join("monitoring").join("prometheus");
-    let Run::Package(run) = &service.run else {
-        builder.missing(at, "Prometheus that does not run as a package");
-        return;
+    let package = match &service.run {
+        Run::Package(run) => Some(run),
+        Run::Container(_) => None,
+        _ => {
+            builder.missing(at, "Prometheus that runs neither as a package nor in a container");
+            return;
+        }
     };
     let scrapes = model.scrapes();
     let mut from: BTreeSet<Pointer> = scrapes.iter().map(|scrape| scrape.pointer.clone()).collect();
@@ -30,10 +34,16 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     from.insert(Model::service_at(name));
     let from: Vec<_> = from.into_iter().collect();
     let unit = model.unit_of(name, service).unwrap_or_else(|| "prometheus.service".into());
-    builder.hold(Stage::Services, &unit);
-    builder.check_set("prometheus", &[&["/usr/bin/promtool", "check", "config", CONFIG]]);
+    builder.directory(Stage::Services, "/etc/prometheus", 0o755, "root", "root", &from);
     let text = builder.header("#", &from) + &yaml::write(&config(builder, spec, &scrapes));
-    builder.file(Stage::Services, CONFIG, text, &from).set("prometheus").notify(Handler::reload(&unit)).add(builder);
+    let mut file = builder.file(Stage::Services, CONFIG, text, &from).notify(handler(&unit, package.is_some()));
+    if package.is_some() {
+        // The program that checks comes with the package only.
+        builder.hold(Stage::Services, &unit);
+        builder.check_set("prometheus", &[&["/usr/bin/promtool", "check", "config", CONFIG]]);
+        file = file.set("prometheus");
+    }
+    file.add(builder);
     if scrapes.iter().any(|scrape| scrape.bearer.is_some()) {
         builder.wait_for_secrets(Stage::Services, &unit, &from);
     }
@@ -41,11 +51,13 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     rules_from.push(at.clone());
     builder.directory(Stage::Services, "/etc/prometheus/rules", 0o755, "root", "root", &rules_from);
     let text = builder.header("#", &rules_from) + &yaml::write(&rules);
-    builder
-        .file(Stage::Services, RULES, text, &rules_from)
-        .set("prometheus")
-        .notify(Handler::reload(&unit))
-        .add(builder);
+    let mut file = builder.file(Stage::Services, RULES, text, &rules_from).notify(handler(&unit, package.is_some()));
+    if package.is_some() {
+        file = file.set("prometheus");
+    }
+    file.add(builder);
+    // A container has its arguments in its own file.
+    let Some(run) = package else { return };
 
     let port = service.port(None).map_or(9090, |(_, port)| port.port);
     let address = service.port(None).and_then(|(_, port)| model.listen_address(host, port));
@@ -70,6 +82,11 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             .add(builder);
     }
     builder.unit(Stage::Services, &unit, &from);
+}
+
+/// A running program reads its files again; a container sees a new file only after a new start.
+fn handler(unit: &str, package: bool) -> Handler {
+    if package { Handler::reload(unit) } else { Handler::restart(unit) }
 }
 
 fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
@@ -126,34 +143,19 @@ fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) 
     }
     let mut config =
         json!({"global": global, "rule_files": ["/etc/prometheus/rules/*.yml"], "scrape_configs": configs});
+    let alerts = builder.model.fleet.monitoring.alertmanager.as_ref();
+    let target = alerts.and_then(|alerts| monitoring::alertmanager_from(builder.model, builder.host, &alerts.service));
+    if let (Value::Object(config), Some(target)) = (&mut config, target) {
+        config.insert("alerting".into(), json!({"alertmanagers": [{"static_configs": [{"targets": [target]}]}]}));
+    }
     let extra = builder
         .model
         .prometheus()
         .and_then(|(_, name)| builder.model.service(name)?.extra.as_ref()?.prometheus.as_ref());
     if let Some(patch) = extra {
-        merge(&mut config, patch);
+        merge_patch::apply(&mut config, patch);
     }
     config
-}
-
-/// A merge patch (RFC 7396).
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    if let Value::Object(object) = target {
-        for (key, value) in patch {
-            if value.is_null() {
-                object.remove(key);
-            } else {
-                merge(object.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-    }
 }
 
 /// Prometheus knows the same units, but not all of ours in one text (`model.ParseDuration`).

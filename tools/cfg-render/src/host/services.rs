@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::document::{Handler, Stage};
 use contract::{Finding, Pointer, SecretName, places};
 
-use super::HostBuilder;
+use super::{HostBuilder, monitoring, portal, single_sign_on};
 use crate::fleet::{PackageRun, Run, Service, StartKind, StaticSite, SystemdRun, Value};
 use crate::format::env::{self, Dialect};
 use crate::format::systemd::{self, UnitFile};
@@ -20,6 +20,15 @@ const ARGS_IN_DEFAULT: [&str; 6] = [
     "prometheus-blackbox-exporter",
     "prometheus-pushgateway",
 ];
+
+/// A service with what follows for it from its role in the fleet: single sign-on, monitoring.
+pub(super) fn as_it_runs(builder: &HostBuilder<'_, '_>, name: &str, service: &Service) -> Service {
+    let signed = single_sign_on::fitted(builder.model, name, service);
+    let watching = monitoring::fitted(builder, name, &signed);
+    let mut service = single_sign_on::with_blueprints(builder.model, name, watching).into_owned();
+    portal::fitted(builder.model, name, &mut service);
+    service
+}
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
@@ -39,7 +48,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         }
         match &service.run {
             Run::Systemd(run) if !run.user_unit => add_systemd(builder, name, service, run),
-            Run::Package(run) => add_package(builder, name, service, run),
+            Run::Package(run) => add_package(builder, name, &as_it_runs(builder, name, service), run),
             Run::Static(site) => add_static(builder, name, service, site),
             _ => {}
         }
@@ -144,7 +153,7 @@ fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
 }
 
 /// Units on the same host that must be started before.
-fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Service) {
+pub(super) fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, service: &Service) {
     let (model, host) = (builder.model, builder.host);
     let of = |name: &String| -> Option<String> {
         if let Some(cluster) = model.cluster(name).filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
@@ -255,7 +264,7 @@ pub(super) fn environment(
     }
 }
 
-fn extra_settings(
+pub(super) fn extra_settings(
     builder: &mut HostBuilder<'_, '_>,
     unit: &mut UnitFile,
     extra: &BTreeMap<String, BTreeMap<String, Vec<String>>>,
@@ -306,7 +315,10 @@ fn add_package(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
     }
     let prometheus =
         builder.model.prometheus().is_some_and(|(host, service)| host.name == builder.host.name && service == name);
-    if !prometheus {
+    let alertmanager = builder.model.fleet.monitoring.alertmanager.as_ref().is_some_and(|role| role.service == name);
+    if alertmanager {
+        builder.unit(Stage::Services, &unit_name, &from);
+    } else if !prometheus {
         if !run.arguments.is_empty() {
             arguments(builder, &packages[0], &unit_name, &run.arguments, &run_at.join("arguments"));
         }

@@ -47,6 +47,12 @@ impl Model<'_> {
         if let Some(agent) = &agents.postgres_exporter {
             views.push(view("postgres", "postgres_exporter", agent.bind.as_deref(), agent.port, 9187));
         }
+        if let Some(agent) = &agents.cadvisor {
+            views.push(view("cadvisor", "cadvisor", agent.bind.as_deref(), agent.port, 8080));
+        }
+        if let Some(agent) = &agents.alloy {
+            views.push(view("alloy", "alloy", agent.bind.as_deref(), agent.port, 12345));
+        }
         views
     }
 }

@@ -29,37 +29,36 @@ pub struct CertificateStore {
     pub secret: SecretName,
     /// The chain on the controller, relative to the fleet.
     pub source: String,
+    /// Where that chain is put on the host.
+    pub chain: String,
+    /// Where the key appears on the host.
+    pub key: String,
     /// A leaf of the internal CA.
     pub internal: bool,
     /// It only stands in until ACME has got the real one.
     pub stand_in: bool,
 }
 
-impl<'f> Model<'f> {
+impl Model<'_> {
     /// The certificate of a site, where it is one of files.
-    pub fn certificate(&self, host: &HostView, site: &Site<'f>) -> Option<Certificate> {
+    pub fn certificate(&self, host: &HostView, site: &Site<'_>) -> Option<Certificate> {
         let name = site.name();
         let secret = leaf_secret(&host.name, name);
         let source = format!("tls/{}/{}.pem", host.name, file_name(name));
-        let (directory, store) = match &site.tls {
-            TlsMode::Internal => (
-                format!("/var/lib/plumbline/tls/{}", file_name(name)),
-                CertificateStore { secret, source, internal: true, stand_in: false },
-            ),
-            TlsMode::Files(files) => (
-                format!("/var/lib/plumbline/tls/{}", file_name(name)),
-                CertificateStore {
-                    secret: files.key.secret.clone(),
-                    source: files.certificate.clone(),
-                    internal: false,
-                    stand_in: false,
-                },
-            ),
-            TlsMode::Acme | TlsMode::AcmeDns => (
-                format!("/var/lib/acme/{}", file_name(name)),
-                CertificateStore { secret, source, internal: true, stand_in: true },
-            ),
+        let own = format!("/var/lib/plumbline/tls/{}", file_name(name));
+        let (directory, secret, source) = match &site.tls {
+            TlsMode::Internal => (own.clone(), secret, source),
+            TlsMode::Files(files) => (own.clone(), files.key.secret.clone(), files.certificate.clone()),
+            TlsMode::Acme | TlsMode::AcmeDns => (format!("/var/lib/acme/{}", file_name(name)), secret, source),
             TlsMode::OnDemand | TlsMode::Tunnel | TlsMode::None => return None,
+        };
+        let store = CertificateStore {
+            secret,
+            source,
+            chain: format!("{own}/fullchain.pem"),
+            key: format!("{own}/key.pem"),
+            internal: !matches!(site.tls, TlsMode::Files(_)),
+            stand_in: matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns),
         };
         Some(Certificate {
             host: host.name.clone(),
@@ -76,8 +75,7 @@ impl<'f> Model<'f> {
         let mut all = Vec::new();
         for host in self.hosts() {
             for site in self.sites(host) {
-                if let Some(certificate) =
-                    self.certificate(host, &site).filter(|certificate| certificate.store.internal)
+                if let Some(certificate) = self.certificate(host, site).filter(|certificate| certificate.store.internal)
                 {
                     if certificate.store.stand_in && host.proxy().kind != crate::fleet::ProxyKind::Nginx {
                         continue;

@@ -113,25 +113,22 @@ impl Model<'_> {
             return found
                 .map_or_else(|| Resolved::problem(format!("the host \"{name}\" has no such thing")), Resolved::text);
         }
-        Resolved::problem("single sign-on is not rendered yet")
+        if let Some(name) = &reference.sso {
+            let client = self.oidc_client(service).filter(|client| client.provider == name);
+            let found = client.and_then(|client| client.attribute(attr));
+            return found.map_or_else(
+                || Resolved::problem(format!("the service \"{service}\" has no such thing of \"{name}\"")),
+                Resolved::text,
+            );
+        }
+        Resolved::problem("it names nothing")
     }
 
     fn service_attr(&self, host: &HostView, name: &str, attr: Option<&str>, port: Option<&str>) -> Resolved {
         let Some(service) = self.service(name) else {
             return Resolved::problem(format!("there is no service \"{name}\""));
         };
-        let route = service.proxy.first();
-        let public = || {
-            let route = route?;
-            let edge = self.edges_of(service, route).into_iter().next().or_else(|| self.hosts_of(service).next())?;
-            let names = self.names_of(name, route, edge);
-            let tls = super::tls_of(route, &names);
-            let scheme = if tls == crate::fleet::TlsMode::None { "http" } else { "https" };
-            Some((
-                names.first()?.clone(),
-                format!("{scheme}://{}{}", names.first()?, route.path.as_deref().unwrap_or("")),
-            ))
-        };
+        let public = || self.public_address(name);
         let address = || {
             let (_, port) = service.port(port)?;
             let target = self
@@ -153,6 +150,23 @@ impl Model<'_> {
             || Resolved::problem(format!("the service \"{name}\" has no such thing from here")),
             Resolved::text,
         )
+    }
+
+    /// Name and address of a service's first proxy entry.
+    pub fn public_address(&self, service: &str) -> Option<(String, String)> {
+        let route = self.fleet.routes_of(service).into_iter().next()?;
+        let name = route.names.first()?;
+        let (scheme, usual) = if name.tls == crate::fleet::TlsMode::None { ("http", 80) } else { ("https", 443) };
+        let port = match route.edge {
+            crate::fleet::Edge::Host(edge) => {
+                let proxy = self.host(edge)?.proxy();
+                if usual == 80 { proxy.http_port } else { proxy.https_port }
+            }
+            crate::fleet::Edge::Tunnel(_) => usual,
+        };
+        let port = if port == usual { String::new() } else { format!(":{port}") };
+        let path = route.route.path.as_deref().unwrap_or("");
+        Some((name.name.clone(), format!("{scheme}://{}{port}{path}", name.name)))
     }
 
     fn database_attr(&self, host: &HostView, service: &str, name: &str, attr: Option<&str>) -> Resolved {

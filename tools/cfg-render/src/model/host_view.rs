@@ -1,15 +1,11 @@
 //! A host with what it inherits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use contract::Pointer;
-use serde_json::{Map, Value};
 
 use crate::fleet::{Fleet, Host, LOCAL, Os, OsFamily, PUBLIC, ProxyKind, ProxyServer, Ssh};
-
-/// Keys that a host never takes over from another.
-const OWN: [&str; 5] = ["addresses", "hostname", "host_keys", "description", "like"];
 
 /// A host with what it inherits, and where each key comes from.
 #[derive(Debug, Clone)]
@@ -20,28 +16,16 @@ pub struct HostView {
     pub spec: Host,
     /// What it runs.
     pub os: Os,
-    origins: BTreeMap<String, Pointer>,
+    origins: BTreeMap<&'static str, Pointer>,
 }
 
 impl HostView {
-    /// Looks at the host of this name.
-    pub(super) fn resolve(fleet: &Fleet, name: &str) -> Self {
-        let mut merged = Map::new();
-        let mut origins = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        let mut next = Some(name);
-        while let Some(current) = next.filter(|current| seen.insert(*current)) {
-            let Some(host) = fleet.hosts.get(current) else { break };
-            let place = Pointer::root().join("hosts").join(current);
-            take(&mut merged, &mut origins, host, &place, current != name);
-            next = host.like.as_deref();
-        }
-        take(&mut merged, &mut origins, &fleet.defaults.host, &Pointer::root().join("defaults").join("host"), true);
-        // The keys come from values of this very type, so that reading them back cannot fail.
-        let spec: Host = serde_json::from_value(Value::Object(merged))
-            .unwrap_or_else(|_| fleet.hosts.get(name).cloned().unwrap_or_default());
+    /// Looks at a host: `spec` is the resolved one, the places are those of what was written.
+    pub(super) fn new(written: &Fleet, name: &str, spec: &Host) -> Self {
+        let keys = Host::INHERITED_KEYS.iter().chain(Host::OWN_KEYS);
+        let origins = keys.map(|key| (*key, written.host_key(name, key))).collect();
         let os = spec.os.clone().unwrap_or(Os { family: OsFamily::Debian, release: "12".into() });
-        Self { name: name.to_owned(), spec, os, origins }
+        Self { name: name.to_owned(), spec: spec.clone(), os, origins }
     }
 
     /// The place of the host in the fleet.
@@ -120,24 +104,6 @@ impl HostView {
     }
 }
 
-/// Takes over every key that is not there yet.
-fn take(
-    merged: &mut Map<String, Value>,
-    origins: &mut BTreeMap<String, Pointer>,
-    host: &Host,
-    place: &Pointer,
-    inherited: bool,
-) {
-    let Ok(Value::Object(keys)) = serde_json::to_value(host) else { return };
-    for (key, value) in keys {
-        let skip = inherited && (OWN.contains(&key.as_str()) || (key == "enable"));
-        if !skip && !merged.contains_key(&key) {
-            origins.insert(key.clone(), place.join(&key));
-            merged.insert(key, value);
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -155,7 +121,7 @@ mod tests {
             }
         }))
         .unwrap();
-        let b = HostView::resolve(&fleet, "b");
+        let b = HostView::new(&fleet, "b", &fleet.resolved().hosts["b"]);
         assert_eq!(b.ssh().port, 2222);
         assert_eq!(b.at("ssh").as_str(), "/hosts/a/ssh");
         assert_eq!(b.spec.timezone.as_deref(), Some("Europe/Berlin"));
@@ -163,5 +129,7 @@ mod tests {
         assert_eq!(b.spec.packages, ["vim"]);
         assert!(b.spec.addresses.is_empty());
         assert_eq!(b.at("fail2ban").as_str(), "/hosts/b");
+        // Addresses are never taken over, so that they stand nowhere else either.
+        assert_eq!(b.at("addresses").as_str(), "/hosts/b");
     }
 }

@@ -1,5 +1,6 @@
-//! The fleet as it is meant: hosts with what they inherit, services where they run, names where they are served, and which
-//! host gets which secret. Everything else is made from this view, so that no two documents can disagree.
+//! The fleet by host: what each is, what its proxy serves, which secrets it gets and whose they become there. An index over
+//! the one meaning of a fleet, which `fleet` works out (`Fleet::resolved`, `served`, `secret_uses`); nothing is worked out
+//! twice, so that no two documents can disagree.
 //!
 //! Invariant: built once from a fleet that `check` found good; on one that it did not, nothing here panics.
 
@@ -11,7 +12,8 @@ mod environment;
 mod host_view;
 mod scrape;
 mod secret_use;
-mod site;
+mod sites;
+mod sso;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use std::net::IpAddr;
 use contract::Pointer;
 
 use self::secret_use::SecretTable;
-use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, Service};
+use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, ProxyKind, Service};
 
 pub use agent::AgentView;
 pub use certificate::{Certificate, CertificateStore};
@@ -30,26 +32,39 @@ pub use environment::Resolved;
 pub use host_view::HostView;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
-pub use site::{Entry, Site, Upstream, tls_of};
+pub use sites::{Entry, Site, Upstream};
+pub use sso::{OidcClient, is_image};
 
 /// The secret with the key of the internal CA, which only administrators can read.
 pub const CA_KEY: &str = "ca-key";
 
+/// The group in which a proxy's workers are, so that they can read what it is given.
+pub const fn proxy_group(kind: ProxyKind) -> &'static str {
+    match kind {
+        ProxyKind::Nginx => "www-data",
+        ProxyKind::Caddy => "caddy",
+        ProxyKind::Traefik => "traefik",
+    }
+}
+
 /// The fleet as it is meant.
 #[derive(Debug)]
 pub struct Model<'f> {
-    /// What was written.
+    /// As it was written, with what is switched off.
+    pub written: &'f Fleet,
+    /// As it takes effect.
     pub fleet: &'f Fleet,
     hosts: BTreeMap<&'f str, HostView>,
+    sites: OnceCell<BTreeMap<&'f str, Vec<Site<'f>>>>,
     secrets: OnceCell<SecretTable>,
 }
 
 impl<'f> Model<'f> {
-    /// Looks at a fleet.
-    pub fn new(fleet: &'f Fleet) -> Self {
-        let hosts = fleet.hosts.keys().map(|name| (name.as_str(), HostView::resolve(fleet, name)));
-        let hosts = hosts.filter(|(_, host)| host.spec.enable != Some(false)).collect();
-        Self { fleet, hosts, secrets: OnceCell::new() }
+    /// Looks at a fleet: as it was written, which says where things stand, and as it takes effect (`Fleet::resolved`).
+    pub fn new(written: &'f Fleet, fleet: &'f Fleet) -> Self {
+        let hosts = fleet.hosts.iter().map(|(name, host)| (name.as_str(), HostView::new(written, name, host)));
+        let hosts = hosts.collect();
+        Self { written, fleet, hosts, sites: OnceCell::new(), secrets: OnceCell::new() }
     }
 
     fn secret_table(&self) -> &SecretTable {
@@ -68,21 +83,12 @@ impl<'f> Model<'f> {
 
     /// The services that take part, by name.
     pub fn services(&self) -> impl Iterator<Item = (&'f str, &'f Service)> + '_ {
-        self.fleet
-            .services
-            .iter()
-            .filter(|(_, service)| self.takes_part(service))
-            .map(|(name, service)| (name.as_str(), service))
+        self.fleet.services.iter().map(|(name, service)| (name.as_str(), service))
     }
 
     /// The service of this name, if it takes part.
     pub fn service(&self, name: &str) -> Option<&'f Service> {
-        self.fleet.services.get(name).filter(|service| self.takes_part(service))
-    }
-
-    fn takes_part(&self, service: &Service) -> bool {
-        service.enable
-            && (service.host.is_empty() || service.host.iter().any(|host| self.hosts.contains_key(host.as_str())))
+        self.fleet.services.get(name)
     }
 
     /// The services of a host.
@@ -158,7 +164,7 @@ impl<'f> Model<'f> {
 
     /// The domain of a host.
     pub fn domain_of<'m>(&'m self, host: &'m HostView) -> Option<&'m str> {
-        host.spec.domain.as_deref().or(self.fleet.domain.as_deref())
+        self.fleet.domain_of(&host.spec)
     }
 
     /// The unit of a service on its host, where it has one.
@@ -178,7 +184,9 @@ impl<'f> Model<'f> {
                     .cloned()
                     .unwrap_or_else(|| format!("{}.service", run.module.rsplit('.').next().unwrap_or(name))),
             ),
-            Run::Static(_) | Run::Container(_) | Run::Containers(_) | Run::Compose(_) | Run::HomeManager(_) => None,
+            // One unit stands for all containers of a service.
+            Run::Container(_) | Run::Containers(_) | Run::Compose(_) => Some(format!("{name}.service")),
+            Run::Static(_) | Run::HomeManager(_) => None,
         }
     }
 

@@ -108,7 +108,8 @@ fn make(
     work: impl FnOnce(&Certs<'_>) -> Result<Work, Failure>,
 ) -> Result<Exit, Failure> {
     let (fleet, files, now) = common.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let certs = Certs::new(&model, &files, now);
     let work = work(&certs).map_err(|failure| fleet.source.located(failure))?;
     if !work.keys.is_empty() {
@@ -132,7 +133,8 @@ fn make(
 
 fn check(common: &Common, session: &Session) -> Result<Exit, Failure> {
     let (fleet, files, now) = common.read(session)?;
-    let model = Model::new(&fleet.document);
+    let resolved = fleet.document.resolved();
+    let model = Model::new(&fleet.document, &resolved);
     let findings = Findings::new(Certs::new(&model, &files, now).findings()?);
     session.print(&findings, text)?;
     Ok(if findings.has_errors() { Exit::No } else { Exit::Done })

@@ -76,6 +76,40 @@ fn checks_of_health_lead_to_checks_that_are_there() {
     }
 }
 
+/// The check of this name.
+fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
+    report["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id}"))
+}
+
+#[test]
+fn a_managed_database_is_one_thing_from_wherever_it_is_seen() {
+    let fleet = fleet("seed-004.json");
+    let hosts = ["tools-prod", "management", "authentik-prod"];
+    let mut args = vec!["health", "--from", "controller"];
+    for host in hosts {
+        let seen = document(&["health", "--from", host], &fleet);
+        assert_eq!(check(&seen, "pg.postgres")["postgres"]["address"], "10.0.0.9:5432");
+        args.extend(["--with", host]);
+    }
+    let app = document(&["health", "--from", "tools-prod"], &fleet);
+    assert_eq!(check(&app, "tools-prod.outline.check-0")["needs"], json!(["pg.postgres"]));
+    // Its name needs the app and the database behind it, and wants the sign-on of another host.
+    let outside = document(&args, &fleet);
+    let name = check(&outside, "outline.https");
+    for need in ["pg.postgres", "tools-prod.outline.check-0", "tools-prod.proxy"] {
+        assert!(name["needs"].as_array().unwrap().contains(&json!(need)), "{need}: {name}");
+    }
+    assert!(name["wants"].as_array().unwrap().contains(&json!("authentik.https")), "{name}");
+    assert!(check(&outside, "espocrm.https")["wants"].is_null());
+    // Those who want each other do not wait for each other.
+    let mut both = fleet;
+    both["services"]["espocrm"]["wants"] = json!(["leantime"]);
+    both["services"]["leantime"]["wants"] = json!(["espocrm"]);
+    let outside = document(&["health", "--from", "controller"], &both);
+    let wants = |id: &str| check(&outside, id)["wants"].to_string();
+    assert!(!(wants("espocrm.https").contains("leantime") && wants("leantime.https").contains("espocrm")));
+}
+
 /// The same document with its keys in another order.
 fn shuffled(value: &Value) -> String {
     match value {
@@ -175,8 +209,7 @@ fn every_item_says_where_it_comes_from() {
 fn what_is_not_rendered_is_named() {
     let mut all = rich::fleet("nginx");
     all["hosts"]["new"] = json!({"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.3"]}});
-    all["services"]["box"] = json!({"host": "back", "run": {"container": {"image": "docker.io/library/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000"}}, "backup": {"none": "no data"}});
-    all["hosts"]["back"]["containers"] = json!({"engine": "podman"});
+    all["hosts"]["back"]["network"] = json!({"dhcp": {}});
     let output = cfg_render(&["check"], &all.to_string());
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let missing: Vec<_> = findings["findings"]
@@ -185,7 +218,7 @@ fn what_is_not_rendered_is_named() {
         .iter()
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
-    for place in ["/hosts/new/os", "/services/box/run/container", "/hosts/back/containers"] {
+    for place in ["/hosts/new/os", "/hosts/back/network"] {
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

@@ -61,17 +61,42 @@ pub(crate) fn files_of(desired: &Value) -> Vec<(String, String)> {
 pub(crate) fn peer(program: &str, install: &str) -> Option<PathBuf> {
     let folders = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/lib/postgresql/15/bin"];
     let found = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
-    if found.is_none() {
-        let message = format!("skipped: {program} is not there (install: {install})");
-        assert!(std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{message}");
-        eprintln!("{message}");
-    }
-    found
+    found.or_else(|| absent(program, install, true))
+}
+
+/// A peer that `tests/peers` builds from source, which takes minutes: needed in the full tier only.
+pub(crate) fn built_peer(name: &str) -> Option<PathBuf> {
+    let homes = [std::env::var_os("PLUMBLINE_PEERS"), Some("/var/cache/plumbline/peers".into())];
+    let places = homes.into_iter().flatten().map(PathBuf::from);
+    let found = places.flat_map(|home| [home.join("bin").join(name), home.join(name)]).find(|path| path.exists());
+    found.or_else(|| absent(name, &format!("tests/peers {name}"), full_tier()))
+}
+
+/// Whether everything is to be tested, however long it takes.
+pub(crate) fn full_tier() -> bool {
+    std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")
+}
+
+pub(crate) fn absent(program: &str, install: &str, needed: bool) -> Option<PathBuf> {
+    let message = format!("skipped: {program} is not there (install: {install})");
+    let required = std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!(needed && required), "{message}");
+    eprintln!("{message}");
+    None
 }
 
 /// Runs a program to its end and returns its exit and everything that it said.
 pub(crate) fn say(command: &mut Command) -> (bool, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
+}
+
+/// The same with a text on its standard input.
+pub(crate) fn say_with(command: &mut Command, input: &str) -> (bool, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cfg_render::check::check;
-use cfg_render::fleet::{Edge, Fleet, Holder, Node, Owner, Strength};
-use cfg_render::model::Model;
+use cfg_render::fleet::{Edge, Fleet, Node, Owner, Strength};
 use contract::schema_of;
 
 use crate::fleet::fleet;
@@ -393,36 +392,4 @@ fn seed_004_has_its_secrets() {
         expected.values().sum::<usize>() + 6,
         "and those of PostgreSQL, S3, DNS, mail, backups"
     );
-}
-
-/// `fleet` and `model` both say what a fleet comes to: for one to look at, for the other to make files from. They must not
-/// differ.
-#[test]
-fn the_model_sees_what_the_fleet_says() {
-    let written = load("first");
-    let fleet = written.resolved();
-    let model = Model::new(&written);
-    let mut served: BTreeSet<(String, String, String)> = BTreeSet::new();
-    for host in model.hosts() {
-        assert_eq!(host.spec, fleet.hosts[&host.name]);
-        for site in model.sites(host) {
-            let sites = site.names.iter().map(|name| (host.name.clone(), name.clone(), site.tls.as_str().to_owned()));
-            served.extend(sites);
-        }
-    }
-    let mut meant = BTreeSet::new();
-    for route in fleet.routes() {
-        let Edge::Host(edge) = route.edge else { continue };
-        meant.extend(route.names.into_iter().map(|name| (edge.to_owned(), name.name, name.tls.as_str().to_owned())));
-    }
-    assert_eq!(served, meant);
-    for holder in fleet.hosts.keys().map(Some).chain([None]) {
-        let given = model.secrets_of(holder.map(String::as_str));
-        let given: BTreeSet<_> = given.into_keys().filter(|name| fleet.secrets.contains_key(name)).collect();
-        let used = fleet.secret_uses().into_iter().filter(|used| match &used.holder {
-            Holder::Host(host) => Some(host) == holder,
-            Holder::Controller => holder.is_none(),
-        });
-        assert_eq!(given, used.map(|used| used.secret).collect(), "secrets of {holder:?}");
-    }
 }

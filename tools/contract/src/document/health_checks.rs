@@ -29,6 +29,9 @@ pub struct HealthDefaults {
     /// Longest time of one attempt; 5 s if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How often a failure that may be a moment's trouble is tried again; 1 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
     /// Certificates (PEM) trusted besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
@@ -61,9 +64,18 @@ pub struct HealthCheck {
     /// Longest time of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How often a failure that may be a moment's trouble (refused, reset, 5xx, DNS) is tried again within a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
+    /// When it is looked at; at once with all others if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunWhen>,
     /// Slower than this is degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_above: Option<Duration>,
+    /// Slower than this is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_above: Option<Duration>,
     /// Which addresses of a name are tried; the first that answers is enough if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<AddressPolicy>,
@@ -104,15 +116,24 @@ pub struct HealthCheck {
     /// An echo request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<IcmpCheck>,
+    /// A Zabbix agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zabbix: Option<ZabbixCheck>,
     /// A systemd unit on the machine where the check runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitCheck>,
+    /// No systemd unit has failed on the machine where the check runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_units: Option<FailedUnitsCheck>,
     /// Free space and inodes on the machine where the check runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskCheck>,
     /// A mount on the machine where the check runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<MountCheck>,
+    /// A file on the machine where the check runs, and who may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileCheck>,
     /// The age of a proof on the machine where the check runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<FreshnessCheck>,
@@ -137,6 +158,19 @@ pub enum AddressPolicy {
     V4,
     /// The first IPv6 address that answers.
     V6,
+    /// One IPv4 address and one IPv6 address must both be healthy.
+    Both,
+}
+
+/// When a check is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunWhen {
+    /// At once with all others.
+    #[default]
+    AtOnce,
+    /// After what it needs, and not at all where that is down (an expensive check).
+    AfterNeeds,
 }
 
 /// Nothing to look at: a host or a site that other checks need. It shows whether what needs it fails together.
@@ -151,10 +185,10 @@ pub struct TlsExpectation {
     /// Certificates (PEM) trusted besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// Degraded when the chain has less than this left; 14 days if not given.
+    /// Degraded when the chain has less than this left; 21 days, but at most a quarter of the certificate's life, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warn_before: Option<Duration>,
-    /// Down when the chain has less than this left; when it has expired, if not given.
+    /// Down when the chain has less than this left; 7 days, but at most a twelfth of the certificate's life, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail_before: Option<Duration>,
     /// Name to verify instead of the host's.
@@ -163,6 +197,26 @@ pub struct TlsExpectation {
     /// SHA-256 of the server's own certificate (DER) in hexadecimal: trusted by that alone, whoever signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin_sha256: Option<String>,
+    /// Name to ask the server for (SNI) instead of the one that is verified; none is asked for where it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The certificate is not verified; that it expires is still told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// Certificate and key to show to the server. They are used only for a server whose own certificate is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<TlsClient>,
+}
+
+/// A certificate of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsClient {
+    /// The certificate and those between it and the root (PEM); they stand beside the key in the secret if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The private key (PEM), and the certificate if that is not given.
+    pub key: SecretRef,
 }
 
 /// A TCP connection.
@@ -180,6 +234,9 @@ pub struct TcpCheck {
     /// The connection must NOT succeed (a port that the firewall shall keep closed).
     #[serde(default)]
     pub closed: bool,
+    /// Speak TLS before anything is said, and judge the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsExpectation>,
 }
 
 /// A TLS handshake.
@@ -214,6 +271,9 @@ pub struct DnsCheck {
     /// The name, or records of this type at it, must not exist.
     #[serde(default)]
     pub absent: bool,
+    /// Further servers (`address:port`) that must give the same values; with type `SOA` the same serial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_at: Vec<String>,
 }
 
 /// A PostgreSQL server.
@@ -237,6 +297,12 @@ pub struct PostgresCheck {
     /// Encrypt the connection, and judge the certificate; in clear if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsExpectation>,
+    /// One SQL statement, run read-only after the login, within the timeout of the check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The first value that the statement must give, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
 }
 
 impl Default for PostgresCheck {
@@ -248,6 +314,8 @@ impl Default for PostgresCheck {
             database: postgres(),
             password: None,
             tls: None,
+            query: None,
+            equals: None,
         }
     }
 }
@@ -261,6 +329,12 @@ pub struct RedisCheck {
     /// Password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretRef>,
+    /// Name to log in with, where the server has users (ACL).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Encrypt the connection, and judge the certificate; in clear if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsExpectation>,
 }
 
 /// A WebSocket and its first message.
@@ -272,6 +346,9 @@ pub struct WebSocketCheck {
     /// A first message must arrive within the timeout.
     #[serde(default)]
     pub first_message: bool,
+    /// Address and port to connect to instead of those of the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<String>,
     /// How the certificate is judged.
     #[serde(default)]
     pub tls: TlsExpectation,
@@ -283,6 +360,10 @@ pub struct WebSocketCheck {
 pub struct SshCheck {
     /// `host:port`.
     pub address: String,
+    /// Fingerprint of a host key that it must have, as `ssh-keygen -lf` prints it: `SHA256:...`. The server proves that it holds
+    /// the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
 }
 
 /// A mail server.
@@ -309,6 +390,8 @@ pub enum MailProtocol {
     Smtp,
     /// IMAP.
     Imap,
+    /// POP3.
+    Pop3,
 }
 
 /// An echo request.
@@ -317,6 +400,46 @@ pub enum MailProtocol {
 pub struct IcmpCheck {
     /// Name or address.
     pub host: String,
+}
+
+/// A Zabbix agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZabbixCheck {
+    /// `host:port`; the agent's port is 10050.
+    pub address: String,
+    /// The item that is asked for; `agent.ping` if not given, which must be 1.
+    #[serde(default = "agent_ping")]
+    pub key: String,
+    /// What the item must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+}
+
+/// No unit has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailedUnitsCheck {
+    /// `system`, or `user:NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Units that may have failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+}
+
+/// A file, and who may read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileCheck {
+    /// Absolute path.
+    pub path: String,
+    /// A user of the machine who must be able to read it: that of a server whose key it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readable_by: Option<String>,
+    /// Everybody may read it; if false (as for a key), that is down.
+    #[serde(default = "yes")]
+    pub public: bool,
 }
 
 /// A systemd unit.
@@ -344,6 +467,28 @@ pub struct DiskCheck {
     #[serde(default = "percent_95")]
     #[schemars(range(max = 100))]
     pub fail_percent: u8,
+    /// Degraded when less than this is free, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_free: Option<u64>,
+    /// Down when less than this is free, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_free: Option<u64>,
+    /// The path is a mount point of its own: what lies below a missing mount is not looked at instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mount: bool,
+}
+
+impl Default for DiskCheck {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            warn_percent: percent_85(),
+            fail_percent: percent_95(),
+            warn_free: None,
+            fail_free: None,
+            mount: false,
+        }
+    }
 }
 
 /// A mount.
@@ -361,8 +506,15 @@ pub struct MountCheck {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FreshnessCheck {
-    /// A JSON file.
+    /// A file, JSON where a pointer is given. Its last parts may hold `*` and `?`: then the newest that fits counts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
+    /// A program that prints the JSON instead of a file; runs only with `--allow-exec`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<String>,
+    /// A smaller file is no proof; in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_bytes: Option<u64>,
     /// Where the time stands in it (RFC 3339); the time of last change of the file if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<Pointer>,
@@ -386,6 +538,10 @@ pub struct ExecCheck {
 
 fn yes() -> bool {
     true
+}
+
+fn agent_ping() -> String {
+    "agent.ping".into()
 }
 
 fn type_a() -> String {

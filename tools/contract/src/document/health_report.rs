@@ -25,6 +25,9 @@ pub struct HealthReport {
     /// The wait ended without the verdict that it waited for.
     #[serde(default)]
     pub deadline_exceeded: bool,
+    /// It was ended by a signal; this is what the last whole round saw.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// How many checks are in each state.
     pub summary: HealthSummary,
     /// What is broken in itself, the widest impact first.
@@ -171,6 +174,37 @@ pub struct CertificateReport {
     pub sent: u32,
     /// It was signed by someone trusted, for this name, and is valid now.
     pub verified: bool,
+    /// When the first of all certificates that the server sent expires (RFC 3339, UTC), old roots included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_expires_at: Option<String>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TryReport {
+    /// Reason from the closed list.
+    pub reason: String,
+    /// The same in words.
+    pub message: String,
+    /// Wall time in milliseconds.
+    pub ms: u64,
+}
+
+/// What was seen at one address of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AddressReport {
+    /// The address.
+    pub address: String,
+    /// What the probe saw there.
+    pub raw: RawResult,
+    /// Reason from the closed list; none where it passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Wall time in milliseconds.
+    pub ms: u64,
 }
 
 /// One check and what was seen.
@@ -245,6 +279,18 @@ pub struct CheckReport {
     /// Where the time went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Phases>,
+    /// Earlier attempts of the same round, which failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<TryReport>,
+    /// What was seen at each address, where several were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressReport>,
+    /// Its state with some inertia: what several runs in a row said (`--state`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft: Option<CheckState>,
+    /// It changes its mind too often (`--state`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flapping: bool,
     /// How often it was tried in the last round.
     #[serde(default = "one")]
     pub attempts: u32,

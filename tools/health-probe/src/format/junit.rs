@@ -1,6 +1,8 @@
 //! JUnit XML, as CI systems read it: failures before output, what is blocked is skipped and not failed twice.
 
-use contract::document::{CheckState, HealthReport};
+use std::collections::HashMap;
+
+use contract::document::{CheckReport, CheckState, HealthReport, RootCause};
 
 use super::escape;
 
@@ -19,6 +21,7 @@ pub(super) fn write(report: &HealthReport) -> String {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"health\" {counts} timestamp=\"{}\">\n",
         escape(&report.started_at)
     );
+    let causes: HashMap<&str, &RootCause> = report.root_causes.iter().map(|cause| (cause.id.as_str(), cause)).collect();
     for check in &report.checks {
         let class = escape(check.group.as_deref().unwrap_or(&check.kind));
         let head = format!(
@@ -31,8 +34,14 @@ pub(super) fn write(report: &HealthReport) -> String {
         let body = match check.state {
             CheckState::Up => String::new(),
             CheckState::Degraded => format!("      <system-out>degraded: {message}</system-out>\n"),
-            CheckState::Down => format!("      <failure type=\"{reason}\" message=\"{message}\"/>\n"),
-            CheckState::Unknown => format!("      <error type=\"{reason}\" message=\"{message}\"/>\n"),
+            CheckState::Down => {
+                let more = details(check, causes.get(check.id.as_str()).copied());
+                format!("      <failure type=\"{reason}\" message=\"{message}\">{more}</failure>\n")
+            }
+            CheckState::Unknown => {
+                let more = details(check, causes.get(check.id.as_str()).copied());
+                format!("      <error type=\"{reason}\" message=\"{message}\">{more}</error>\n")
+            }
             CheckState::Unreachable => {
                 format!("      <skipped message=\"blocked by {}\"/>\n", escape(&check.blocked_by.join(", ")))
             }
@@ -46,6 +55,23 @@ pub(super) fn write(report: &HealthReport) -> String {
     }
     text.push_str("  </testsuite>\n</testsuites>\n");
     text
+}
+
+/// What helps whoever reads the failure in a CI system, a line each.
+fn details(check: &CheckReport, cause: Option<&RootCause>) -> String {
+    let mut lines = Vec::new();
+    lines.extend(check.target.as_ref().map(|target| format!("target: {target}")));
+    lines.extend(check.address.as_ref().map(|address| format!("address: {address}")));
+    lines.extend(check.certificate_expires_at.as_ref().map(|until| format!("certificate until: {until}")));
+    if let Some(cause) = cause {
+        for (word, names) in [("blocks", &cause.impacts), ("weakens", &cause.degrades)] {
+            if !names.is_empty() {
+                lines.push(format!("{word}: {}", names.join(", ")));
+            }
+        }
+        lines.extend(cause.evidence.iter().map(|part| format!("evidence: {part}")));
+    }
+    lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn seconds(ms: u64) -> String {

@@ -46,6 +46,11 @@ fn status_word(status: HealthStatus) -> &'static str {
     }
 }
 
+/// Text on one line: whatever would begin another, or move a cursor, is a space.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
+}
+
 /// Text inside XML and HTML: escaped, and without signs that XML 1.0 does not know.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -4,6 +4,8 @@ use cli::Failure;
 use contract::Exit;
 use contract::document::{CheckState, HealthReport, HealthStatus};
 
+use super::one_line;
+
 /// Writes it.
 pub(crate) fn write(report: &HealthReport) -> String {
     let summary = &report.summary;
@@ -19,13 +21,14 @@ pub(crate) fn write(report: &HealthReport) -> String {
         (HealthStatus::Up, _) => ("OK", format!("{} checks up", summary.up)),
     };
     let mut text = format!(
-        "{word} - {}|up={} degraded={} down={} unreachable={} unknown={} time={}.{:03}s\n",
+        "{word} - {}|up={} degraded={} down={} unreachable={} unknown={} skipped={} time={}.{:03}s\n",
         plain(&said),
         summary.up,
         summary.degraded,
         summary.down,
         summary.unreachable,
         summary.unknown,
+        summary.skipped,
         report.ms / 1000,
         report.ms % 1000,
     );
@@ -64,5 +67,5 @@ fn only_unknown(report: &HealthReport) -> bool {
 
 /// A bar would begin the figures.
 fn plain(text: &str) -> String {
-    text.replace('|', "/").replace(['\n', '\r'], " ")
+    one_line(text).replace('|', "/")
 }

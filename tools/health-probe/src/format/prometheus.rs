@@ -75,11 +75,48 @@ pub(super) fn write(report: &HealthReport) -> String {
             }
         }
     });
-    family("probe_ssl_earliest_cert_expiry", "When the first certificate of the chain expires.", &|family| {
+    family("probe_failed_due_to_regex", "Whether what the answer holds is why it failed.", &|family| {
+        for check in looked().filter(|check| check.kind == "http" && check.http_status.is_some()) {
+            let content = matches!(check.reason.as_deref(), Some("body_mismatch" | "header_mismatch"));
+            family.add(&[("check", &check.id), ("target", &target(check))], f64::from(u8::from(content)));
+        }
+    });
+    family("probe_ip_protocol", "The IP protocol of the connection, 4 or 6.", &|family| {
         for check in looked() {
-            let until = check.certificate_expires_at.as_deref().and_then(|time| time.parse::<jiff::Timestamp>().ok());
-            if let Some(until) = until {
-                family.add(&[("check", &check.id), ("target", &target(check))], until.as_second() as f64);
+            let address = check.address.as_deref().and_then(|address| address.parse::<std::net::SocketAddr>().ok());
+            if let Some(address) = address {
+                let version = if address.is_ipv4() { 4.0 } else { 6.0 };
+                family.add(&[("check", &check.id), ("target", &target(check))], version);
+            }
+        }
+    });
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|time| time.as_second() as f64);
+    family(
+        "probe_ssl_earliest_cert_expiry",
+        "When the first certificate expires, also of a chain that is refused.",
+        &|family| {
+            for check in looked() {
+                let Some(certificate) = &check.certificate else { continue };
+                let sent = certificate.sent_expires_at.as_deref().and_then(time);
+                let times = [sent, time(&certificate.expires_at), time(&certificate.chain_expires_at)];
+                if let Some(until) = times.into_iter().flatten().min_by(f64::total_cmp) {
+                    family.add(&[("check", &check.id), ("target", &target(check))], until);
+                }
+            }
+        },
+    );
+    family("probe_ssl_last_chain_expiry_timestamp_seconds", "When the chain that was verified expires.", &|family| {
+        for check in looked() {
+            let certificate = check.certificate.as_ref().filter(|certificate| certificate.verified);
+            if let Some(until) = certificate.and_then(|certificate| time(&certificate.chain_expires_at)) {
+                family.add(&[("check", &check.id), ("target", &target(check))], until);
+            }
+        }
+    });
+    family("health_check_figure", "What a check measured: percents used, restarts, lost packets.", &|family| {
+        for check in looked() {
+            for (name, value) in &check.figures {
+                family.add(&[("check", &check.id), ("figure", name)], *value);
             }
         }
     });
@@ -97,6 +134,11 @@ pub(super) fn write(report: &HealthReport) -> String {
                 let value = f64::from(u8::from(check.state == state));
                 family.add(&[("check", &check.id), ("state", state_word(state))], value);
             }
+        }
+    });
+    family("health_check_flapping", "A check that changes its mind too often.", &|family| {
+        for check in report.checks.iter().filter(|check| check.flapping) {
+            family.add(&[("check", &check.id)], 1.0);
         }
     });
     family("health_failure_reason", "Why a check is not healthy.", &|family| {

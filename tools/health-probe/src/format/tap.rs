@@ -2,6 +2,8 @@
 
 use contract::document::{CheckState, HealthReport};
 
+use super::{one_line, state_word};
+
 /// Writes it.
 pub(super) fn write(report: &HealthReport) -> String {
     let mut text = format!("TAP version 14\n1..{}\n", report.checks.len());
@@ -23,7 +25,12 @@ pub(super) fn write(report: &HealthReport) -> String {
         if matches!(check.state, CheckState::Down | CheckState::Unknown | CheckState::Degraded) {
             let quoted = |text: &str| serde_json::Value::from(text).to_string();
             let reason = check.reason.as_deref().unwrap_or_default();
-            text.push_str(&format!("  ---\n  message: {}\n  reason: {}\n  ...\n", quoted(message), quoted(reason)));
+            text.push_str(&format!("  ---\n  message: {}\n  reason: {}\n", quoted(message), quoted(reason)));
+            text.push_str(&format!("  state: {}\n  duration_ms: {}\n", state_word(check.state), check.ms));
+            if let Some(target) = &check.target {
+                text.push_str(&format!("  target: {}\n", quoted(target)));
+            }
+            text.push_str("  ...\n");
         }
     }
     text
@@ -31,5 +38,5 @@ pub(super) fn write(report: &HealthReport) -> String {
 
 /// A description: `#` would begin a directive, a backslash an escape.
 fn plain(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('#', "\\#").replace(['\n', '\r'], " ")
+    one_line(text).trim().replace('\\', "\\\\").replace('#', "\\#")
 }

@@ -26,7 +26,7 @@ pub(crate) struct Trusts {
     everywhere: Vec<CertificateDer<'static>>,
     system: OnceLock<Vec<CertificateDer<'static>>>,
     provider: Arc<CryptoProvider>,
-    sets: Mutex<HashMap<Option<String>, Arc<Trust>>>,
+    sets: Mutex<HashMap<Option<Arc<str>>, Arc<Trust>>>,
 }
 
 impl Trusts {
@@ -46,10 +46,10 @@ impl Trusts {
     }
 
     /// The set with the certificates of a PEM text besides.
-    pub(crate) fn with(&self, pem: Option<&str>) -> Arc<Trust> {
+    pub(crate) fn with(&self, pem: Option<&Arc<str>>) -> Arc<Trust> {
         let mut sets = self.sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let key = pem.map(str::to_owned);
-        Arc::clone(sets.entry(key).or_insert_with(|| Arc::new(self.build(pem))))
+        let built = || Arc::new(self.build(pem.map(AsRef::as_ref)));
+        Arc::clone(sets.entry(pem.cloned()).or_insert_with(built))
     }
 
     fn build(&self, pem: Option<&str>) -> Trust {

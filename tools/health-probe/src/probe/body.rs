@@ -21,13 +21,18 @@ pub(super) enum Condition {
     /// This expression matches it.
     Matches(Regex),
     /// It is JSON, and a value in it is as it must be.
-    Json(String, JsonTest),
+    Json(String, Box<JsonTest>),
 }
 
 /// What a value in JSON must be. An empty test asks for any value but null.
 #[derive(Debug, Default)]
 pub(super) struct JsonTest {
     equals: Option<Value>,
+    not_equals: Option<Value>,
+    one_of: Vec<Value>,
+    contains: Option<Value>,
+    absent: bool,
+    min_length: Option<u64>,
     matches: Option<Regex>,
     at_least: Option<Number>,
     at_most: Option<Number>,
@@ -69,13 +74,24 @@ pub(super) fn prepare(conditions: &[BodyCondition], preparing: &mut Preparing<'_
             if let Some(None) = matches {
                 continue;
             }
+            let given = json.equals.is_some() || json.not_equals.is_some() || !json.one_of.is_empty();
+            if json.absent && (given || json.contains.is_some() || json.min_length.is_some() || json.matches.is_some())
+            {
+                let message = "what must be absent has no value";
+                preparing.findings.push(Finding::error("contradiction", place.join("absent"), message));
+            }
             let test = JsonTest {
+                not_equals: json.not_equals.clone(),
+                one_of: json.one_of.clone(),
+                contains: json.contains.clone(),
+                absent: json.absent,
+                min_length: json.min_length,
                 equals: json.equals.clone(),
                 matches: matches.flatten(),
                 at_least: json.at_least.clone(),
                 at_most: json.at_most.clone(),
             };
-            prepared.push(Condition::Json(pointer.to_owned(), test));
+            prepared.push(Condition::Json(pointer.to_owned(), Box::new(test)));
         }
     }
     prepared
@@ -85,13 +101,14 @@ impl Condition {
     /// A condition of a profile.
     pub(super) fn of_profile(expect: &Expect) -> Self {
         let equal = |pointer: &str, value: Value| {
-            Condition::Json(pointer.to_owned(), JsonTest { equals: Some(value), ..JsonTest::default() })
+            Condition::Json(pointer.to_owned(), Box::new(JsonTest { equals: Some(value), ..JsonTest::default() }))
         };
         match expect {
             Expect::Contains(text) => Condition::Contains((*text).to_owned()),
+            Expect::Lacks(text) => Condition::NotContains((*text).to_owned()),
             Expect::Text(pointer, text) => equal(pointer, Value::from(*text)),
             Expect::Flag(pointer, flag) => equal(pointer, Value::from(*flag)),
-            Expect::Present(pointer) => Condition::Json((*pointer).to_owned(), JsonTest::default()),
+            Expect::Present(pointer) => Condition::Json((*pointer).to_owned(), Box::default()),
         }
     }
 
@@ -120,6 +137,11 @@ impl Condition {
                     return Err(Problem::fail(Reason::BodyNotJson, "the body is no JSON"));
                 };
                 match json.pointer(pointer) {
+                    None if test.absent => Ok(()),
+                    Some(value) if test.absent => {
+                        let shown = quoted(value.to_string().trim_matches('"'), secrets);
+                        fail(format!("{pointer} in the body is {shown}, but must not be there"))
+                    }
                     None => fail(format!("the body holds nothing at {pointer}")),
                     Some(value) => match test.unmet(value) {
                         None => Ok(()),
@@ -158,8 +180,54 @@ impl JsonTest {
         {
             return Some(format!("at most {limit}"));
         }
-        let any = self.equals.is_none() && self.matches.is_none() && self.at_least.is_none() && self.at_most.is_none();
+        if let Some(unwanted) = &self.not_equals
+            && same(unwanted, value)
+        {
+            return Some("anything else".to_owned());
+        }
+        if !self.one_of.is_empty() && !self.one_of.iter().any(|wanted| same(wanted, value)) {
+            let wanted: Vec<_> = self.one_of.iter().map(Value::to_string).collect();
+            return Some(format!("one of {}", wanted.join(", ")));
+        }
+        if let Some(part) = &self.contains
+            && !contains(value, part)
+        {
+            return Some(format!("something with {part} in it"));
+        }
+        if let Some(least) = self.min_length
+            && length(value).is_none_or(|length| length < least)
+        {
+            return Some(format!("something with a length of at least {least}"));
+        }
+        let any = self.equals.is_none()
+            && self.not_equals.is_none()
+            && self.one_of.is_empty()
+            && self.contains.is_none()
+            && self.min_length.is_none()
+            && self.matches.is_none()
+            && self.at_least.is_none()
+            && self.at_most.is_none();
         (any && value.is_null()).then(|| "any value".to_owned())
+    }
+}
+
+/// Whether a text holds a text, an array an element, or an object a key.
+fn contains(value: &Value, part: &Value) -> bool {
+    match (value, part) {
+        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        (Value::Array(elements), part) => elements.iter().any(|element| same(part, element)),
+        (Value::Object(object), Value::String(key)) => object.contains_key(key),
+        _ => false,
+    }
+}
+
+/// Characters of a text, elements of an array, keys of an object.
+fn length(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => Some(text.chars().count() as u64),
+        Value::Array(elements) => Some(elements.len() as u64),
+        Value::Object(object) => Some(object.len() as u64),
+        _ => None,
     }
 }
 
@@ -199,12 +267,18 @@ pub(super) fn failing_parts(json: &Value) -> Vec<String> {
             parts.push(format!("{part}: {word}"));
         }
     }
+    for name in json.get("failing").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if plain_name(name) {
+            parts.push(format!("{name}: failing"));
+        }
+    }
     parts.truncate(8);
     parts
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -220,11 +294,52 @@ mod tests {
         assert!(test(json!(false), JsonTest::default()));
     }
 
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i32>().prop_map(Value::from),
+            any::<f32>().prop_map(Value::from),
+            "[a-z]{0,4}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::btree_map("[a-z]{1,3}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn opposites_are_opposites(value in any_json(), other in any_json()) {
+            let met = |test: JsonTest| test.unmet(&value).is_none();
+            let itself = met(JsonTest { equals: Some(value.clone()), ..JsonTest::default() });
+            prop_assert!(itself);
+            let equals = met(JsonTest { equals: Some(other.clone()), ..JsonTest::default() });
+            prop_assert_eq!(equals, !met(JsonTest { not_equals: Some(other.clone()), ..JsonTest::default() }));
+            prop_assert_eq!(equals, met(JsonTest { one_of: vec![other.clone()], ..JsonTest::default() }));
+            if let Some(length) = length(&value) {
+                let reaches = |length| met(JsonTest { min_length: Some(length), ..JsonTest::default() });
+                prop_assert!(reaches(length) && !reaches(length + 1));
+            }
+            if let Value::Array(elements) = &value {
+                for element in elements {
+                    let contained = met(JsonTest { contains: Some(element.clone()), ..JsonTest::default() });
+                    prop_assert!(contained);
+                }
+            }
+            let _ = failing_parts(&value);
+        }
+    }
+
     #[test]
     fn parts_that_fail_are_named() {
         let forgejo = json!({"status": "fail", "checks": {"database:ping": [{"status": "fail"}], "cache:ping": [{"status": "pass"}]}});
         assert_eq!(failing_parts(&forgejo), ["database:ping: fail"]);
         assert_eq!(failing_parts(&json!({"database": "failing", "version": "1"})), ["database: failing"]);
+        assert_eq!(failing_parts(&json!({"ready": false, "failing": ["telegram"]})), ["telegram: failing"]);
         assert!(failing_parts(&json!({"database": "ok"})).is_empty());
         // Nothing that could be anything goes into a report.
         assert!(failing_parts(&json!({"database": "s3cr3t/with+everything=="})).is_empty());

@@ -3,6 +3,7 @@
 use contract::document::DiskCheck;
 use rustix::fs::{StatVfs, statvfs};
 
+use super::mount::mounted;
 use super::{Dial, Preparing};
 use crate::net::Endpoint;
 use crate::observation::{Problem, Step, Trace, Verdict};
@@ -14,6 +15,9 @@ pub(crate) struct Probe {
     path: String,
     warn_percent: u8,
     fail_percent: u8,
+    warn_free: Option<u64>,
+    fail_free: Option<u64>,
+    mount: bool,
 }
 
 impl Probe {
@@ -25,7 +29,19 @@ impl Probe {
         if check.fail_percent > 100 || check.warn_percent > check.fail_percent {
             preparing.wrong("warn_percent", "bad-percent", "expected warn_percent <= fail_percent <= 100");
         }
-        Some(Self { path: check.path.clone(), warn_percent: check.warn_percent, fail_percent: check.fail_percent })
+        if let (Some(warn), Some(fail)) = (check.warn_free, check.fail_free)
+            && warn < fail
+        {
+            preparing.wrong("warn_free", "contradiction", "it would never warn: fail_free comes first");
+        }
+        Some(Self {
+            path: check.path.clone(),
+            warn_percent: check.warn_percent,
+            fail_percent: check.fail_percent,
+            warn_free: check.warn_free,
+            fail_free: check.fail_free,
+            mount: check.mount,
+        })
     }
 
     pub(super) fn target(&self) -> String {
@@ -38,6 +54,9 @@ impl Probe {
 
     pub(super) async fn look(&self, _dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         trace.step = Step::Answer;
+        if self.mount && mounted(&self.path)?.is_none() {
+            return Err(Problem::fail(Reason::MountMissing, format!("nothing is mounted at {}", self.path)));
+        }
         let path = self.path.clone();
         // A dead network file system holds whoever asks; the thread is left behind.
         let stat = tokio::task::spawn_blocking(move || statvfs(path)).await;
@@ -54,7 +73,9 @@ impl Probe {
         let space = space_percent(&stat);
         trace.figures.insert("used_percent".into(), f64::from(space));
         trace.figures.insert("free_bytes".into(), stat.f_bavail.saturating_mul(stat.f_frsize) as f64);
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         self.judge("space", Reason::DiskSpace, space)?;
+        self.judge_free(free)?;
         // File systems without a fixed number of inodes (btrfs, zfs) say 0.
         if stat.f_files > 0 {
             let inodes = percent(stat.f_files.saturating_sub(stat.f_ffree), stat.f_files);
@@ -62,6 +83,16 @@ impl Probe {
             self.judge("inodes", Reason::DiskInodes, inodes)?;
         }
         Ok(format!("{space} % used"))
+    }
+
+    fn judge_free(&self, free: u64) -> Result<(), Problem> {
+        let less = |limit: Option<u64>| limit.filter(|limit| free < *limit);
+        let message =
+            |limit: u64| format!("{} has {} MiB free, wanted {}", self.path, free >> 20, limit.div_ceil(1 << 20));
+        if let Some(limit) = less(self.fail_free) {
+            return Err(Problem::fail(Reason::DiskSpace, message(limit)));
+        }
+        less(self.warn_free).map_or(Ok(()), |limit| Err(Problem::warn(Reason::DiskSpace, message(limit))))
     }
 
     fn judge(&self, of_what: &str, reason: Reason, used: u8) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use contract::document::DnsCheck;
-use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -27,6 +27,7 @@ pub(crate) struct Probe {
     contains: BTreeSet<String>,
     exact: bool,
     absent: bool,
+    same_at: Vec<Endpoint>,
 }
 
 impl Probe {
@@ -41,24 +42,21 @@ impl Probe {
             })
             .ok();
         let server = match &check.server {
-            Some(text) => {
-                let bare = text.parse::<IpAddr>().is_ok() || !text.contains(':');
-                let text = match text.parse::<IpAddr>() {
-                    Ok(IpAddr::V6(_)) => format!("[{text}]:53"),
-                    _ if bare => format!("{text}:53"),
-                    _ => text.clone(),
-                };
-                Some(preparing.endpoint("server", &text)?)
-            }
+            Some(text) => Some(preparing.endpoint("server", &with_port(text))?),
             None => None,
         };
+        let same_at: Option<Vec<Endpoint>> =
+            check.same_at.iter().map(|text| preparing.endpoint("same_at", &with_port(text))).collect();
+        if !check.same_at.is_empty() && check.server.is_none() {
+            preparing.wrong("same_at", "contradiction", "the same as what? name the first server as server");
+        }
         if check.absent && (check.exact || !check.contains.is_empty()) {
             preparing.wrong("absent", "contradiction", "what must not exist has no values");
         }
         let (mut name, record_type) = (name?, record_type?);
         name.set_fqdn(true);
         let contains = check.contains.iter().map(|value| normal(value, record_type)).collect();
-        Some(Self { name, record_type, server, contains, exact: check.exact, absent: check.absent })
+        Some(Self { name, record_type, server, contains, exact: check.exact, absent: check.absent, same_at: same_at? })
     }
 
     pub(super) fn target(&self) -> String {
@@ -83,13 +81,56 @@ impl Probe {
         let started = Instant::now();
         let answer = self.ask(server).await?;
         trace.phases.processing = Some(ms_since(started));
-        self.judge(&answer, server)
+        // What DNSSEC proved is told, and never changes the verdict: the server may lie about it.
+        trace.figures.insert("authenticated".into(), f64::from(u8::from(answer.metadata.authentic_data)));
+        let words = self.judge(&answer, server)?;
+        if self.same_at.is_empty() {
+            return Ok(words);
+        }
+        self.compare(&self.values(&answer), server, dial, trace).await?;
+        Ok(format!("{words}, the same at {} servers", self.same_at.len() + 1))
+    }
+
+    /// Every further server must say the same.
+    async fn compare(
+        &self,
+        first: &BTreeSet<String>,
+        server: SocketAddr,
+        dial: &Dial<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), Problem> {
+        let list = |values: &BTreeSet<String>| match values.len() {
+            0 => "nothing".to_owned(),
+            _ => quoted(&values.iter().cloned().collect::<Vec<_>>().join(", "), &[]).trim_matches('"').to_owned(),
+        };
+        for other in &self.same_at {
+            let address = resolve(other, dial, trace).await?.first().copied();
+            let Some(address) = address else { continue };
+            trace.step = Step::Resolve;
+            let answer = self.ask(address).await?;
+            let code = answer.metadata.response_code;
+            if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+                return Err(Problem::fail(Reason::DnsServfail, format!("{other} answers with {code}")));
+            }
+            let values = self.values(&answer);
+            if values != *first {
+                let message = format!("{server} says {}, but {other} says {}", list(first), list(&values));
+                return Err(Problem::fail(Reason::DnsMismatch, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&self, answer: &Message) -> BTreeSet<String> {
+        let records = answer.answers.iter().filter(|record| record.record_type() == self.record_type);
+        records.map(|record| shown(&record.data, self.record_type)).collect()
     }
 
     async fn ask(&self, server: SocketAddr) -> Result<Message, Problem> {
         let peer = server.to_string();
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
+        message.metadata.authentic_data = true;
         message.add_query(Query::query(self.name.clone(), self.record_type));
         let question =
             message.to_vec().map_err(|_| Problem::error(Reason::Internal, "the question cannot be written"))?;
@@ -112,8 +153,7 @@ impl Probe {
             }
             code => return Err(Problem::fail(Reason::DnsServfail, format!("{server} answers with {code}"))),
         }
-        let records = answer.answers.iter().filter(|record| record.record_type() == kind);
-        let values: BTreeSet<String> = records.map(|record| shown(&record.data, kind)).collect();
+        let values = self.values(answer);
         let list = |values: &mut dyn Iterator<Item = &String>| {
             values.map(|value| quoted(value, &[]).trim_matches('"').to_owned()).collect::<Vec<_>>().join(", ")
         };
@@ -142,6 +182,16 @@ impl Probe {
     }
 }
 
+/// `address`, `address:port` or `[address]:port`.
+fn with_port(text: &str) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => format!("[{text}]:53"),
+        Ok(IpAddr::V4(_)) => format!("{text}:53"),
+        Err(_) if text.contains(':') => text.to_owned(),
+        Err(_) => format!("{text}:53"),
+    }
+}
+
 /// The first server that the system asks.
 fn of_system() -> Option<SocketAddr> {
     let (config, _) = hickory_resolver::system_conf::read_system_conf().ok()?;
@@ -162,6 +212,7 @@ async fn over_udp(server: SocketAddr, question: &[u8], id: u16) -> std::io::Resu
                 // Anything that is not the answer to this question may be a forgery.
                 if let Ok(answer) = Message::from_vec(&buffer[..length])
                     && answer.metadata.id == id
+                    && answer.metadata.message_type == MessageType::Response
                 {
                     return Ok(answer);
                 }

@@ -58,32 +58,14 @@ impl Probe {
 
     pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         let program = self.target();
-        if !dial.context.allow_exec {
-            let message = format!("{program} is not run without --allow-exec");
-            return Err(Problem::error(Reason::NotAllowed, message));
-        }
         trace.step = Step::Answer;
-        let mut command = Command::new(&program);
-        command.args(&self.argv[1..]).env_clear().process_group(0).kill_on_drop(true);
-        command.envs(["PATH", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(|error| {
-            Problem::error(Reason::ExecFailed, format!("{program} cannot be run: {}", error.kind()))
-        })?;
-        let group = Group(child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)));
-        let mut printed = Vec::new();
-        if let Some(stdout) = child.stdout.take() {
-            // What comes after the most that is read makes the plugin end at its next write, or at the timeout.
-            let _ = stdout.take(LARGEST).read_to_end(&mut printed).await;
-        }
-        let status = child.wait().await;
-        drop(group);
+        let (status, printed) = run(&self.argv, dial, LARGEST).await?;
         let printed = String::from_utf8_lossy(&printed);
         let line = printed.lines().next().unwrap_or_default();
         let (words, data) = line.split_once('|').unwrap_or((line, ""));
         trace.figures.extend(figures(data));
         let words = quoted(words, &[]).trim_matches('"').to_owned();
-        let code = status.ok().and_then(|status| status.code());
+        let code = status.and_then(|status| status.code());
         let words = if words.is_empty() { format!("{program} says nothing") } else { words };
         match code {
             Some(0) => Ok(words),
@@ -94,6 +76,38 @@ impl Probe {
             None => Err(Problem::error(Reason::ExecFailed, format!("{program} was killed by a signal"))),
         }
     }
+}
+
+/// Runs a program and takes what it prints, up to so many bytes.
+///
+/// # Errors
+/// There is no consent to it, or it cannot be run.
+pub(super) async fn run(
+    argv: &[String],
+    dial: &Dial<'_>,
+    largest: u64,
+) -> Result<(Option<std::process::ExitStatus>, Vec<u8>), Problem> {
+    let (program, arguments) = argv.split_first().ok_or_else(|| Problem::error(Reason::Internal, "no program"))?;
+    if !dial.context.allow_exec {
+        let message = format!("{program} is not run without --allow-exec");
+        return Err(Problem::error(Reason::NotAllowed, message));
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().process_group(0).kill_on_drop(true);
+    command.envs(["PATH", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command
+        .spawn()
+        .map_err(|error| Problem::error(Reason::ExecFailed, format!("{program} cannot be run: {}", error.kind())))?;
+    let group = Group(child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)));
+    let mut printed = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        // What comes after the most that is read makes the plugin end at its next write, or at the timeout.
+        let _ = stdout.take(largest).read_to_end(&mut printed).await;
+    }
+    let status = child.wait().await.ok();
+    drop(group);
+    Ok((status, printed))
 }
 
 /// `'label'=value[unit];warn;crit;min;max ...`

@@ -1,12 +1,14 @@
 //! `freshness`: a proof that is not too old, such as that of a restored backup.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use contract::document::FreshnessCheck;
 use contract::{Duration, Finding};
 use serde_json::Value;
 
-use super::{Dial, Preparing, quoted};
+use super::{Dial, Preparing, exec, glob, quoted};
 use crate::net::Endpoint;
 use crate::observation::{Problem, Step, Trace, Verdict};
 use crate::reason::Reason;
@@ -24,12 +26,25 @@ pub(crate) struct Probe {
     warn_age: Option<Duration>,
     max_age: Duration,
     equals: Vec<(String, Value)>,
+    min_bytes: u64,
+    argv: Vec<String>,
 }
 
 impl Probe {
     pub(super) fn prepare(check: &FreshnessCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
-        if !check.path.starts_with('/') {
+        if check.argv.is_empty() && !check.path.starts_with('/') {
             preparing.wrong("path", "bad-path", "expected an absolute path");
+        }
+        if !check.argv.is_empty() {
+            if !check.path.is_empty() || check.min_bytes.is_some() {
+                preparing.wrong("argv", "contradiction", "the proof is a file or what a program prints, not both");
+            }
+            if check.pointer.is_none() {
+                preparing.wrong("pointer", "missing-pointer", "where does the time stand in what the program prints?");
+            }
+            if check.argv.first().is_none_or(String::is_empty) || check.argv.iter().any(|word| word.contains('\0')) {
+                preparing.wrong("argv", "bad-command", "expected a program and its arguments");
+            }
         }
         if check.warn_age.is_some_and(|warn| warn > check.max_age) {
             preparing.wrong("warn_age", "contradiction", "it would never warn: max_age comes first");
@@ -42,6 +57,8 @@ impl Probe {
         }
         Some(Self {
             path: check.path.clone(),
+            argv: check.argv.clone(),
+            min_bytes: check.min_bytes.unwrap_or(1).max(1),
             pointer: check.pointer.as_ref().map(|pointer| pointer.as_str().to_owned()),
             warn_age: check.warn_age,
             max_age: check.max_age,
@@ -50,56 +67,86 @@ impl Probe {
     }
 
     pub(super) fn target(&self) -> String {
-        self.path.clone()
+        // Arguments may hold what should not be shown.
+        self.argv.first().unwrap_or(&self.path).clone()
     }
 
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }
 
-    pub(super) async fn look(&self, _dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
+    pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         trace.step = Step::Answer;
-        let path = &self.path;
-        let failed = |error: &std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Problem::fail(Reason::Missing, format!("{path} is not there")),
-            std::io::ErrorKind::PermissionDenied => {
-                Problem::error(Reason::Permission, format!("we may not read {path}"))
-            }
-            kind => Problem::error(Reason::Internal, format!("{path} cannot be read: {kind}")),
-        };
-        let metadata = off_thread(path, std::fs::metadata).await.map_err(|error| failed(&error))?;
-        if metadata.len() == 0 {
-            return Err(Problem::fail(Reason::Missing, format!("{path} is empty")));
-        }
-        let mut time =
-            metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|t| t.as_secs() as i64);
-        if self.pointer.is_some() || !self.equals.is_empty() {
-            if metadata.len() > LARGEST {
-                return Err(Problem::error(Reason::Unsupported, format!("{path} is larger than 16 MiB")));
-            }
-            let bytes = off_thread(path, std::fs::read).await.map_err(|error| failed(&error))?;
-            let json: Value = serde_json::from_slice(&bytes)
-                .map_err(|_| Problem::fail(Reason::BodyNotJson, format!("{path} is no JSON")))?;
-            for (pointer, wanted) in &self.equals {
-                let found = json.pointer(pointer).unwrap_or(&Value::Null);
-                if found != wanted {
-                    let found = quoted(&found.to_string(), &[]);
-                    let message = format!("{pointer} in {path} is {}, wanted {wanted}", found.trim_matches('"'));
-                    return Err(Problem::fail(Reason::ValueMismatch, message));
-                }
-            }
-            if let Some(pointer) = &self.pointer {
-                time = json.pointer(pointer).and_then(seconds);
-                if time.is_none() {
-                    let message = format!("{path} holds no time at {pointer} (RFC 3339 or seconds since 1970)");
-                    return Err(Problem::fail(Reason::ValueMismatch, message));
-                }
-            }
-        }
-        let now = jiff::Timestamp::now().as_second();
-        let age = now - time.unwrap_or(0);
+        let time = if self.argv.is_empty() { self.of_file().await? } else { self.of_program(dial).await? };
+        let age = dial.context.now() - time;
         trace.figures.insert("age_seconds".into(), age as f64);
         self.judge(age)
+    }
+
+    /// The time of the file, or in it.
+    async fn of_file(&self) -> Result<i64, Problem> {
+        let failed = |path: &Path, error: &std::io::Error| match error.kind() {
+            ErrorKind::NotFound => Problem::fail(Reason::Missing, format!("{} is not there", path.display())),
+            ErrorKind::PermissionDenied => {
+                Problem::error(Reason::Permission, format!("we may not read {}", path.display()))
+            }
+            kind => Problem::error(Reason::Internal, format!("{} cannot be read: {kind}", path.display())),
+        };
+        let path = if glob::is_pattern(&self.path) {
+            let newest = off_thread(self.path.clone(), |pattern| newest(&pattern)).await;
+            let newest = newest.map_err(|error| failed(Path::new(&self.path), &error))?;
+            newest.ok_or_else(|| Problem::fail(Reason::Missing, format!("no file fits {}", self.path)))?
+        } else {
+            PathBuf::from(&self.path)
+        };
+        let metadata = off_thread(path.clone(), std::fs::metadata).await.map_err(|error| failed(&path, &error))?;
+        if metadata.len() < self.min_bytes {
+            let message = match metadata.len() {
+                0 => format!("{} is empty", path.display()),
+                length => format!("{} has {length} bytes, wanted {}", path.display(), self.min_bytes),
+            };
+            return Err(Problem::fail(Reason::Missing, message));
+        }
+        if self.pointer.is_none() && self.equals.is_empty() {
+            return Ok(modified(&metadata));
+        }
+        if metadata.len() > LARGEST {
+            return Err(Problem::error(Reason::Unsupported, format!("{} is larger than 16 MiB", path.display())));
+        }
+        let bytes = off_thread(path.clone(), std::fs::read).await.map_err(|error| failed(&path, &error))?;
+        let stated = self.of_json(&bytes, &path.display().to_string())?;
+        Ok(stated.unwrap_or_else(|| modified(&metadata)))
+    }
+
+    /// The time in what a program prints.
+    async fn of_program(&self, dial: &Dial<'_>) -> Result<i64, Problem> {
+        let program = self.target();
+        let (status, printed) = exec::run(&self.argv, dial, LARGEST).await?;
+        if !status.is_some_and(|status| status.success()) {
+            return Err(Problem::error(Reason::ExecFailed, format!("{program} fails")));
+        }
+        let stated = self.of_json(&printed, &format!("what {program} prints"))?;
+        stated.ok_or_else(|| Problem::error(Reason::Internal, "nothing says when"))
+    }
+
+    /// The time that stands in JSON, where the check says in what place.
+    fn of_json(&self, bytes: &[u8], what: &str) -> Result<Option<i64>, Problem> {
+        let json: Value = serde_json::from_slice(bytes)
+            .map_err(|_| Problem::fail(Reason::BodyNotJson, format!("{what} is no JSON")))?;
+        for (pointer, wanted) in &self.equals {
+            let found = json.pointer(pointer).unwrap_or(&Value::Null);
+            if found != wanted {
+                let found = quoted(&found.to_string(), &[]);
+                let message = format!("{pointer} in {what} is {}, wanted {wanted}", found.trim_matches('"'));
+                return Err(Problem::fail(Reason::ValueMismatch, message));
+            }
+        }
+        let Some(pointer) = &self.pointer else { return Ok(None) };
+        let time = json.pointer(pointer).and_then(seconds);
+        time.map(Some).ok_or_else(|| {
+            let message = format!("{what} holds no time at {pointer} (RFC 3339 or seconds since 1970)");
+            Problem::fail(Reason::ValueMismatch, message)
+        })
     }
 
     fn judge(&self, age: i64) -> Verdict {
@@ -119,12 +166,25 @@ impl Probe {
     }
 }
 
+/// The file that was changed last among those that fit.
+fn newest(pattern: &str) -> std::io::Result<Option<PathBuf>> {
+    let times = glob::find(pattern)?.into_iter().filter_map(|path| {
+        let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        Some((metadata.modified().ok()?, path))
+    });
+    Ok(times.max().map(|(_, path)| path))
+}
+
+fn modified(metadata: &std::fs::Metadata) -> i64 {
+    let time = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    time.map_or(0, |time| time.as_secs() as i64)
+}
+
 /// A dead network file system holds whoever asks; the thread is left behind.
-async fn off_thread<T: Send + 'static>(
-    path: &str,
-    work: impl FnOnce(String) -> std::io::Result<T> + Send + 'static,
+async fn off_thread<P: Send + 'static, T: Send + 'static>(
+    path: P,
+    work: impl FnOnce(P) -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
-    let path = path.to_owned();
     tokio::task::spawn_blocking(move || work(path)).await.map_err(std::io::Error::other)?
 }
 

@@ -1,4 +1,7 @@
-//! `mail`: SMTP (RFC 5321, 3207) or IMAP (RFC 9051), with STARTTLS; TLS from the start on ports 465 and 993 (RFC 8314).
+//! `mail`: SMTP (RFC 5321, 3207), IMAP (RFC 9051) or POP3 (RFC 1939, 2595), with STARTTLS; TLS from the start on ports 465, 993 and
+//! 995 (RFC 8314).
+
+use std::sync::Arc;
 
 use contract::document::{MailCheck, MailProtocol};
 
@@ -17,7 +20,7 @@ pub(crate) struct Probe {
     endpoint: Endpoint,
     protocol: MailProtocol,
     starttls: bool,
-    tls: TlsPlan,
+    tls: Arc<TlsPlan>,
 }
 
 impl Probe {
@@ -33,7 +36,12 @@ impl Probe {
     }
 
     fn is_secure_from_the_start(&self) -> bool {
-        matches!((self.protocol, self.endpoint.port), (MailProtocol::Smtp, 465) | (MailProtocol::Imap, 993))
+        let port = match self.protocol {
+            MailProtocol::Smtp => 465,
+            MailProtocol::Imap => 993,
+            MailProtocol::Pop3 => 995,
+        };
+        self.endpoint.port == port
     }
 
     pub(super) fn target(&self) -> String {
@@ -69,6 +77,7 @@ impl Probe {
                 let _ = talk.say(b"QUIT\r\n").await;
             }
             MailProtocol::Imap => imap(&mut talk, &peer, "a2 LOGOUT\r\n").await.map(drop)?,
+            MailProtocol::Pop3 => pop3(&mut talk, &peer, "QUIT\r\n").await?,
         }
         warning.map_or(Ok("greets, and encrypts after STARTTLS".into()), Err)
     }
@@ -81,6 +90,7 @@ impl Probe {
                 let line = talk.line().await?;
                 if line.starts_with("* OK") || line.starts_with("* PREAUTH") { Ok(()) } else { Err(odd(peer, &line)) }
             }
+            MailProtocol::Pop3 => pop3(&mut talk, peer, "").await,
         }
     }
 
@@ -99,6 +109,10 @@ impl Probe {
             MailProtocol::Imap => {
                 let answer = imap(&mut talk, peer, "a1 STARTTLS\r\n").await?;
                 if answer.starts_with("a1 OK") { Ok(()) } else { Err(missing()) }
+            }
+            MailProtocol::Pop3 => {
+                talk.say(b"STLS\r\n").await?;
+                if talk.line().await?.starts_with("+OK") { Ok(()) } else { Err(missing()) }
             }
         }
     }
@@ -136,6 +150,13 @@ async fn imap<S: Stream>(talk: &mut Talk<'_, S>, peer: &str, say: &str) -> Resul
         }
     }
     Err(odd(peer, "an answer without an end"))
+}
+
+/// Says something and hears the one line that answers it.
+async fn pop3<S: Stream>(talk: &mut Talk<'_, S>, peer: &str, say: &str) -> Result<(), Problem> {
+    talk.say(say.as_bytes()).await?;
+    let line = talk.line().await?;
+    if line.starts_with("+OK") { Ok(()) } else { Err(odd(peer, &line)) }
 }
 
 fn odd(peer: &str, line: &str) -> Problem {

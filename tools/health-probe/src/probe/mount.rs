@@ -35,9 +35,7 @@ impl Probe {
 
     pub(super) async fn look(&self, _dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         trace.step = Step::Answer;
-        let table = std::fs::read_to_string("/proc/self/mountinfo")
-            .map_err(|_| Problem::error(Reason::Unsupported, "this machine does not tell its mounts"))?;
-        match find(&table, &self.path) {
+        match mounted(&self.path)? {
             None => Err(Problem::fail(Reason::MountMissing, format!("nothing is mounted at {}", self.path))),
             Some(mount) if mount.read_only && !self.read_only => {
                 Err(Problem::fail(Reason::MountReadonly, format!("{} is mounted read-only", self.path)))
@@ -47,10 +45,22 @@ impl Probe {
     }
 }
 
+/// What is mounted somewhere.
 #[derive(Debug, PartialEq, Eq)]
-struct Mount {
+pub(super) struct Mount {
     file_system: String,
     read_only: bool,
+}
+
+/// What is mounted at a path of this machine.
+///
+/// # Errors
+/// The machine does not tell.
+pub(super) fn mounted(path: &str) -> Result<Option<Mount>, Problem> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|_| Problem::error(Reason::Unsupported, "this machine does not tell its mounts"))?;
+    let path = path.trim_end_matches('/');
+    Ok(find(&table, if path.is_empty() { "/" } else { path }))
 }
 
 /// The mount at a path; the last one lies on top.

@@ -3,6 +3,8 @@
 //! Without a password the check ends when the server asks for one, as `pg_isready` does: it takes connections.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cli::Secret;
 use contract::SecretRef;
@@ -29,7 +31,15 @@ pub(crate) struct Probe {
     user: String,
     database: String,
     password: Option<SecretRef>,
-    tls: Option<TlsPlan>,
+    tls: Option<Arc<TlsPlan>>,
+    query: Option<Query>,
+}
+
+/// A statement, and the first value that it must give.
+#[derive(Debug)]
+struct Query {
+    text: String,
+    equals: Option<String>,
 }
 
 /// Where a server listens.
@@ -54,16 +64,21 @@ impl Probe {
                 preparing.wrong(key, "bad-name", "this is no name");
             }
         }
-        let tls = match &check.tls {
-            Some(expect) => Some(preparing.tls("tls", expect)?),
-            None => None,
-        };
+        let tls = preparing.tls_if_any("tls", check.tls.as_ref())?;
+        let query = check.query.clone().map(|text| Query { text, equals: check.equals.clone() });
+        if query.as_ref().is_some_and(|query| query.text.trim().is_empty() || query.text.contains('\0')) {
+            preparing.wrong("query", "bad-query", "this is no statement");
+        }
+        if query.is_none() && check.equals.is_some() {
+            preparing.wrong("equals", "contradiction", "without a query there is no value");
+        }
         Some(Self {
             place: place?,
             user: check.user.clone(),
             database: check.database.clone(),
             password: check.password.clone(),
             tls,
+            query,
         })
     }
 
@@ -89,14 +104,14 @@ impl Probe {
                 let peer = path.display().to_string();
                 trace.address = Some(peer.clone());
                 let stream = UnixStream::connect(path).await.map_err(|error| classify(&peer, &error))?;
-                self.start(stream, &peer, true, password, trace).await
+                self.start(stream, &peer, true, password, dial, trace).await
             }
             Place::Tcp(endpoint) => {
                 let mut stream = connect(endpoint, dial, trace).await?;
                 let peer = trace.address.clone().unwrap_or_default();
                 let Some(plan) = &self.tls else {
                     let local = stream.peer_addr().is_ok_and(|address| address.ip().is_loopback());
-                    return self.start(stream, &peer, local, password, trace).await;
+                    return self.start(stream, &peer, local, password, dial, trace).await;
                 };
                 trace.step = Step::Tls;
                 if !asks_for_tls(&mut stream).await.map_err(|error| classify(&peer, &error))? {
@@ -104,7 +119,7 @@ impl Probe {
                     return Err(Problem::fail(Reason::TlsHandshake, message));
                 }
                 let (stream, warning) = handshake(stream, &endpoint.host, plan, dial, trace).await?;
-                let verdict = self.start(stream, &peer, true, password, trace).await;
+                let verdict = self.start(stream, &peer, true, password, dial, trace).await;
                 warning.map_or(verdict.clone(), |warning| verdict.and(Err(warning)))
             }
         }
@@ -116,12 +131,18 @@ impl Probe {
         peer: &str,
         private: bool,
         password: Option<Secret>,
+        dial: &Dial<'_>,
         trace: &mut Trace,
     ) -> Verdict {
         trace.step = Step::Answer;
         let mut login = Login { stream, peer, user: &self.user, password, private, scram: None };
-        let parameters =
-            [("user", self.user.as_str()), ("database", &self.database), ("application_name", "health-probe")];
+        let options = read_only(dial.timeout);
+        let mut parameters =
+            vec![("user", self.user.as_str()), ("database", &self.database), ("application_name", "health-probe")];
+        if self.query.is_some() {
+            // Set before anything can be said; a pooler in between that takes no options is told apart by its error.
+            parameters.push(("options", &options));
+        }
         let mut body = 196_608_i32.to_be_bytes().to_vec();
         for (name, value) in parameters {
             body.extend_from_slice(name.as_bytes());
@@ -136,14 +157,24 @@ impl Probe {
             match kind {
                 b'R' => {
                     if let Some(done) = login.authenticate(&body).await? {
-                        return Ok(done);
+                        return match self.query {
+                            Some(_) => Err(Problem::fail(
+                                Reason::AuthFailed,
+                                format!("{peer} asks for a password, and the check has none for its query"),
+                            )),
+                            None => Ok(done),
+                        };
                     }
                 }
                 b'E' => return login.refused(&body),
                 b'Z' => {
+                    let words = match &self.query {
+                        Some(query) => login.ask(query, trace).await?,
+                        None => format!("logged in as {}", self.user),
+                    };
                     // Without this the server logs a client that vanished.
                     let _ = login.send(Some(b'X'), &[]).await;
-                    return Ok(format!("logged in as {}", self.user));
+                    return Ok(words);
                 }
                 // Parameters, notices and the key for cancelling.
                 b'S' | b'N' | b'K' | b'v' => {}
@@ -152,6 +183,11 @@ impl Probe {
         }
         Err(login.no_postgres())
     }
+}
+
+/// Options of a connection that cannot write, and whose statements end with the check.
+fn read_only(timeout: Duration) -> String {
+    format!("-c default_transaction_read_only=on -c statement_timeout={}", timeout.as_millis().max(1))
 }
 
 /// Whether the server is ready to speak TLS (chapter 55.2.10).
@@ -263,20 +299,66 @@ impl<S: Stream> Login<'_, S> {
         Ok(None)
     }
 
+    /// Runs one statement. The extended protocol takes no more than one (chapter 55.2.3).
+    async fn ask(&mut self, query: &Query, trace: &mut Trace) -> Verdict {
+        let mut parse = b"\0".to_vec();
+        parse.extend_from_slice(query.text.as_bytes());
+        parse.extend_from_slice(&[0, 0, 0]);
+        self.send(Some(b'P'), &parse).await?;
+        // No parameters, all results as text.
+        self.send(Some(b'B'), &[0, 0, 0, 0, 0, 0, 0, 0]).await?;
+        self.send(Some(b'E'), &[0, 0, 0, 0, 1]).await?;
+        self.send(Some(b'S'), &[]).await?;
+        let mut first: Option<Option<String>> = None;
+        for _ in 0..MOST_MESSAGES {
+            let (kind, body) = self.receive().await?;
+            match kind {
+                b'D' if first.is_none() => first = Some(value(&body).ok_or_else(|| self.no_postgres())?),
+                b'E' => return Err(self.failed(&body)),
+                b'Z' => return self.judge(query, first, trace),
+                b'1' | b'2' | b'C' | b'D' | b's' | b'I' | b'n' | b'S' | b'N' | b'T' => {}
+                _ => return Err(self.no_postgres()),
+            }
+        }
+        Err(self.no_postgres())
+    }
+
+    fn judge(&self, query: &Query, first: Option<Option<String>>, trace: &mut Trace) -> Verdict {
+        let secrets: Vec<Secret> = self.password.clone().into_iter().collect();
+        let text = first.flatten();
+        if let Some(figure) = text.as_deref().and_then(|text| text.parse::<f64>().ok()).filter(|it| it.is_finite()) {
+            trace.figures.insert("value".into(), figure);
+        }
+        let shown = text.as_deref().map_or("nothing".to_owned(), |text| quoted(text, &secrets));
+        match &query.equals {
+            Some(wanted) if text.as_ref() != Some(wanted) => {
+                Err(Problem::fail(Reason::ValueMismatch, format!("the query gives {shown}, wanted \"{wanted}\"")))
+            }
+            _ => Ok(format!("the query gives {shown}")),
+        }
+    }
+
+    /// What an error of a statement means.
+    fn failed(&self, body: &[u8]) -> Problem {
+        let secrets: Vec<Secret> = self.password.clone().into_iter().collect();
+        let (state, said) = (field(body, b'C'), quoted(&field(body, b'M'), &secrets));
+        let message = format!("the query fails: {said} ({state})");
+        match state.as_str() {
+            "57014" => Problem::fail(Reason::Timeout, message),
+            "42501" => Problem::fail(Reason::AuthFailed, message),
+            "57P01" | "57P02" | "57P03" => Problem::fail(Reason::DbStarting, message),
+            _ => Problem::fail(Reason::ValueMismatch, message),
+        }
+    }
+
     /// What an error of the server means.
     fn refused(&self, body: &[u8]) -> Verdict {
-        let field = |kind: u8| {
-            body.split(|byte| *byte == 0)
-                .find_map(|field| field.split_first().filter(|(first, _)| **first == kind))
-                .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
-                .unwrap_or_default()
-        };
-        let state = field(b'C');
+        let state = field(body, b'C');
         let secrets: Vec<Secret> = self.password.clone().into_iter().collect();
-        let said = format!("{} ({state})", quoted(&field(b'M'), &secrets));
+        let said = format!("{} ({state})", quoted(&field(body, b'M'), &secrets));
         let peer = self.peer;
         match state.as_str() {
-            "57P03" => Err(Problem::fail(Reason::Starting, format!("{peer} is starting or stopping: {said}"))),
+            "57P03" => Err(Problem::fail(Reason::DbStarting, format!("{peer} is starting or stopping: {said}"))),
             "53300" => Err(Problem::warn(Reason::DbSaturated, format!("{peer} has no free connection: {said}"))),
             "3D000" => Err(Problem::fail(Reason::Missing, format!("{peer} does not have the database: {said}"))),
             "28000" | "28P01" if self.password.is_some() => {
@@ -284,6 +366,52 @@ impl<S: Stream> Login<'_, S> {
             }
             _ if state.len() == 5 && self.password.is_none() => Ok(format!("takes connections, says {said}")),
             _ => Err(Problem::fail(Reason::AuthFailed, format!("{peer} says {said}"))),
+        }
+    }
+}
+
+/// A field of an error (chapter 55.8).
+fn field(body: &[u8], kind: u8) -> String {
+    body.split(|byte| *byte == 0)
+        .find_map(|field| field.split_first().filter(|(first, _)| **first == kind))
+        .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+        .unwrap_or_default()
+}
+
+/// The first value of a row; `Some(None)` is NULL, or a row without columns.
+#[allow(clippy::option_option, reason = "no row, NULL, a value")]
+fn value(row: &[u8]) -> Option<Option<String>> {
+    let (columns, rest) = row.split_first_chunk::<2>()?;
+    if u16::from_be_bytes(*columns) == 0 {
+        return Some(None);
+    }
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    match i32::from_be_bytes(*length) {
+        ..0 => Some(None),
+        length => Some(Some(String::from_utf8_lossy(rest.get(..length as usize)?).into_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rows_and_errors_are_read() {
+        assert_eq!(value(b"\0\x01\0\0\0\x02ok"), Some(Some("ok".into())));
+        assert_eq!(value(b"\0\x01\xff\xff\xff\xff"), Some(None));
+        assert_eq!(value(b"\0\0"), Some(None));
+        assert_eq!(value(b"\0\x01\0\0\0\x09ok"), None);
+        assert_eq!(field(b"SFATAL\0C57P03\0Mno\0\0", b'C'), "57P03");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = value(&bytes);
+            let _ = field(&bytes, b'M');
         }
     }
 }

@@ -1,12 +1,16 @@
-//! `ssh`: the identification line of an SSH server (RFC 4253, section 4.2).
+//! `ssh`: the identification line of an SSH server (RFC 4253, section 4.2), and its host key.
 
 use contract::document::SshCheck;
 
+use super::ssh_kex::{HostKey, exchange};
 use super::talk::Talk;
 use super::{Dial, Preparing, quoted};
 use crate::net::{Endpoint, connect};
 use crate::observation::{Problem, Step, Trace, Verdict};
 use crate::reason::Reason;
+
+/// How we introduce ourselves.
+const OURS: &str = concat!("SSH-2.0-health_probe_", env!("CARGO_PKG_VERSION"));
 
 /// Lines that a server may say before it identifies itself.
 const LINES_BEFORE: usize = 20;
@@ -15,15 +19,23 @@ const LINES_BEFORE: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Probe {
     endpoint: Endpoint,
+    host_key: Option<HostKey>,
 }
 
 impl Probe {
     pub(super) fn prepare(check: &SshCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
-        Some(Self { endpoint: preparing.endpoint("address", &check.address)? })
+        let host_key = check.host_key.as_deref().map(HostKey::parse).transpose();
+        let host_key = host_key.map_err(|why| preparing.wrong("host_key", "bad-fingerprint", why)).ok();
+        Some(Self { endpoint: preparing.endpoint("address", &check.address)?, host_key: host_key? })
     }
 
     pub(super) fn target(&self) -> String {
         self.endpoint.to_string()
+    }
+
+    /// The machine that is asked.
+    pub(super) fn host(&self) -> &str {
+        &self.endpoint.host
     }
 
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
@@ -47,7 +59,13 @@ impl Probe {
             return Err(Problem::fail(Reason::BannerMismatch, message));
         }
         // A server counts a client that says nothing as a rude one; after this line it is merely one that left.
-        let _ = talk.say(concat!("SSH-2.0-health_probe_", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes()).await;
+        let said = talk.say(format!("{OURS}\r\n").as_bytes()).await;
+        if let Some(host_key) = &self.host_key {
+            said?;
+            let shown = exchange(&mut talk, &peer, host_key, OURS, &line).await?;
+            host_key.judge(&peer, &shown)?;
+            return Ok(format!("{}, {shown}", quoted(&line, &[]).trim_matches('"')));
+        }
         Ok(quoted(&line, &[]).trim_matches('"').to_owned())
     }
 }

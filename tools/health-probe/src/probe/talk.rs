@@ -55,6 +55,19 @@ impl<'a, S: Stream> Talk<'a, S> {
         }
     }
 
+    /// Hears exactly so many bytes.
+    ///
+    /// # Errors
+    /// The connection is gone before they are there.
+    pub(super) async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, Problem> {
+        while self.heard.len() < length {
+            if !self.more().await? {
+                return Err(classify(&self.peer, &Error::from(ErrorKind::UnexpectedEof)));
+            }
+        }
+        Ok(self.heard.drain(..length).collect())
+    }
+
     /// Hears until `enough` says so, the peer ends, or 4 KiB are there.
     ///
     /// # Errors

@@ -1,16 +1,25 @@
 //! `tls`: a handshake and the certificates.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use contract::document::TlsCheck;
+use tokio::io::AsyncReadExt;
 
 use super::{Dial, Preparing};
-use crate::net::{Endpoint, TlsPlan, connect, handshake};
+use crate::net::{Endpoint, TlsPlan, classify, connect, handshake};
 use crate::observation::{Trace, Verdict};
+use crate::reason::Reason;
+
+/// How long a server that asks for a certificate of ours is given to say that it insists. With TLS 1.3 that comes after the
+/// handshake.
+const INSISTS_WITHIN: Duration = Duration::from_millis(300);
 
 /// A TLS handshake.
 #[derive(Debug)]
 pub(crate) struct Probe {
     endpoint: Endpoint,
-    plan: TlsPlan,
+    plan: Arc<TlsPlan>,
 }
 
 impl Probe {
@@ -30,7 +39,17 @@ impl Probe {
 
     pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         let stream = connect(&self.endpoint, dial, trace).await?;
-        let (_stream, warning) = handshake(stream, &self.endpoint.host, &self.plan, dial, trace).await?;
+        let (mut stream, warning) = handshake(stream, &self.endpoint.host, &self.plan, dial, trace).await?;
+        if trace.asked_for_certificate {
+            let said = tokio::time::timeout(INSISTS_WITHIN, stream.read_u8()).await;
+            if let Ok(Err(error)) = said {
+                let peer = trace.address.clone().unwrap_or_default();
+                let problem = classify(&peer, &error);
+                if matches!(problem.reason, Reason::TlsClientCertRequired | Reason::TlsHandshake) {
+                    return Err(problem);
+                }
+            }
+        }
         match warning {
             Some(warning) => Err(warning),
             None => {

@@ -1,76 +1,59 @@
 //! `unit`: the state of a systemd unit (org.freedesktop.systemd1(5)).
 
-use std::collections::BTreeMap;
-use std::process::Stdio;
-
 use contract::document::UnitCheck;
-use tokio::process::Command;
 
-use super::{Dial, Preparing, quoted};
+use super::units::{Properties, Scope, is_plain};
+use super::{Dial, Preparing};
 use crate::net::Endpoint;
 use crate::observation::{Problem, Step, Trace, Verdict};
 use crate::reason::Reason;
-
-const PROPERTIES: &str = "LoadState,ActiveState,SubState,Result,Type,NRestarts,ExecMainStatus";
 
 /// A systemd unit of this machine.
 #[derive(Debug)]
 pub(crate) struct Probe {
     name: String,
-    user: Option<String>,
+    scope: Scope,
 }
 
 impl Probe {
     pub(super) fn prepare(check: &UnitCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
-        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b));
-        if !check.name.contains('.') || check.name.starts_with('-') || !plain(&check.name) {
+        if !check.name.contains('.') || !is_plain(&check.name) {
             let message = "expected the full name of a unit, such as nginx.service or backup.timer";
             preparing.wrong("name", "bad-unit", message);
             return None;
         }
-        let user = match check.scope.as_deref() {
-            None | Some("system") => None,
-            Some(scope) => match scope.strip_prefix("user:").filter(|user| !user.is_empty() && plain(user)) {
-                Some(user) => Some(user.to_owned()),
-                None => {
-                    preparing.wrong("scope", "bad-scope", "expected system or user:NAME");
-                    return None;
-                }
-            },
+        let Some(scope) = Scope::parse(check.scope.as_deref()) else {
+            preparing.wrong("scope", "bad-scope", "expected system or user:NAME");
+            return None;
         };
-        Some(Self { name: check.name.clone(), user })
+        Some(Self { name: check.name.clone(), scope })
+    }
+
+    /// Whom to ask, and for what.
+    pub(crate) fn unit(&self) -> (Scope, String) {
+        (self.scope.clone(), self.name.clone())
     }
 
     pub(super) fn target(&self) -> String {
-        self.user.as_ref().map_or(self.name.clone(), |user| format!("{} of {user}", self.name))
+        match &self.scope {
+            Scope::System => self.name.clone(),
+            Scope::User(user) => format!("{} of {user}", self.name),
+        }
     }
 
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         None
     }
 
-    pub(super) async fn look(&self, _dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
+    pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
         trace.step = Step::Answer;
-        let mut command = Command::new("systemctl");
-        if let Some(user) = &self.user {
-            command.args(["--user", &format!("--machine={user}@.host")]);
-        }
-        command.args(["show", "--property", PROPERTIES, "--", &self.name]);
-        command.env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
-        let output =
-            command.output().await.map_err(|_| Problem::error(Reason::Unsupported, "this machine has no systemctl"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said = quoted(said.lines().next().unwrap_or_default(), &[]);
-            return Err(Problem::error(Reason::Unsupported, format!("systemctl cannot ask systemd: {said}")));
-        }
-        judge(&self.name, &String::from_utf8_lossy(&output.stdout), trace)
+        let properties = dial.context.units.of(&self.scope, &self.name).await?;
+        judge(&self.name, &properties, trace)
     }
 }
 
-fn judge(name: &str, shown: &str, trace: &mut Trace) -> Verdict {
-    let properties: BTreeMap<&str, &str> = shown.lines().filter_map(|line| line.split_once('=')).collect();
-    let property = |key: &str| properties.get(key).copied().unwrap_or_default();
+fn judge(name: &str, properties: &Properties, trace: &mut Trace) -> Verdict {
+    let property = |key: &str| properties.get(key).map(String::as_str).unwrap_or_default();
     if let Ok(restarts) = property("NRestarts").parse() {
         trace.figures.insert("restarts".into(), restarts);
     }
@@ -98,7 +81,11 @@ mod tests {
 
     #[test]
     fn states_mean_what_they_mean() {
-        let look = |shown: &str| judge("x.service", shown, &mut Trace::default()).map_err(|problem| problem.reason);
+        let look = |shown: &str| {
+            let pairs = shown.lines().filter_map(|line| line.split_once('='));
+            let properties = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            judge("x.service", &properties, &mut Trace::default()).map_err(|problem| problem.reason)
+        };
         assert!(look("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=2").is_ok());
         assert_eq!(look("LoadState=not-found\nActiveState=inactive"), Err(Reason::UnitMissing));
         assert_eq!(look("LoadState=loaded\nActiveState=failed"), Err(Reason::UnitFailed));

@@ -91,6 +91,8 @@ impl Url {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn url(text: &str) -> Url {
@@ -104,6 +106,29 @@ mod tests {
         let error = Url::parse("https://user:hunter2@example.org/", "http", "https").unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");
         assert!(Url::parse("file:///etc/passwd", "http", "https").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_panics_and_none_with_a_login_is_read(text in "[a-z:/@?#%\\[\\]. 0-9]{0,40}") {
+            for text in [text.clone(), format!("http://{text}"), format!("https://a{text}")] {
+                if let Ok(url) = Url::parse(&text, "http", "https") {
+                    prop_assert!(!url.authority().contains('@'));
+                    // What is shown reads back as the same place.
+                    let again = Url::parse(&url.shown("http", "https"), "http", "https");
+                    prop_assert_eq!(again.ok().map(|again| again.endpoint), Some(url.endpoint.clone()));
+                    let _ = url.follow(&text);
+                }
+            }
+        }
+
+        #[test]
+        fn a_location_leads_somewhere_or_nowhere(location in "\\PC{0,40}") {
+            let from = Url::parse("https://a.org/x/y?z", "http", "https").unwrap();
+            if let Some(next) = from.follow(&location) {
+                prop_assert!(next.path.starts_with('/') && !next.path.contains([' ', '\r', '\n']));
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `websocket`: the upgrade and a first message (RFC 6455).
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -12,6 +13,7 @@ use super::url::Url;
 use super::{Dial, Preparing};
 use crate::net::{Endpoint, Stream, TlsPlan, classify, connect, handshake};
 use crate::observation::{Problem, Step, Trace, Verdict};
+use crate::profile::Kind;
 use crate::reason::Reason;
 
 /// The largest head of an answer.
@@ -24,30 +26,40 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(crate) struct Probe {
     url: Url,
     first_message: bool,
-    tls: TlsPlan,
+    connect: Option<Endpoint>,
+    tls: Arc<TlsPlan>,
 }
 
 impl Probe {
     pub(super) fn prepare(check: &WebSocketCheck, preparing: &mut Preparing<'_>) -> Option<Self> {
         let url = Url::parse(&check.url, "ws", "wss").map_err(|why| preparing.wrong("url", "bad-url", why)).ok();
         let tls = preparing.tls("tls", &check.tls);
+        let connect = match check.connect.as_deref() {
+            Some(text) => Some(preparing.endpoint("connect", text)?),
+            None => None,
+        };
         let mut url = url?;
-        if let Some(profile) = preparing.profile.filter(|_| url.path == "/") {
-            profile.path.clone_into(&mut url.path);
+        let mut first_message = check.first_message;
+        if let Some(profile) = preparing.profile.filter(|profile| profile.kind == Kind::WebSocket) {
+            first_message = true;
+            if url.path == "/" {
+                profile.path.clone_into(&mut url.path);
+            }
         }
-        Some(Self { url, first_message: check.first_message, tls: tls? })
+        Some(Self { url, first_message, connect, tls: tls? })
     }
 
     pub(super) fn target(&self) -> String {
-        self.url.shown("ws", "wss")
+        let url = self.url.shown("ws", "wss");
+        self.connect.as_ref().map_or(url.clone(), |connect| format!("{url} at {connect}"))
     }
 
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
-        Some(&self.url.endpoint)
+        Some(self.connect.as_ref().unwrap_or(&self.url.endpoint))
     }
 
     pub(super) async fn look(&self, dial: &Dial<'_>, trace: &mut Trace) -> Verdict {
-        let stream = connect(&self.url.endpoint, dial, trace).await?;
+        let stream = connect(self.connect.as_ref().unwrap_or(&self.url.endpoint), dial, trace).await?;
         if self.url.secure {
             let (stream, warning) = handshake(stream, &self.url.endpoint.host, &self.tls, dial, trace).await?;
             let verdict = self.upgrade(stream, trace).await;

@@ -3,16 +3,19 @@
 use cli::{Failure, Input, Session, Style};
 use contract::document::HealthChecks;
 use contract::{Exit, Findings, Level};
+use serde::de::IgnoredAny;
 
-use crate::checklist::Checklist;
+use crate::checklist::{Checklist, ForAll};
 
 /// Checks a document and prints the findings.
 pub(super) fn check(input: &Input, allow_empty: bool, session: &Session) -> Result<Exit, Failure> {
-    let sourced = session.read::<HealthChecks>(input)?;
+    let document = session.read_listed::<HealthChecks>(input, "checks")?;
     let mut findings = Vec::new();
-    let _ = Checklist::of(&sourced.document, Vec::new(), allow_empty, &mut findings);
+    let for_all = ForAll { allow_empty, ..ForAll::default() };
+    let _ = Checklist::of(&document, Vec::new(), for_all, &mut findings)?;
+    let mut count = 0;
+    document.each(|_: IgnoredAny| count += 1)?;
     let findings = Findings::new(findings);
-    let count = sourced.document.checks.len();
     session.print(&findings, |findings, style| text(findings, count, style))?;
     Ok(if findings.has_errors() { Exit::No } else { Exit::Done })
 }

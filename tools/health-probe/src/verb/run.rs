@@ -1,28 +1,26 @@
 //! `run`: look, judge, report; with `--wait` until it is healthy.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use cli::{Failure, Input, SecretStore, Session};
-use contract::document::{CheckState, HealthChecks, HealthReport, HealthStatus, RawResult};
+use contract::document::{HealthChecks, HealthReport, HealthStatus};
 use contract::{Duration as Span, Exit};
 
-use super::live::Live;
+use super::looking::{Looking, Wait};
 use super::selection::select;
-use crate::checklist::{Checklist, Origin, OtherReport};
+use crate::checklist::{Checklist, ForAll};
 use crate::format;
 use crate::net::{Endpoint, Trusts, certificates};
-use crate::observation::Observation;
+use crate::other_report::OtherReport;
 use crate::probe::Context;
-use crate::reason::Reason;
-use crate::schedule::{Limits, look};
-use crate::verdict::{Run, report};
-
-/// How long after a failure it is looked at again before it is believed.
-const SECOND_LOOK: Duration = Duration::from_millis(250);
+use crate::schedule::Limits;
+use crate::state::State;
+use crate::verdict::Run;
 
 /// Flags of `run`.
 #[derive(Debug, Clone, Args)]
@@ -36,8 +34,8 @@ pub struct RunFlags {
     /// Rounds in a row in which everything must be healthy
     #[arg(long, value_name = "N", default_value_t = 1, requires = "wait", value_parser = clap::value_parser!(u32).range(1..))]
     stable: u32,
-    /// Time between two rounds
-    #[arg(long, value_name = "TIME", default_value = "2s", requires = "wait")]
+    /// Time between the first rounds; it grows by half each time, up to 10s
+    #[arg(long, value_name = "TIME", default_value = "1s", requires = "wait")]
     interval: Span,
     /// What makes it exit 1
     #[arg(long, value_name = "STATUS", default_value = "down", value_enum)]
@@ -48,6 +46,9 @@ pub struct RunFlags {
     /// Only these checks, with what they need: an id, or tag:TAG (may be repeated)
     #[arg(long, value_name = "CHECK")]
     only: Vec<String>,
+    /// With --only, leave out what the checks need
+    #[arg(long, requires = "only")]
+    no_needs: bool,
     /// Without these checks: an id, or tag:TAG (may be repeated)
     #[arg(long, value_name = "CHECK")]
     skip: Vec<String>,
@@ -60,10 +61,22 @@ pub struct RunFlags {
     /// Longest time of one attempt, for every check
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Take every failure at its word, without a second look
-    #[arg(long)]
+    /// How often a failure that may pass (refused, reset, 5xx, DNS) is tried again, for every check; 1 if nobody says
+    #[arg(long, value_name = "N")]
+    retries: Option<u8>,
+    /// Take every failure at its word: one attempt, and no second look at root causes
+    #[arg(long, conflicts_with = "retries")]
     no_second_look: bool,
-    /// Connect to this address for that name and port (may be repeated)
+    /// Remember the outcomes of each check here, for states with some inertia and for flapping
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// The verdict goes by what several runs in a row say, not by this one alone
+    #[arg(long, requires = "state")]
+    soft: bool,
+    /// The time that it is, for certificates and ages (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    now: Option<jiff::Timestamp>,
+    /// Connect to this address for that name and port (may be repeated, also for several addresses of one name)
     #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = Override::parse)]
     resolve: Vec<Override>,
     /// Trust the certificates of this PEM file besides the system's (may be repeated)
@@ -113,6 +126,10 @@ impl Override {
     }
 }
 
+fn instant(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z".into())
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a number of at least 1".into())
 }
@@ -132,72 +149,99 @@ pub(super) fn run(flags: &RunFlags, session: &Session) -> Result<Exit, Failure> 
 }
 
 fn judge(flags: &RunFlags, session: &Session) -> Result<Exit, Failure> {
-    let mut sourced = session.read::<HealthChecks>(&flags.input)?;
-    if let Some(timeout) = flags.timeout {
-        sourced.document.defaults.timeout = Some(timeout);
-        sourced.document.checks.iter_mut().for_each(|check| check.timeout = None);
-    }
+    let document = session.read_listed::<HealthChecks>(&flags.input, "checks")?;
     let others = others(flags, session)?;
     let mut findings = Vec::new();
-    let checklist = Checklist::of(&sourced.document, others, flags.allow_empty, &mut findings);
+    let for_all = ForAll { allow_empty: flags.allow_empty, timeout: flags.timeout, retries: flags.retries };
+    let checklist = Checklist::of(&document, others, for_all, &mut findings)?;
     let wrong = findings.iter().any(|finding| finding.level == contract::Level::Error);
     let Some(checklist) = checklist.filter(|_| !wrong) else {
-        return Err(sourced.source.failure(findings));
+        return Err(document.source.failure(findings));
     };
-    let chosen = select(&checklist, &flags.only, &flags.skip)?;
+    let vantage = document.document.vantage.clone();
+    // The text is of no more use, and may be large.
+    drop(document);
+    let chosen = select(&checklist, &flags.only, &flags.skip, flags.no_needs)?;
+    let state = flags.state.as_deref().map(State::open).transpose()?;
+    if state.as_ref().is_some_and(|state| state.lost) {
+        session.warn("what was remembered cannot be read; it is begun anew");
+    }
+    let now = flags.now.unwrap_or_else(jiff::Timestamp::now);
     let looking = Looking {
         context: Context {
-            resolve: flags.resolve.iter().map(|one| (one.endpoint.clone(), one.address)).collect::<HashMap<_, _>>(),
+            resolve: overrides(&flags.resolve),
             trusts: Trusts::new(given_certificates(flags)?),
             secrets: flags.secrets.clone(),
             allow_exec: flags.allow_exec,
+            now: flags.now.map(jiff::Timestamp::as_second),
+            units: checklist.units(),
+            turns: Default::default(),
         },
         limits: Limits { concurrency: flags.concurrency, per_host: flags.per_host },
         run: Run {
-            vantage: sourced.document.vantage.clone(),
-            started_at: jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+            vantage,
+            started_at: now.round(jiff::Unit::Second).unwrap_or_default().to_string(),
             unknown_ok: flags.unknown_ok,
+            by_soft: flags.soft,
             ..Run::default()
         },
         started: Instant::now(),
         checklist,
         chosen,
-        flags,
+        state,
+        second_look: !flags.no_second_look,
+        strict: flags.fail_on == FailOn::Degraded,
+        wait: flags.wait.map(|most| Wait {
+            most: most.to_std(),
+            interval: flags.interval.to_std(),
+            stable: flags.stable,
+        }),
+        last: RefCell::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(Exit::NotSetUp, "no_runtime", "the machine gives no threads or events").cause(error)
     })?;
     let ended = runtime.block_on(async {
         tokio::select! {
-            report = looking.look_until_good(session) => Ok(report),
+            round = looking.look_until_good(session) => Ok(round),
             exit = interrupted() => Err(exit),
         }
     });
     // A look-up of a name that hangs must not keep the process.
     runtime.shutdown_background();
-    let report = match ended {
-        Ok(report) => report,
-        Err(exit) => {
-            session.warn("interrupted before there was a verdict");
-            return Ok(exit);
-        }
+    let (round, interrupted) = match ended {
+        Ok(round) => (round, None),
+        Err(exit) => match looking.last.take() {
+            Some(round) => (round, Some(exit)),
+            None => {
+                session.warn("interrupted before there was a verdict");
+                return Ok(exit);
+            }
+        },
     };
+    let (run, soft) = looking.end(&round, interrupted.is_some(), session)?;
+    let judgement = looking.judgement(&round.observations, &run).with_soft(soft);
+    if session.prints_only_json() {
+        let head = judgement.head();
+        session.print_listed(&head, "checks", (0..judgement.len()).map(|node| judgement.check(node)))?;
+        return Ok(interrupted.unwrap_or_else(|| exit_of(&head, flags, session)));
+    }
+    let report = judgement.report();
     format::print(&report, session)?;
-    Ok(exit_of(&report, flags, session))
+    Ok(interrupted.unwrap_or_else(|| exit_of(&report, flags, session)))
 }
 
 fn exit_of(report: &HealthReport, flags: &RunFlags, session: &Session) -> Exit {
     if session.prints_report("nagios") {
         return format::nagios::exit(report);
     }
-    if report.deadline_exceeded || !is_good(report, flags) { Exit::No } else { Exit::Done }
+    let strict = flags.fail_on == FailOn::Degraded;
+    if report.deadline_exceeded || !is_good(report, strict) { Exit::No } else { Exit::Done }
 }
 
-fn is_good(report: &HealthReport, flags: &RunFlags) -> bool {
-    match flags.fail_on {
-        FailOn::Down => report.status != HealthStatus::Down,
-        FailOn::Degraded => report.status == HealthStatus::Up,
-    }
+/// Whether a gate opens.
+pub(super) fn is_good(report: &HealthReport, strict: bool) -> bool {
+    if strict { report.status == HealthStatus::Up } else { report.status != HealthStatus::Down }
 }
 
 async fn interrupted() -> Exit {
@@ -210,6 +254,15 @@ async fn interrupted() -> Exit {
         _ = interrupt.recv() => Exit::Interrupted,
         _ = terminate.recv() => Exit::Terminated,
     }
+}
+
+/// Addresses by endpoint; one that stands several times has several.
+fn overrides(given: &[Override]) -> HashMap<Endpoint, Vec<IpAddr>> {
+    let mut addresses: HashMap<Endpoint, Vec<IpAddr>> = HashMap::new();
+    for one in given {
+        addresses.entry(one.endpoint.clone()).or_default().push(one.address);
+    }
+    addresses
 }
 
 fn given_certificates(flags: &RunFlags) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Failure> {
@@ -226,131 +279,6 @@ fn given_certificates(flags: &RunFlags) -> Result<Vec<rustls_pki_types::Certific
 }
 
 fn others(flags: &RunFlags, session: &Session) -> Result<Vec<OtherReport>, Failure> {
-    let mut others = Vec::new();
-    for path in &flags.with {
-        let report = session.read::<HealthReport>(&Input::file(path))?.document;
-        let began = report.started_at.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_second);
-        // What does not say when it was made may be of any age.
-        let age = began.map_or(i64::MAX, |began| jiff::Timestamp::now().as_second().saturating_sub(began));
-        others.push(OtherReport { report, stale: age > flags.with_max_age.as_secs() as i64 });
-    }
-    Ok(others)
-}
-
-/// One run of the verb.
-struct Looking<'a> {
-    checklist: Checklist,
-    chosen: Vec<bool>,
-    context: Context,
-    limits: Limits,
-    run: Run,
-    started: Instant,
-    flags: &'a RunFlags,
-}
-
-impl Looking<'_> {
-    async fn look_until_good(&self, session: &Session) -> HealthReport {
-        let all: Vec<usize> = (0..self.chosen.len()).filter(|&node| self.chosen[node]).collect();
-        let mut observations: Vec<Observation> = self.chosen.iter().map(|chosen| unseen(*chosen)).collect();
-        let Some(wait) = self.flags.wait else {
-            self.look(&all, None, &mut observations).await;
-            if !self.flags.no_second_look {
-                self.look_again(&mut observations).await;
-            }
-            return self.report(&observations, 1, false);
-        };
-        let deadline = self.started + wait.to_std();
-        let mut live = Live::new(session);
-        let (mut rounds, mut stable) = (0, 0);
-        let mut nodes = all.clone();
-        loop {
-            let whole = nodes.len() == all.len();
-            let complete = self.look(&nodes, Some(deadline), &mut observations).await;
-            rounds += 1;
-            let report = self.report(&observations, rounds, false);
-            let good = complete && is_good(&report, self.flags);
-            // An early pass may be stale by now, so only whole rounds count.
-            stable = if good && whole { stable + 1 } else { 0 };
-            live.show(&report, stable, self.flags.stable);
-            if stable >= self.flags.stable {
-                return report;
-            }
-            nodes = if good { all.clone() } else { self.not_good(&report) };
-            let pause = self.flags.interval.to_std();
-            let left = deadline.saturating_duration_since(Instant::now());
-            // A whole round right after the last missing piece came is what it waits for; it needs no pause.
-            if good && !whole {
-                continue;
-            }
-            if left <= pause {
-                tokio::time::sleep(left).await;
-                return self.report(&observations, rounds, true);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Looks at some checks; whether all were seen before the deadline.
-    async fn look(&self, nodes: &[usize], deadline: Option<Instant>, observations: &mut [Observation]) -> bool {
-        let mut seen = 0;
-        look(&self.checklist, nodes, &self.context, self.limits, deadline, |node, observation| {
-            seen += 1;
-            observations[node] = observation;
-        })
-        .await;
-        seen == nodes.len()
-    }
-
-    /// Looks once more at root causes that may have been a moment's trouble, and at what they need: that may have died
-    /// after it was seen.
-    async fn look_again(&self, observations: &mut [Observation]) {
-        let first = self.report(observations, 1, false);
-        let doubtful: BTreeSet<usize> = (0..first.checks.len())
-            .filter(|&node| {
-                first.checks[node].state == CheckState::Down
-                    && observations[node].reason.is_some_and(Reason::is_transient)
-                    && matches!(self.checklist.items[node].origin, Origin::Probe(_))
-            })
-            .collect();
-        if doubtful.is_empty() {
-            return;
-        }
-        let needs = doubtful.iter().flat_map(|&node| self.checklist.graph.edges(node).hard());
-        let again: BTreeSet<usize> = needs.chain(doubtful.iter().copied()).filter(|&node| self.chosen[node]).collect();
-        tokio::time::sleep(SECOND_LOOK).await;
-        let before: HashMap<usize, u32> = again.iter().map(|&node| (node, observations[node].attempts)).collect();
-        let nodes: Vec<usize> = again.into_iter().collect();
-        self.look(&nodes, None, observations).await;
-        for (node, attempts) in before {
-            // A need that was good both times is not flaky.
-            if doubtful.contains(&node) {
-                observations[node].attempts += attempts;
-            }
-        }
-    }
-
-    /// What is not as it must be, with everything that it needs.
-    fn not_good(&self, report: &HealthReport) -> Vec<usize> {
-        let strict = self.flags.fail_on == FailOn::Degraded;
-        let bad = (0..report.checks.len()).filter(|&node| match report.checks[node].state {
-            CheckState::Up | CheckState::Skipped => false,
-            CheckState::Degraded => strict,
-            CheckState::Down | CheckState::Unreachable | CheckState::Unknown => true,
-        });
-        self.checklist.graph.with_needs(bad).into_iter().filter(|&node| self.chosen[node]).collect()
-    }
-
-    fn report(&self, observations: &[Observation], rounds: u32, deadline_exceeded: bool) -> HealthReport {
-        let ms = self.started.elapsed().as_millis() as u64;
-        report(&self.checklist, observations, &Run { ms, rounds, deadline_exceeded, ..self.run.clone() })
-    }
-}
-
-/// What is known of a check before anybody looked.
-fn unseen(chosen: bool) -> Observation {
-    if chosen {
-        Observation::unprobed(RawResult::Error, Some(Reason::NotReached), "the time was up before it was looked at")
-    } else {
-        Observation::unprobed(RawResult::Skip, Some(Reason::Filtered), "left out by --only or --skip")
-    }
+    let now = flags.now.unwrap_or_else(jiff::Timestamp::now).as_second();
+    flags.with.iter().map(|path| OtherReport::read(path, session, now, flags.with_max_age.as_secs())).collect()
 }

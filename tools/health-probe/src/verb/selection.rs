@@ -6,7 +6,12 @@ use contract::Exit;
 use crate::checklist::Checklist;
 
 /// Which checks are looked at: by id, or by `tag:T`.
-pub(super) fn select(checklist: &Checklist, only: &[String], skip: &[String]) -> Result<Vec<bool>, Failure> {
+pub(super) fn select(
+    checklist: &Checklist,
+    only: &[String],
+    skip: &[String],
+    no_needs: bool,
+) -> Result<Vec<bool>, Failure> {
     let count = checklist.items.len();
     let mut chosen = vec![only.is_empty(); count];
     if !only.is_empty() {
@@ -15,7 +20,8 @@ pub(super) fn select(checklist: &Checklist, only: &[String], skip: &[String]) ->
             wanted.extend(find(checklist, word, "--only")?);
         }
         // A check without what it needs would have no explanation.
-        for node in checklist.graph.with_needs(wanted) {
+        let wanted = if no_needs { wanted.into_iter().collect() } else { checklist.graph.with_needs(wanted) };
+        for node in wanted {
             chosen[node] = true;
         }
     }

@@ -10,7 +10,7 @@ fn everything_that_is_wrong_is_found_in_one_run() {
         {"id": "b", "node": {}},
         {"id": "c", "wants": ["grafanna"]},
         {"id": "grafana", "profile": "grafanaa", "http": {"url": "ftp://x/"}},
-        {"id": "e", "http": {"url": "http://x/", "method": "POST", "headers": [{"name": "Authorization", "value": "Bearer canary"}]}}
+        {"id": "e", "http": {"url": "http://x/", "method": "DELETE", "headers": [{"name": "Authorization", "value": "Bearer canary"}]}}
     ]);
     let output = run(&["check"], checks.clone());
     assert_eq!(output.code, 1, "{}", output.stderr);

@@ -82,25 +82,3 @@ fn a_host_of_silent_services_is_suspected() {
     let report = run(&["run", "--no-second-look"], checks).json();
     assert_eq!(report["suspects"][0]["id"], "web1");
 }
-
-#[test]
-fn reports_of_a_host_explain_what_is_seen_from_outside() {
-    let directory = tempfile::tempdir().unwrap();
-    let inside = directory.path().join("inside.json");
-    let output = run(&["run", "--no-second-look"], json!([{"id": "disk-full", "tcp": {"address": "127.0.0.1:1"}}]));
-    std::fs::write(&inside, &output.stdout).unwrap();
-    let inside = inside.to_str().unwrap();
-    let outside = json!([{"id": "app", "needs": ["disk-full"], "tcp": {"address": "127.0.0.1:1"}}]);
-    let output = run(&["run", "--with", inside], outside.clone());
-    assert_eq!(roots(&output.json()), ["disk-full"]);
-    assert_eq!(output.check("app")["state"], "unreachable");
-    // Without that report its name is unknown, and an old report is not believed.
-    assert_eq!(run(&["run"], outside.clone()).code, 65);
-    let old = std::fs::read_to_string(inside).unwrap();
-    let mut old: Value = serde_json::from_str(&old).unwrap();
-    old["started_at"] = json!("2020-01-01T00:00:00Z");
-    std::fs::write(inside, old.to_string()).unwrap();
-    let output = run(&["run", "--with", inside], outside);
-    assert_eq!(output.check("disk-full")["state"], "unknown");
-    assert_eq!(output.check("app")["possible_causes"], json!(["disk-full"]));
-}

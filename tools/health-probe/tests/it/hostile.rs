@@ -106,7 +106,7 @@ fn redirects_fake_no_health() {
     let around = http("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(reason(around, json!({"redirects": 5})), "http_redirect_loop");
     assert_eq!(
-        reason(http("HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"), json!({})),
+        reason(http("HTTP/1.1 301 Moved\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"), json!({"redirects": 0})),
         "http_status"
     );
     let counter = std::sync::atomic::AtomicU32::new(0);
@@ -134,4 +134,84 @@ fn a_signal_ends_it_with_its_code() {
     sleep(Duration::from_millis(500));
     std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// Peak of memory (MiB) and time of one run of this check.
+fn measured(check: serde_json::Value) -> (f64, Duration, serde_json::Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checks.json");
+    let mut check = check;
+    check["id"] = json!("x");
+    check["timeout"] = json!("1s");
+    std::fs::write(&file, json!({"schema": "health.checks/v1", "checks": [check]}).to_string()).unwrap();
+    // The shell waits for it, and tells the peak of its children.
+    let script = "import os,sys\npid=os.posix_spawn(sys.argv[1],sys.argv[1:],os.environ)\n\
+                  usage=os.wait4(pid,0)[2]\nprint(usage.ru_maxrss,file=sys.stderr)";
+    let started = Instant::now();
+    let output = std::process::Command::new("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_health-probe"), "run", "--no-second-look", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let took = started.elapsed();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let peak: f64 = stderr.trim().parse().unwrap_or_else(|_| panic!("{stderr}"));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    (peak / 1024.0, took, report["checks"][0].clone())
+}
+
+#[test]
+fn no_server_takes_more_time_or_memory_than_it_is_given() {
+    if !crate::tool::has("python3", "apt-get install -y python3") {
+        return;
+    }
+    /// Writes the same until the other side is tired of it.
+    fn flood(mut stream: std::net::TcpStream, begin: &[u8], again: &[u8]) {
+        let _ = stream.write_all(begin);
+        let block: Vec<u8> = again.iter().copied().cycle().take(65536.max(again.len())).collect();
+        while stream.write_all(&block).is_ok() {}
+    }
+    let body = serve(|mut stream| {
+        head(&mut stream);
+        flood(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10\r\n0123456789abcdef\r\n");
+    });
+    let headers = serve(|mut stream| {
+        head(&mut stream);
+        flood(stream, b"HTTP/1.1 200 OK\r\n", b"X-More: and more and more\r\n");
+    });
+    let hints = serve(|mut stream| {
+        head(&mut stream);
+        flood(stream, b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    });
+    let noise = serve(|stream| flood(stream, b"", b"\x00\xff\x17\x03 no line ends here "));
+    let lines = serve(|stream| flood(stream, b"", b"220-and so on\r\n"));
+    let frames = serve(|mut stream| {
+        head(&mut stream);
+        flood(stream, b"HTTP/1.1 101 Switching\r\n", b"X-More: and more\r\n");
+    });
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    let http = |port: u16| json!({"http": {"url": format!("http://127.0.0.1:{port}/"), "body": [{"contains": "?"}]}});
+    for (name, check) in [
+        ("a body without an end", http(body)),
+        ("headers without an end", http(headers)),
+        ("hints without an end", http(hints)),
+        ("noise as HTTP", http(noise)),
+        ("noise as TLS", json!({"tls": {"address": address(noise)}})),
+        ("noise as a banner", json!({"tcp": {"address": address(noise), "banner": "never"}})),
+        ("noise as PostgreSQL", json!({"postgres": {"address": address(noise)}})),
+        ("noise as Redis", json!({"redis": {"address": address(noise)}})),
+        ("noise as SSH", json!({"ssh": {"address": address(noise)}})),
+        ("noise as Zabbix", json!({"zabbix": {"address": address(noise)}})),
+        ("lines without an end as SSH", json!({"ssh": {"address": address(lines)}})),
+        ("lines without an end as mail", json!({"mail": {"address": address(lines), "protocol": "smtp"}})),
+        ("lines without an end as IMAP", json!({"mail": {"address": address(lines), "protocol": "imap"}})),
+        ("lines without an end as POP3", json!({"mail": {"address": address(lines), "protocol": "pop3"}})),
+        ("an upgrade without an end", json!({"websocket": {"url": format!("ws://127.0.0.1:{frames}/")}})),
+        ("noise as WebSocket", json!({"websocket": {"url": format!("ws://127.0.0.1:{noise}/")}})),
+    ] {
+        let (peak, took, seen) = measured(check);
+        assert!(peak < 40.0, "{name}: {peak} MiB");
+        assert!(took < Duration::from_millis(2500), "{name}: {took:?}");
+        assert_eq!(seen["state"], "down", "{name}: {seen}");
+        assert_ne!(seen["reason"], "internal", "{name}: {seen}");
+    }
 }

@@ -98,3 +98,58 @@ fn programs_run_only_with_consent_and_without_our_environment() {
     assert_eq!(allowed.status.code(), Some(0), "{}", String::from_utf8_lossy(&allowed.stdout));
     assert!(String::from_utf8_lossy(&allowed.stdout).contains("\"free\": 12"));
 }
+
+#[test]
+fn a_secret_for_the_proxy_is_not_the_servers() {
+    let directory = secrets();
+    let heard = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&heard);
+    // A proxy that opens a tunnel to itself, where it plays the server in clear.
+    let proxy = serve(move |mut stream| {
+        kept.lock().unwrap().push_str(&head(&mut stream));
+        let _ = stream.write_all(b"HTTP/1.1 200 Go\r\n\r\n");
+        let mut rest = [0; 4096];
+        let length = std::io::Read::read(&mut stream, &mut rest).unwrap_or_default();
+        kept.lock().unwrap().push_str(&String::from_utf8_lossy(&rest[..length]));
+    });
+    let header = json!([{"name": "Proxy-Authorization", "secret_value": {"secret": "token"}}]);
+    let checks = json!([
+        {"id": "x", "http": {"url": "https://www.example.org/", "proxy": format!("http://127.0.0.1:{proxy}"), "headers": header}}
+    ]);
+    let output = run(&["run", "--no-second-look", "--secrets-dir", directory.path().to_str().unwrap()], checks);
+    let heard = heard.lock().unwrap();
+    let (tunnel, inside) = heard.split_once("\r\n\r\n").unwrap();
+    assert!(tunnel.contains(&format!("Proxy-Authorization: {CANARY}")), "{tunnel}");
+    assert!(!inside.contains(CANARY) && !output.stdout.contains(CANARY));
+    // Straight to a server it is not said at all.
+    let heard = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&heard);
+    let server = serve(move |mut stream| {
+        kept.lock().unwrap().push_str(&head(&mut stream));
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    let checks = json!([{"id": "x", "http": {"url": format!("http://127.0.0.1:{server}/"), "headers": header}}]);
+    assert_eq!(run(&["run", "--secrets-dir", directory.path().to_str().unwrap()], checks).code, 0);
+    assert!(!heard.lock().unwrap().contains(CANARY));
+}
+
+#[test]
+fn secrets_stay_behind_where_a_redirect_leads_anywhere() {
+    let directory = secrets();
+    let heard = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&heard);
+    let far = serve(move |mut stream| {
+        kept.lock().unwrap().push_str(&head(&mut stream));
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    let near = http(format!("HTTP/1.1 302 Found\r\nLocation: http://far.example:{far}/\r\nContent-Length: 0\r\n\r\n"));
+    let header = json!([{"name": "X-Api-Key", "secret_value": {"secret": "token"}}]);
+    let checks = json!([
+        {"id": "x", "http": {"url": format!("http://127.0.0.1:{near}/"), "headers": header, "redirect_to": "any"}}
+    ]);
+    let resolve = format!("far.example:{far}:127.0.0.1");
+    let output = run(&["run", "--resolve", &resolve, "--secrets-dir", directory.path().to_str().unwrap()], checks);
+    assert_eq!(output.code, 0, "{}", output.stdout);
+    let heard = heard.lock().unwrap();
+    assert!(heard.contains("far.example") && !heard.contains(CANARY), "{heard}");
+}

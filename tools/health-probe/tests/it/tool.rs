@@ -30,7 +30,11 @@ pub fn command(args: &[&str]) -> Command {
 }
 
 pub fn run_text(args: &[&str], input: &str) -> Output {
-    let mut command = command(args);
+    output_of(command(args), input)
+}
+
+/// What a command says to an input.
+pub fn output_of(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -67,6 +71,22 @@ pub fn has(program: &str, install: &str) -> bool {
     if !found {
         assert!(std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"), "missing: {program}");
         eprintln!("skipped: {program} (install: {install})");
+    }
+    found
+}
+
+/// A peer of `tests/peers`: its program, or its folder where it has none of that name.
+pub fn peer(name: &str, install: &str) -> Option<std::path::PathBuf> {
+    let homes = [
+        "/var/cache/plumbline/peers".into(),
+        format!("{}/.cache/plumbline/peers", std::env::var("HOME").unwrap_or_default()),
+    ];
+    let own = std::env::var("PLUMBLINE_CACHE").map(|cache| format!("{cache}/peers"));
+    let homes = own.into_iter().chain(homes).map(std::path::PathBuf::from);
+    let found = homes.flat_map(|home| [home.join("bin").join(name), home.join(name)]).find(|path| path.exists());
+    if found.is_none() {
+        assert!(std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"), "missing: {name}");
+        eprintln!("skipped: {name} (install: tests/peers {install})");
     }
     found
 }

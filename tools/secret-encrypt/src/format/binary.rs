@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::json::JsonFormat;
-use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style};
+use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style};
 use crate::Error;
 use crate::sops::{Kind, Value};
 
@@ -91,7 +91,7 @@ fn slot(value: Value, span: std::ops::Range<usize>) -> Slot {
         pointer: Pointer::root(),
         path: vec![KEY.into()],
         elsewhere: Vec::new(),
-        comments: Vec::new(),
+        comments: Comments::default(),
         value,
         span,
         style: Style::Plain,

@@ -4,7 +4,7 @@ use contract::Pointer;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
+use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
 use crate::Error;
 use crate::sops::{Metadata, Value, flatten, unflatten};
 
@@ -136,7 +136,7 @@ fn parse(text: &str) -> Result<Parsed, Error> {
     let mut pairs = Vec::new();
     let mut seen = std::collections::HashSet::new();
     let mut at = 0;
-    let mut active: Vec<String> = Vec::new();
+    let mut active = Comments::default();
     for (number, line) in text.split('\n').enumerate() {
         let start = at;
         at += line.len() + 1;
@@ -148,7 +148,7 @@ fn parse(text: &str) -> Result<Parsed, Error> {
             pointer: Pointer::root(),
             path: Vec::new(),
             elsewhere: Vec::new(),
-            comments: Vec::new(),
+            comments: Comments::default(),
             value: Value::null(),
             span: start..start + line.len(),
             style: Style::Plain,
@@ -159,8 +159,8 @@ fn parse(text: &str) -> Result<Parsed, Error> {
             slot.span.start += 1;
             slot.value = Value::comment(comment);
             slot.style = Style::Comment;
-            active.push(comment.to_owned());
-            slot.comments.clone_from(&active);
+            active.push(comment);
+            slot.comments = active.clone();
             parsed.slots.push(slot);
             continue;
         }

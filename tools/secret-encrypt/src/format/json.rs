@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::json_text::{self, Data, Node};
-use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Style, json_of, splice, text_of, value_of};
+use super::{
+    Block, Comments, Format, Layout, Parsed, PlaceBudget, Put, Side, Slot, Style, json_of, splice, text_of, value_of,
+};
 use crate::Error;
 use crate::sops::{Kind, Metadata, Value};
 
@@ -243,11 +245,19 @@ fn parse(text: &str) -> Result<Parsed, Error> {
         }
     }
     parsed.layout.insert_at = last;
-    walk(text, &root, &[], &Pointer::root(), &mut parsed)?;
+    walk(text, &root, &[], &Pointer::root(), &mut parsed, &mut PlaceBudget::new(text.len()))?;
     Ok(parsed)
 }
 
-fn walk(text: &str, node: &Node, path: &[String], pointer: &Pointer, parsed: &mut Parsed) -> Result<(), Error> {
+fn walk(
+    text: &str,
+    node: &Node,
+    path: &[String],
+    pointer: &Pointer,
+    parsed: &mut Parsed,
+    budget: &mut PlaceBudget,
+) -> Result<(), Error> {
+    budget.spend(pointer)?;
     match &node.data {
         Data::Object(members) => {
             if members.is_empty() {
@@ -258,7 +268,7 @@ fn walk(text: &str, node: &Node, path: &[String], pointer: &Pointer, parsed: &mu
                 .filter(|member| !(path.is_empty() && pointer.as_str().is_empty() && member.key == BLOCK_KEY))
             {
                 let path: Vec<String> = path.iter().cloned().chain([member.key.clone()]).collect();
-                walk(text, &member.value, &path, &pointer.join(&member.key), parsed)?;
+                walk(text, &member.value, &path, &pointer.join(&member.key), parsed, budget)?;
             }
         }
         Data::Array(items) => {
@@ -266,7 +276,7 @@ fn walk(text: &str, node: &Node, path: &[String], pointer: &Pointer, parsed: &mu
                 parsed.layout.collections.push((pointer.clone(), "a list"));
             }
             for (index, item) in items.iter().enumerate() {
-                walk(text, item, path, &pointer.join(index), parsed)?;
+                walk(text, item, path, &pointer.join(index), parsed, budget)?;
             }
         }
         Data::Scalar => {
@@ -276,7 +286,7 @@ fn walk(text: &str, node: &Node, path: &[String], pointer: &Pointer, parsed: &mu
                 pointer: pointer.clone(),
                 path: path.to_vec(),
                 elsewhere: Vec::new(),
-                comments: Vec::new(),
+                comments: Comments::default(),
                 value,
                 span: node.span.clone(),
                 style: Style::Plain,

@@ -4,7 +4,10 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons, reason = "sops compares them so")]
 
 mod binary;
+mod comments;
 mod dotenv;
+mod ini;
+mod ini_text;
 mod json;
 mod json_text;
 mod yaml;
@@ -22,6 +25,7 @@ use crate::Error;
 use crate::sops::{EncText, Kind, Metadata, Value};
 
 pub(crate) use binary::Binary;
+pub(crate) use comments::Comments;
 pub(crate) use yaml_tree::to_json as yaml_to_json;
 
 /// A value or comment of a file, and where it is.
@@ -33,8 +37,8 @@ pub(crate) struct Slot {
     pub path: Vec<String>,
     /// Other key paths that a comment may have been encrypted under by another writer.
     pub elsewhere: Vec<Vec<String>>,
-    /// The comments that are in force here, outermost first; for a comment itself it is the last.
-    pub comments: Vec<String>,
+    /// The comments that are in force here; for a comment itself it is the last.
+    pub comments: Comments,
     /// What stands there.
     pub value: Value,
     /// Where that is in the text, in bytes. What is replaced besides (a tag, a header) only the format knows.
@@ -70,6 +74,10 @@ pub(crate) enum Style {
     SingleInFlow,
     /// In double quotes, inside brackets or braces.
     DoubleInFlow,
+    /// In three double quotes, which hold several lines (INI).
+    Triple,
+    /// In backquotes (INI).
+    Back,
     /// `#` and text.
     Comment,
     /// An element of a list that is an encrypted comment (`- ENC[...,type:comment]`).
@@ -208,7 +216,8 @@ pub(crate) trait Format: Sync {
 }
 
 /// Every format. A name that no other claims is binary.
-pub(crate) static FORMATS: [&dyn Format; 4] = [&yaml::Yaml, &json::JsonFormat, &dotenv::Dotenv, &binary::Binary];
+pub(crate) static FORMATS: [&dyn Format; 5] =
+    [&yaml::Yaml, &json::JsonFormat, &dotenv::Dotenv, &ini::IniFormat, &binary::Binary];
 
 /// The format of a file, by its name.
 pub(crate) fn format_of(file_name: &str) -> &'static dyn Format {
@@ -218,6 +227,27 @@ pub(crate) fn format_of(file_name: &str) -> &'static dyn Format {
 /// The format of a name that `--format` gives.
 pub(crate) fn format_named(name: &str) -> Option<&'static dyn Format> {
     FORMATS.into_iter().find(|format| format.name() == name)
+}
+
+/// How much the places of all values of a text may take together. Every value names its whole way from the top, which in a
+/// file made for it would be a thousand times the file.
+pub(crate) struct PlaceBudget(usize);
+
+impl PlaceBudget {
+    /// That of a text of this length.
+    pub(crate) fn new(length: usize) -> Self {
+        Self(length.saturating_mul(16) + (1 << 20))
+    }
+
+    /// Takes a place out of it.
+    ///
+    /// # Errors
+    /// Where nothing is left.
+    pub(crate) fn spend(&mut self, pointer: &Pointer) -> Result<(), Error> {
+        let left = self.0.checked_sub(pointer.as_str().len());
+        self.0 = left.ok_or_else(|| Error::Unsupported("its keys are too long for how deep they lie".into()))?;
+        Ok(())
+    }
 }
 
 /// Replaces ranges of a text. They are given in any order and do not overlap.

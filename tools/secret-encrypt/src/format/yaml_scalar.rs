@@ -16,9 +16,6 @@ use crate::Error;
 use crate::sops::{Kind, Value};
 
 #[allow(clippy::unwrap_used, reason = "constant expressions, compiled by a test")]
-static FLOAT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$").unwrap());
-#[allow(clippy::unwrap_used, reason = "constant expressions, compiled by a test")]
 static TIME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:([Tt])([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})| ([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]+)?)?$")
         .unwrap()
@@ -86,9 +83,28 @@ fn resolve_plain(text: &str) -> Result<Value, Error> {
     }
 }
 
+/// A number as go-yaml has it: `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`.
 fn float(text: &str) -> Option<f64> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let whole = digits(unsigned);
+    let mut rest = &unsigned[whole..];
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let count = digits(fraction);
+        if whole + count == 0 {
+            return None;
+        }
+        rest = &fraction[count..];
+    } else if whole == 0 {
+        return None;
+    }
+    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
+        let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        let count = digits(exponent);
+        rest = if count == 0 { "x" } else { &exponent[count..] };
+    }
     // Too large for 64 bits is no number for Go, while Rust makes it infinite.
-    FLOAT.is_match(text).then(|| text.parse::<f64>().ok()).flatten().filter(|number| number.is_finite())
+    if rest.is_empty() { text.parse::<f64>().ok().filter(|number| number.is_finite()) } else { None }
 }
 
 /// Go's `strconv.ParseInt(text, 0, 64)` with the octal form of YAML 1.2; `Err` for what fits only without sign.
@@ -125,6 +141,10 @@ fn go_integer(text: &str) -> Option<Result<i64, ()>> {
 
 /// A point in time in the form that enters the MAC (RFC 3339 with as many digits of the second as there are).
 fn time(text: &str) -> Option<String> {
+    // Most numbers are told from it by this, without the expression.
+    if text.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
     let parts = TIME.captures(text)?;
     let number = |at: usize| parts.get(at).map_or(Some(0), |part| part.as_str().parse::<i16>().ok());
     let date = jiff::civil::Date::new(number(1)?, number(2)? as i8, number(3)? as i8).ok()?;
@@ -282,7 +302,7 @@ fn literal(text: &str, column: Option<usize>, mark: &str) -> Option<String> {
 /// The text of an encrypted value, in the quotes that its value had, so that decryption can put them back.
 pub(super) fn write_enc(enc: &str, style: Style, column: usize) -> String {
     match style {
-        Style::Plain | Style::Literal(true) => enc.into(),
+        Style::Plain | Style::Literal(true) | Style::Triple | Style::Back => enc.into(),
         Style::Single | Style::PlainInFlow | Style::SingleInFlow => format!("'{enc}'"),
         Style::Double | Style::DoubleInFlow => format!("\"{enc}\""),
         Style::Tagged => format!("!!str {enc}"),

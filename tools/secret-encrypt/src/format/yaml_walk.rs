@@ -11,7 +11,7 @@ use super::yaml::BLOCK_KEY;
 use super::yaml_lines::{Surroundings, content_column, dash_of, header_comment, header_of};
 use super::yaml_scalar::{is_old_boolean, resolve};
 use super::yaml_tree::{self, Comment, Data, Document, Node, Tag, key_text};
-use super::{Layout, Parsed, Slot, Style};
+use super::{Comments, Layout, Parsed, PlaceBudget, Slot, Style};
 use crate::Error;
 use crate::sops::{EncText, Metadata, Value};
 
@@ -26,6 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Error> {
         containers: Vec::new(),
         entries: Vec::new(),
         alias_nodes: yaml_tree::alias_limit(),
+        budget: PlaceBudget::new(text.len()),
     };
     let mut mappings = 0;
     for (index, document) in documents.iter().enumerate() {
@@ -63,14 +64,15 @@ struct Walk<'a> {
     containers: Vec<Container>,
     entries: Vec<Entry>,
     alias_nodes: usize,
+    budget: PlaceBudget,
 }
 
 /// Where a walk is.
 #[derive(Clone)]
-struct Place<'p> {
+struct Place {
     path: Vec<String>,
     pointer: Pointer,
-    active: &'p [String],
+    active: Comments,
     in_flow: bool,
 }
 
@@ -113,7 +115,8 @@ impl Walk<'_> {
             self.containers[container].comments.push(at);
         }
         let mut next = 0;
-        let place = Place { path: Vec::new(), pointer: root_pointer(index), active: &[], in_flow: false };
+        let place =
+            Place { path: Vec::new(), pointer: root_pointer(index), active: Comments::default(), in_flow: false };
         self.collection(root, &place, &comments, &mut next)?;
         Ok(true)
     }
@@ -162,6 +165,7 @@ impl Walk<'_> {
         path: Vec<String>,
         pointer: Pointer,
     ) -> Result<(), Error> {
+        self.budget.spend(&pointer)?;
         let id = self.containers.len();
         let flow = matches!(node.data, Data::Map { flow: true, .. } | Data::Seq { flow: true, .. });
         let flow_end = flow.then_some(node.span.end);
@@ -182,8 +186,10 @@ impl Walk<'_> {
                         continue;
                     }
                     self.entries.push(Entry { start: key.outer_start(), column: key.column, container: id });
-                    let path = path.iter().cloned().chain([name.clone()]).collect();
-                    self.collect(value, Some(id), path, pointer.join(&name))?;
+                    if matches!(value.data, Data::Map { .. } | Data::Seq { .. }) {
+                        let path = path.iter().cloned().chain([name.clone()]).collect();
+                        self.collect(value, Some(id), path, pointer.join(&name))?;
+                    }
                 }
             }
             Data::Seq { flow, items } => {
@@ -192,7 +198,9 @@ impl Walk<'_> {
                 for (index, item) in items.iter().enumerate() {
                     let start = if *flow { item.outer_start() } else { dash_of(self.text, item).0 };
                     self.entries.push(Entry { start, column: self.containers[id].column, container: id });
-                    self.collect(item, Some(id), path.clone(), pointer.join(index))?;
+                    if matches!(item.data, Data::Map { .. } | Data::Seq { .. }) {
+                        self.collect(item, Some(id), path.clone(), pointer.join(index))?;
+                    }
                 }
             }
             Data::Scalar { .. } | Data::Alias(_) => {}
@@ -253,8 +261,7 @@ impl Walk<'_> {
         *next += 1;
         let own = std::mem::take(&mut self.containers[id].comments);
         let mut own = own.into_iter().map(|at| comments[at]).peekable();
-        let mut active = place.active.to_vec();
-        let depth = active.len();
+        let mut active = place.active.clone();
         let children: Vec<(Option<&Rc<Node>>, &Rc<Node>)> = match &node.data {
             Data::Map { pairs, .. } => pairs.iter().map(|(key, value)| (Some(key), value)).collect(),
             Data::Seq { items, .. } => items.iter().map(|item| (None, item)).collect(),
@@ -281,7 +288,7 @@ impl Walk<'_> {
             while let Some(comment) = own
                 .next_if(|comment| comment.span.start < start || (!comment.own_line && comment.span.start < line_end))
             {
-                self.comment(comment, id, place, &mut active, flow);
+                self.comment(comment, id, place, &mut active)?;
             }
             let name = key.map(|key| key_text(key, self.text)).transpose()?;
             if id == 0 && name.as_deref() == Some(BLOCK_KEY) {
@@ -293,7 +300,7 @@ impl Walk<'_> {
                     Some(name) => place.pointer.join(name),
                     None => place.pointer.join(index),
                 },
-                active: &active,
+                active: active.clone(),
                 in_flow: flow,
             };
             let column = match key {
@@ -302,23 +309,32 @@ impl Walk<'_> {
                 None => dash_of(self.text, value).1,
             };
             self.value(value, &inner, column, comments, next)?;
-            active.truncate(depth);
+            active = place.active.clone();
         }
         for comment in own {
-            self.comment(comment, id, place, &mut active, flow);
+            self.comment(comment, id, place, &mut active)?;
         }
         Ok(())
     }
 
-    fn comment(&mut self, comment: &Comment, container: usize, place: &Place, active: &mut Vec<String>, _flow: bool) {
-        active.push(comment.text.clone());
-        // Another writer may have counted the comment to what encloses this, or to what begins behind it.
-        let mut elsewhere: Vec<Vec<String>> =
-            (0..place.path.len()).rev().map(|length| place.path[..length].to_vec()).collect();
-        let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
-        for near in [next.checked_sub(1), Some(next)].into_iter().flatten() {
-            if let Some(entry) = self.entries.get(near).filter(|entry| entry.container != container) {
-                elsewhere.push(self.containers[entry.container].path.clone());
+    fn comment(
+        &mut self,
+        comment: &Comment,
+        container: usize,
+        place: &Place,
+        active: &mut Comments,
+    ) -> Result<(), Error> {
+        self.budget.spend(&place.pointer)?;
+        active.push(&comment.text);
+        // Another writer may have counted an encrypted comment to what encloses this, or to what begins behind it.
+        let mut elsewhere: Vec<Vec<String>> = Vec::new();
+        if EncText::is_meant(&comment.text) {
+            elsewhere.extend((0..place.path.len()).rev().map(|length| place.path[..length].to_vec()));
+            let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
+            for near in [next.checked_sub(1), Some(next)].into_iter().flatten() {
+                if let Some(entry) = self.entries.get(near).filter(|entry| entry.container != container) {
+                    elsewhere.push(self.containers[entry.container].path.clone());
+                }
             }
         }
         self.slots.push(Slot {
@@ -335,6 +351,7 @@ impl Walk<'_> {
         self.layout.columns.push(comment.column);
         self.layout.extents.push(comment.span.clone());
         self.layout.tails.push(None);
+        Ok(())
     }
 
     fn value(
@@ -352,7 +369,7 @@ impl Walk<'_> {
                 let (style, extent, column) = self.written(node, *style, place.in_flow, column);
                 let tail = if node.is_block_scalar() { header_comment(self.text, &extent) } else { None };
                 let head = tail.as_ref().map_or(extent.clone(), |(header, _)| header.clone());
-                self.slot(place, value, node.span.clone(), style, head, column, false);
+                self.slot(place, value, node.span.clone(), style, head, column, false)?;
                 if let (Some(last), Some((_, tail))) = (self.layout.tails.last_mut(), tail) {
                     *last = Some(tail);
                 }
@@ -362,8 +379,7 @@ impl Walk<'_> {
                 Data::Scalar { text, style } => {
                     let value = resolve(text, *style, target.tag.as_ref().map(|(tag, _)| *tag))?;
                     let style = if place.in_flow { Style::PlainInFlow } else { Style::Plain };
-                    self.slot(place, value, node.span.clone(), style, node.span.clone(), column + 2, false);
-                    Ok(())
+                    self.slot(place, value, node.span.clone(), style, node.span.clone(), column + 2, false)
                 }
                 _ => self.through_alias(target, place, &node.span),
             },
@@ -380,8 +396,7 @@ impl Walk<'_> {
         match &node.data {
             Data::Scalar { text, style } => {
                 let value = resolve(text, *style, node.tag.as_ref().map(|(tag, _)| *tag))?;
-                self.slot(place, value, span.clone(), Style::Plain, span.clone(), 0, true);
-                Ok(())
+                self.slot(place, value, span.clone(), Style::Plain, span.clone(), 0, true)
             }
             Data::Alias(target) => self.through_alias(target, place, span),
             Data::Map { pairs, .. } => pairs.iter().try_for_each(|(key, value)| {
@@ -405,12 +420,13 @@ impl Walk<'_> {
         extent: Range<usize>,
         column: usize,
         fixed: bool,
-    ) {
+    ) -> Result<(), Error> {
+        self.budget.spend(&place.pointer)?;
         self.slots.push(Slot {
             pointer: place.pointer.clone(),
             path: place.path.clone(),
             elsewhere: Vec::new(),
-            comments: place.active.to_vec(),
+            comments: place.active.clone(),
             value,
             span,
             style,
@@ -420,6 +436,7 @@ impl Walk<'_> {
         self.layout.columns.push(column);
         self.layout.extents.push(extent);
         self.layout.tails.push(None);
+        Ok(())
     }
 
     /// How a scalar is written, what is replaced with it, and where the content of a block would stand.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use clap::Args;
 use cli::Session;
@@ -44,7 +43,7 @@ impl IdentityFlags {
             add_file(&mut found, session, Path::new(&path))?;
         }
         if let Some(command) = variable("SOPS_AGE_SSH_PRIVATE_KEY_CMD") {
-            add_command(&mut found, "SOPS_AGE_SSH_PRIVATE_KEY_CMD", &command)?;
+            found.add_command("SOPS_AGE_SSH_PRIVATE_KEY_CMD", &command);
         }
         for name in [".ssh/id_ed25519", ".ssh/id_rsa"] {
             add_usual(&mut found, session, home.as_ref().map(|home| home.join(name)));
@@ -57,7 +56,7 @@ impl IdentityFlags {
             add_file(&mut found, session, Path::new(&path))?;
         }
         if let Some(command) = variable("SOPS_AGE_KEY_CMD") {
-            add_command(&mut found, "SOPS_AGE_KEY_CMD", &command)?;
+            found.add_command("SOPS_AGE_KEY_CMD", &command);
         }
         let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".config")));
         add_usual(&mut found, session, config.map(|config| config.join("sops/age/keys.txt")));
@@ -81,12 +80,14 @@ fn add_file(found: &mut Identities, session: &Session, path: &Path) -> Result<()
     if mode & 0o077 != 0 {
         session.warn(&format!("{place} can be read by others (mode {:04o}): chmod 600 it", mode & 0o7777));
     }
-    let mut text = Zeroizing::new(String::new());
-    file.take(LARGEST + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > LARGEST {
+    // Room for all of it: a buffer that grows leaves copies of keys behind.
+    let size = file.metadata().map_err(failed)?.len().min(LARGEST);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
         return Err(Error::BadIdentity { place, reason: "it is larger than 16 MiB".into() });
     }
-    found.add(&place, &text)
+    found.add_bytes(&place, &bytes)
 }
 
 /// A usual place: what is not there or cannot be used is passed over, as sops does.
@@ -96,23 +97,4 @@ fn add_usual(found: &mut Identities, session: &Session, path: Option<PathBuf>) {
     {
         session.note(&format!("{} is passed over: {error}", path.display()));
     }
-}
-
-/// A command whose output is an identity. As in sops it is split at blanks and no shell runs it.
-fn add_command(found: &mut Identities, name: &'static str, command: &str) -> Result<(), Error> {
-    let mut words = command.split_whitespace();
-    let program = words.next().unwrap_or_default();
-    let output = Command::new(program)
-        .args(words)
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Error::io(Exit::Unavailable, "run the identity command", name, error))?;
-    if !output.status.success() {
-        return Err(Error::BadIdentity { place: name.into(), reason: "the command failed".into() });
-    }
-    let bytes = Zeroizing::new(output.stdout);
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Error::BadIdentity { place: name.into(), reason: "its output is no text".into() })?;
-    found.add(name, text)
 }

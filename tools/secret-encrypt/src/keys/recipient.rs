@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
-use age::{NoCallbacks, plugin};
+use age::plugin;
 
 use super::armor;
+use super::hybrid::{self, HybridRecipient};
+use super::prompt::Prompt;
 use crate::Error;
 
 /// A recipient as it stands in `.sops.yaml` and in metadata.
@@ -17,28 +19,43 @@ impl Recipient {
         &self.0
     }
 
+    /// Whether a quantum computer cannot open what is wrapped for it.
+    pub(crate) fn is_post_quantum(&self) -> bool {
+        self.0.starts_with(hybrid::RECIPIENT)
+    }
+
     /// Wraps a data key for it: an armored age file.
     ///
     /// # Errors
     /// Where the recipient is no good, or a plugin's program is not there or fails.
     pub(crate) fn wrap(&self, secret: &[u8]) -> Result<String, Error> {
+        armor::wrap(self.to_age()?.as_ref(), &self.0, secret)
+    }
+
+    /// The recipient as the age crate takes it.
+    ///
+    /// # Errors
+    /// Where the recipient is no good, or a plugin's program is not there.
+    pub(crate) fn to_age(&self) -> Result<Box<dyn age::Recipient>, Error> {
         let text = self.0.as_str();
         let bad = |reason: String| Error::BadRecipient { recipient: short(text), reason };
         if text.starts_with("ssh-") {
             let recipient = age::ssh::Recipient::from_str(text).map_err(|_| bad("no usable SSH public key".into()))?;
-            return armor::wrap(&recipient, text, secret);
+            return Ok(Box::new(recipient));
         }
         if let Ok(recipient) = age::x25519::Recipient::from_str(text) {
-            return armor::wrap(&recipient, text, secret);
+            return Ok(Box::new(recipient));
+        }
+        if let Ok(recipient) = HybridRecipient::from_str(text) {
+            return Ok(Box::new(recipient));
         }
         let recipient = plugin::Recipient::from_str(text).map_err(|reason| bad(reason.into()))?;
         let name = recipient.plugin().to_owned();
-        let program =
-            plugin::RecipientPluginV1::new(&name, &[recipient], &[], NoCallbacks).map_err(|_| Error::Program {
-                message: format!("the recipient needs age-plugin-{name}, which is not there"),
-                hint: format!("install age-plugin-{name}"),
-            })?;
-        armor::wrap(&program, text, secret)
+        let program = plugin::RecipientPluginV1::new(&name, &[recipient], &[], Prompt).map_err(|_| Error::Program {
+            message: format!("the recipient needs age-plugin-{name}, which is not there"),
+            hint: format!("install age-plugin-{name}"),
+        })?;
+        Ok(Box::new(program))
     }
 }
 
@@ -61,8 +78,11 @@ impl FromStr for Recipient {
                 Err(_) => bad("no usable SSH public key; ed25519 and RSA of at least 2048 bits are"),
             };
         }
-        if text.starts_with("age1pq1") {
-            return bad("hybrid post-quantum recipients cannot be written yet");
+        if text.starts_with(hybrid::RECIPIENT) {
+            return match HybridRecipient::from_str(text) {
+                Ok(_) => Ok(Self(text.into())),
+                Err(()) => bad("the hybrid recipient is damaged: its checksum or its key is no good"),
+            };
         }
         if !text.starts_with("age1") {
             return bad("the recipient is of no known kind");
@@ -78,6 +98,16 @@ impl std::fmt::Display for Recipient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What to tell who encrypts one file for both kinds: the weaker one decides. `None` where all are of one kind.
+pub(crate) fn mixing_warning<'a>(recipients: impl IntoIterator<Item = &'a Recipient>) -> Option<String> {
+    let (strong, weak): (Vec<_>, Vec<_>) = recipients.into_iter().partition(|recipient| recipient.is_post_quantum());
+    let weak = weak.first().filter(|_| !strong.is_empty())?;
+    Some(format!(
+        "post-quantum recipients beside others ({}) do not keep the file from a quantum computer: it needs only one of them",
+        short(weak.text())
+    ))
 }
 
 /// A recipient for a message: long keys are cut.

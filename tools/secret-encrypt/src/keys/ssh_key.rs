@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bech32::{Bech32, Hrp};
+use ctr::Ctr128BE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
 use curve25519_dalek::EdwardsPoint;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha512};
@@ -19,17 +21,32 @@ const END: &str = "-----END OPENSSH PRIVATE KEY-----";
 impl SshPrivateKey {
     /// Reads an OpenSSH private key (PROTOCOL.key). `None` if it is encrypted, of another type or damaged.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let body = text.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
-        let base64: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
-        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).ok()?);
-        let mut outer = Wire(bytes.strip_prefix(b"openssh-key-v1\0")?);
-        let (cipher, kdf) = (outer.string()?, outer.string()?);
-        outer.string()?;
-        if cipher != b"none" || kdf != b"none" || outer.number()? != 1 {
+        let file = OpenSshFile::parse(text)?;
+        if file.cipher != b"none" || file.kdf != b"none" {
             return None;
         }
-        outer.string()?;
-        let mut inner = Wire(outer.string()?);
+        Self::from_private_part(&file.private)
+    }
+
+    /// Reads an encrypted one. `None` if the passphrase does not fit, and for ciphers other than that of ssh-keygen.
+    pub(super) fn parse_encrypted(text: &str, passphrase: &str) -> Option<Self> {
+        let file = OpenSshFile::parse(text)?;
+        if file.cipher != b"aes256-ctr" || file.kdf != b"bcrypt" {
+            return None;
+        }
+        let mut options = Wire(&file.options);
+        let (salt, rounds) = (options.string()?, options.number()?);
+        let mut key = Zeroizing::new([0; 48]);
+        // Far above what ssh-keygen takes, and still no way to stop the program for good.
+        bcrypt_pbkdf::bcrypt_pbkdf(passphrase, salt, rounds.min(4096), &mut *key).ok()?;
+        let mut private = file.private;
+        let mut cipher = Ctr128BE::<aes_gcm::aes::Aes256>::new_from_slices(&key[..32], &key[32..]).ok()?;
+        cipher.apply_keystream(&mut private);
+        Self::from_private_part(&private)
+    }
+
+    fn from_private_part(bytes: &[u8]) -> Option<Self> {
+        let mut inner = Wire(bytes);
         if inner.number()? != inner.number()? || inner.string()? != b"ssh-ed25519" {
             return None;
         }
@@ -37,6 +54,13 @@ impl SshPrivateKey {
         let pair = inner.string()?;
         let seed = <[u8; 32]>::try_from(pair.get(..32)?).ok()?;
         Some(Self { seed: Zeroizing::new(seed) })
+    }
+
+    /// The public key line of a private key file, encrypted or not.
+    pub(super) fn public_line(text: &str) -> Option<String> {
+        let public = OpenSshFile::parse(text)?.public;
+        let kind = std::str::from_utf8(Wire(&public).string()?).ok()?.to_owned();
+        Some(format!("{kind} {}", STANDARD.encode(&public)))
     }
 
     /// A key from its seed.
@@ -60,6 +84,35 @@ impl SshPrivateKey {
         let mut scalar = [0; 32];
         scalar.copy_from_slice(&digest[..32]);
         EdwardsPoint::mul_base_clamped(scalar).compress().to_bytes()
+    }
+}
+
+/// The parts of an OpenSSH private key file with one key.
+struct OpenSshFile {
+    cipher: Vec<u8>,
+    kdf: Vec<u8>,
+    options: Vec<u8>,
+    public: Vec<u8>,
+    private: Zeroizing<Vec<u8>>,
+}
+
+impl OpenSshFile {
+    fn parse(text: &str) -> Option<Self> {
+        let body = text.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
+        let base64: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
+        let bytes = Zeroizing::new(STANDARD.decode(base64.as_bytes()).ok()?);
+        let mut wire = Wire(bytes.strip_prefix(b"openssh-key-v1\0")?);
+        let (cipher, kdf, options) = (wire.string()?, wire.string()?, wire.string()?);
+        if wire.number()? != 1 {
+            return None;
+        }
+        Some(Self {
+            cipher: cipher.to_vec(),
+            kdf: kdf.to_vec(),
+            options: options.to_vec(),
+            public: wire.string()?.to_vec(),
+            private: Zeroizing::new(wire.string()?.to_vec()),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{EncText, Kind, Value};
 use crate::Error;
-use crate::random::random_bytes;
+use crate::random::{PublicRandom, random_bytes};
 
 /// The key that encrypts the values of one file.
 #[derive(Clone)]
@@ -40,12 +40,13 @@ impl DataKey {
 pub(crate) struct Cipher {
     long: AesGcm<Aes256, U32>,
     key: DataKey,
+    vectors: PublicRandom,
 }
 
 impl Cipher {
     /// A cipher for this key.
     pub(crate) fn new(key: DataKey) -> Self {
-        Self { long: AesGcm::new(key.bytes().into()), key }
+        Self { long: AesGcm::new(key.bytes().into()), key, vectors: PublicRandom::default() }
     }
 
     /// The key.
@@ -58,8 +59,7 @@ impl Cipher {
     /// # Errors
     /// Where the system gives no random bytes.
     pub(crate) fn encrypt(&self, value: &Value, additional: &str) -> Result<EncText, Error> {
-        let mut iv = [0_u8; 32];
-        random_bytes(&mut iv)?;
+        let iv = self.vectors.next::<32>()?;
         let mut data = value.bytes.to_vec();
         let tag = self
             .long

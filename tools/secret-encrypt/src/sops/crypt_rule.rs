@@ -84,8 +84,7 @@ impl CryptRule {
             CryptRule::EncryptedCommentRegex(regex) => {
                 // The comment that switches encryption on stays readable itself; it is the last of its own list.
                 let own = usize::from(slot.is_comment());
-                let before = slot.comments.len().saturating_sub(own);
-                slot.comments[..before].iter().any(|text| regex.is_match(text))
+                slot.comments.iter().skip(own).any(|text| regex.is_match(text))
             }
         }
     }

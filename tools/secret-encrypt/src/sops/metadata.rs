@@ -119,18 +119,23 @@ impl Metadata {
     /// Where no identity fits, or too few key groups can be opened.
     pub(crate) fn open_key(&self, identities: &Identities) -> Result<DataKey, Error> {
         let groups = self.groups();
-        let no_key =
-            || Error::NoKey { recipients: self.recipients(), foreign: self.foreign(), tried: identities.names() };
+        let no_key = || {
+            identities.trouble().unwrap_or_else(|| Error::NoKey {
+                recipients: self.recipients(),
+                foreign: self.foreign(),
+                tried: identities.names(),
+            })
+        };
+        let open = |entries: &[AgeEntry]| {
+            identities.open_any(entries.iter().map(|entry| (entry.recipient.as_str(), entry.enc.as_str())))
+        };
         if let [entries] = groups.as_slice() {
-            let key = identities.open_any(entries.iter().map(|entry| entry.enc.as_str())).ok_or_else(no_key)?;
+            let key = open(entries).ok_or_else(no_key)?;
             return DataKey::from_bytes(&key)
                 .ok_or_else(|| Error::BadMetadata("the data key has the wrong length".into()));
         }
         let needed = self.threshold(groups.len());
-        let shares: Vec<_> = groups
-            .iter()
-            .filter_map(|entries| identities.open_any(entries.iter().map(|entry| entry.enc.as_str())))
-            .collect();
+        let shares: Vec<_> = groups.iter().filter_map(|entries| open(entries)).collect();
         if shares.is_empty() {
             return Err(no_key());
         }

@@ -11,12 +11,15 @@ use super::describe;
 use crate::files;
 use crate::keys::Identities;
 
-/// Make a new age identity (X25519) in a file of mode 0600 and print its recipient. A file that is there is never replaced.
+/// Make a new age identity in a file of mode 0600 and print its recipient. A file that is there is never replaced.
 #[derive(Debug, Clone, Args)]
 pub struct Keygen {
     /// The new identity file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Hybrid post-quantum (age1pq1..., which age 1.3 and sops 3.12 and newer read) instead of X25519
+    #[arg(long)]
+    pq: bool,
 }
 
 impl Keygen {
@@ -30,7 +33,7 @@ impl Keygen {
             .place(self.file.display().to_string())
             .hint("name another file, or print its recipient with `secret-encrypt recipient`"));
         }
-        let (recipient, text) = Identities::generate();
+        let (recipient, text) = if self.pq { Identities::generate_hybrid()? } else { Identities::generate() };
         files::write(&self.file, text.as_bytes(), 0o600)?;
         let result = SecretsResult {
             changed: true,

@@ -127,6 +127,16 @@ pub(crate) fn peer(name: &str, install: &str) -> Option<PathBuf> {
     found
 }
 
+/// A peer that is a folder of packages, in `$PLUMBLINE_PEERS`.
+pub(crate) fn peer_folder(name: &str, install: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("PLUMBLINE_PEERS").map(|peers| PathBuf::from(peers).join(name));
+    let found = found.filter(|folder| folder.is_dir());
+    if found.is_none() {
+        skipped(name, install);
+    }
+    found
+}
+
 pub(crate) fn skipped(what: &str, install: &str) {
     assert!(
         std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_none_or(|value| value != "1"),
@@ -137,4 +147,9 @@ pub(crate) fn skipped(what: &str, install: &str) {
 
 pub(crate) fn sops() -> Option<PathBuf> {
     peer("sops", "go install github.com/getsops/sops/v3/cmd/sops@v3.13.3")
+}
+
+/// Whether tests that take long run too.
+pub(crate) fn full_tier() -> bool {
+    std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")
 }

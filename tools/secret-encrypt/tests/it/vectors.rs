@@ -50,6 +50,9 @@ fn published_files_by_their_data_keys() {
         ("sops/multiple_keys.yaml", "1e1db61c6b93c001caa9ce34a9d68448eee8a3c69336697eab36bb92327ce786"),
         ("sops-nix/secrets.json", "f7820264ffb2476c375f41af3f6fc4b6ed53775ee4338a73dbfd09f0c15c3b80"),
         ("sops-nix/secrets.env", "d47a66aa0fc88f3a593ea2640ff1f7608f80e134bb40ed668555c936f1dd8e19"),
+        ("sops/format.enc.ini", "ce46fd76883106d55913ff2207e160bbeac65a71d6e1cf84c510614bed6f8ccd"),
+        ("sops/format-2.enc.ini", "200b251d35608cb3451d26d95d0f6c4580575d8f61d908b6d224fc488c65263f"),
+        ("sops-nix/secrets.ini", "0e3422dcdc60ebecac85f9257df7f890d445263372b98d959367cd64f4fb918b"),
         ("sops-nix/secrets.bin", "76b56cbf2679698e51d455d051e8a270b0ca75bbaca9fc16c5c47c17d767346a"),
     ];
     let program = Program::new();
@@ -69,6 +72,18 @@ fn published_files_by_their_data_keys() {
                     1,
                 )
             }
+            // Either form of line breaks is read: as `\n`, and as 3.13.0 and 3.13.1 wrote them.
+            "ini" if local.starts_with("format-2") => format!(
+                "{}\nage__list_0__map_enc = \"\"\"{enc}\"\"\"\nage__list_0__map_recipient = {}\n",
+                text.trim_end(),
+                program.recipient
+            ),
+            "ini" => format!(
+                "{}\nage__list_0__map_enc = {}\nage__list_0__map_recipient = {}\n",
+                text.trim_end(),
+                enc.replace('\n', "\\n"),
+                program.recipient
+            ),
             "env" => format!(
                 "{}\nsops_age__list_0__map_enc={}\nsops_age__list_0__map_recipient={}\n",
                 text.trim_end(),

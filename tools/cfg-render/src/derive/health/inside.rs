@@ -11,7 +11,7 @@ use contract::{Pointer, places};
 
 use super::{Checks, socket};
 use crate::fleet::{CheckSpec, Run, Service};
-use crate::model::{HostView, Model};
+use crate::model::{ClusterView, HostView, Model};
 
 impl Checks<'_, '_> {
     /// What a host sees of itself.
@@ -32,7 +32,7 @@ impl Checks<'_, '_> {
             tags: vec!["host".into()],
             critical: true,
             from: vec![host.pointer()],
-            disk: Some(DiskCheck { path: "/".into(), warn_percent: 85, fail_percent: 95 }),
+            disk: Some(DiskCheck { path: "/".into(), ..DiskCheck::default() }),
             ..HealthCheck::default()
         });
         if host.is_debian_like() {
@@ -55,6 +55,7 @@ impl Checks<'_, '_> {
             }
         }
         self.clusters_on(host);
+        self.clusters_elsewhere(host);
         self.agents_on(host);
         let services: Vec<_> = self.model.services_on(h).collect();
         for (name, service) in services {
@@ -125,6 +126,35 @@ impl Checks<'_, '_> {
         }
     }
 
+    /// Managed clusters that services of the host use. They have one name from wherever they are seen, so that reports of several
+    /// hosts speak of the same thing.
+    fn clusters_elsewhere(&mut self, host: &HostView) {
+        let used: BTreeSet<String> = self
+            .model
+            .services_on(&host.name)
+            .flat_map(|(_, service)| &service.databases)
+            .filter_map(|database| self.model.cluster_of(database))
+            .map(|cluster| cluster.name.to_owned())
+            .collect();
+        for cluster in used.iter().filter_map(|name| self.model.cluster(name)) {
+            let Some(external) = &cluster.spec.external else { continue };
+            let address = match external.address.parse() {
+                Ok(address) => socket(address, cluster.spec.port),
+                Err(_) => format!("{}:{}", external.address, cluster.spec.port),
+            };
+            self.add(HealthCheck {
+                id: database_of(&cluster),
+                group: Some(cluster.name.to_owned()),
+                tags: vec!["database".into()],
+                critical: true,
+                from: vec![cluster.pointer()],
+                // Asked without a password: an answer of any kind shows that it takes connections.
+                postgres: Some(PostgresCheck { address, user: "health".into(), ..PostgresCheck::default() }),
+                ..HealthCheck::default()
+            });
+        }
+    }
+
     fn agents_on(&mut self, host: &HostView) {
         for agent in self.model.agents(host) {
             let Some(address) = agent.address else { continue };
@@ -165,7 +195,7 @@ impl Checks<'_, '_> {
             let mut found = Vec::new();
             for other in names {
                 if let Some(cluster) = self.model.cluster(other) {
-                    found.push(format!("{}.{}.postgres", cluster.spec.host.as_deref().unwrap_or(other), cluster.name));
+                    found.push(database_of(&cluster));
                 } else if let Some(needed) = self.model.service(other) {
                     found.extend(self.model.hosts_of(needed).map(|host| format!("{}.{other}", host.name)));
                 }
@@ -179,7 +209,9 @@ impl Checks<'_, '_> {
             .map(|cluster| cluster.name.to_owned())
             .collect();
         let needs = edges(&service.needs.iter().cloned().chain(databases).collect::<Vec<_>>());
-        let wants = edges(&service.wants);
+        let sign_on = service.sso.iter().filter_map(|sso| self.model.fleet.sso.get(&sso.provider));
+        let wants =
+            edges(&service.wants.iter().cloned().chain(sign_on.map(|sso| sso.service.clone())).collect::<Vec<_>>());
         let unit_id = format!("{}.{name}.unit", host.name);
         let unit = self.model.unit_of(name, service).filter(|_| !is_timed(service));
         if let Some(unit) = &unit {
@@ -195,7 +227,8 @@ impl Checks<'_, '_> {
                 ..HealthCheck::default()
             });
         }
-        let inner: Vec<String> = if unit.is_some() { vec![unit_id] } else { needs };
+        // What the unit wants, the unit says.
+        let (inner, wants) = if unit.is_some() { (vec![unit_id], Vec::new()) } else { (needs, wants) };
         let declared: BTreeSet<&str> =
             service.health.iter().map(|spec| service.port(spec.port.as_deref()).map_or("", |(port, _)| port)).collect();
         for (port_name, port) in
@@ -211,6 +244,7 @@ impl Checks<'_, '_> {
                 group: Some(name.to_owned()),
                 tags: vec!["port".into()],
                 needs: inner.clone(),
+                wants: wants.clone(),
                 critical,
                 from: vec![at.join("ports").join(port_name)],
                 tcp: Some(TcpCheck { address: socket(address, port.port), ..TcpCheck::default() }),
@@ -224,6 +258,7 @@ impl Checks<'_, '_> {
                 self.declared(spec, host, Some(service), format!("{}.{name}.{id}", host.name), name, &at, critical)
             {
                 check.needs.clone_from(&inner);
+                check.wants.clone_from(&wants);
                 self.add(check);
             }
         }
@@ -267,17 +302,20 @@ impl Checks<'_, '_> {
                 headers: http.headers.clone(),
                 status: http.status.clone(),
                 body: http.body.clone(),
+                response_headers: http.response_headers.clone(),
                 ..HttpCheck::default()
             });
         }
         if let Some(tcp) = &spec.tcp {
-            check.tcp = Some(TcpCheck { address: target.clone()?, banner: tcp.banner.clone(), ..TcpCheck::default() });
+            let (send, banner) = (tcp.send.clone(), tcp.banner.clone());
+            check.tcp = Some(TcpCheck { address: target.clone()?, send, banner, ..TcpCheck::default() });
         }
         if spec.tls.is_some() {
             check.tls = Some(TlsCheck { address: target.clone()?, ..TlsCheck::default() });
         }
         if let Some(redis) = &spec.redis {
-            check.redis = Some(RedisCheck { address: target.clone()?, password: redis.password.clone() });
+            let password = redis.password.clone();
+            check.redis = Some(RedisCheck { address: target.clone()?, password, ..RedisCheck::default() });
         }
         if let Some(websocket) = &spec.websocket {
             let scheme = if websocket.tls { "wss" } else { "ws" };
@@ -321,4 +359,12 @@ impl Checks<'_, '_> {
 
 fn is_timed(service: &Service) -> bool {
     matches!(&service.run, Run::Systemd(run) if run.calendar.is_some() || run.start == crate::fleet::StartKind::Oneshot)
+}
+
+/// The name of the check of a cluster: below its host, or its own where it is managed elsewhere.
+pub(super) fn database_of(cluster: &ClusterView<'_>) -> String {
+    match &cluster.spec.host {
+        Some(host) => format!("{host}.{}.postgres", cluster.name),
+        None => format!("{}.postgres", cluster.name),
+    }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use contract::Pointer;
-use contract::document::{HealthCheck, HttpCheck, SshCheck, TcpCheck, TlsExpectation, WebSocketCheck};
+use contract::document::{HealthCheck, HttpCheck, SshCheck, StatusRange, TcpCheck, TlsExpectation, WebSocketCheck};
 
+use super::inside::database_of;
 use super::{Checks, socket};
-use crate::fleet::{Auth, PUBLIC, Run, Service, TlsMode};
+use crate::fleet::{Auth, Edge, Node, PUBLIC, RouteName, Run, Service, Strength, TlsMode};
 use crate::host::holes;
-use crate::model::{HostView, Model, tls_of};
+use crate::model::{HostView, Model};
 
 impl Checks<'_, '_> {
     pub(super) fn see_from_outside(&mut self) {
@@ -36,7 +37,7 @@ impl Checks<'_, '_> {
                 tags: vec!["host".into()],
                 critical: true,
                 from: vec![host.at("ssh")],
-                ssh: Some(SshCheck { address: socket(address, ssh.port) }),
+                ssh: Some(SshCheck { address: socket(address, ssh.port), ..SshCheck::default() }),
                 ..HealthCheck::default()
             });
         }
@@ -110,15 +111,21 @@ impl Checks<'_, '_> {
 
     /// The names of a service, asked of the edge itself, so that its DNS need not lead there yet.
     fn names_of(&mut self, name: &str, service: &Service) {
-        for (index, route) in service.proxy.iter().enumerate() {
-            let at = Model::service_at(name).join("proxy").join(index);
+        let mut seen = std::collections::BTreeSet::new();
+        for resolved in self.model.fleet.routes_of(name) {
+            let (at, route) = (resolved.place, resolved.route);
+            let Edge::Host(edge) = resolved.edge else { continue };
+            let Some(edge) = self.model.host(edge) else { continue };
+            // Of several hosts that serve the same names the first stands for all.
+            let index = service.proxy.iter().position(|own| std::ptr::eq(own, route)).unwrap_or_default();
+            if !seen.insert(index) {
+                continue;
+            }
             // Who comes from elsewhere is not let in: that is no fault.
-            let Some(edge) = self.model.edges_of(service, route).into_iter().next() else { continue };
             let Some(address) = edge_address(edge, &route.from) else { continue };
             let guarded = !matches!(route.auth, Auth::None);
-            let names = self.model.names_of(name, route, edge);
-            let tls = tls_of(route, &names);
-            for (position, full) in names.iter().filter(|full| !full.starts_with("*.")).enumerate() {
+            let names = resolved.names.into_iter().filter(|name| !name.name.starts_with("*.")).enumerate();
+            for (position, RouteName { name: full, tls }) in names {
                 let path = route.path.as_deref().unwrap_or("").trim_end_matches('/');
                 let path = format!("{path}{}", route.health_path.as_deref().unwrap_or("/"));
                 let secure = tls != TlsMode::None;
@@ -127,12 +134,14 @@ impl Checks<'_, '_> {
                 let authority = if port == usual { full.clone() } else { format!("{full}:{port}") };
                 let mut status = Vec::new();
                 if guarded {
-                    status = vec![200, 302, 303, 307, 401, 403];
+                    status = [200, 302, 303, 307, 401, 403].map(StatusRange::Code).to_vec();
                 } else if route.redirect.is_some() {
-                    status = vec![301, 302, 307, 308];
+                    status = [301, 302, 307, 308].map(StatusRange::Code).to_vec();
                 }
                 let mut needs = vec![format!("{}.ssh", edge.name), format!("{}.proxy", edge.name)];
                 needs.extend(self.services_behind(name, service));
+                let (more, wants) = self.edges_of_names(name);
+                needs.extend(more);
                 self.add(HealthCheck {
                     id: format!(
                         "{name}.{}",
@@ -141,6 +150,7 @@ impl Checks<'_, '_> {
                     group: Some(name.to_owned()),
                     tags: vec!["public".into()],
                     needs,
+                    wants,
                     critical: service.critical,
                     from: vec![at.clone()],
                     http: Some(HttpCheck {
@@ -158,11 +168,48 @@ impl Checks<'_, '_> {
 
     /// What a host's own report says about a service, which is read along with this one.
     fn services_behind(&self, name: &str, service: &Service) -> Vec<String> {
-        let hosts = self.model.hosts_of(service);
-        hosts
-            .filter(|_| self.model.unit_of(name, service).is_some())
-            .map(|host| format!("{}.{name}.unit", host.name))
-            .collect()
+        // A container has no unit; all that its host sees of it stands behind its name.
+        let unit = if self.model.unit_of(name, service).is_some() { ".unit" } else { "" };
+        self.model.hosts_of(service).map(|host| format!("{}.{name}{unit}", host.name)).collect()
+    }
+
+    /// What the names of a service need and want of other services, on whatever host: only from here can that be said.
+    fn edges_of_names(&self, name: &str) -> (Vec<String>, Vec<String>) {
+        let (mut needs, mut wants) = (Vec::new(), Vec::new());
+        let all = self.model.fleet.dependencies();
+        // Two that want each other may both be declared; as edges of checks they would wait for each other.
+        let leads_back = |other: &str| {
+            let mut open = vec![other];
+            let mut seen = BTreeSet::new();
+            while let Some(service) = open.pop() {
+                if service == name {
+                    return true;
+                }
+                if seen.insert(service) {
+                    open.extend(all.iter().filter(|one| one.service == service).map(|one| one.on.name()));
+                }
+            }
+            false
+        };
+        for dependency in all.iter().filter(|dependency| dependency.service == name) {
+            if leads_back(dependency.on.name()) {
+                continue;
+            }
+            // Without its sign-on a service still answers; a proxy that asks for every request lets nobody through.
+            let login = dependency.place.keys().last().is_some_and(|key| key == "sso");
+            let edges = if dependency.strength == Strength::Needs && !login { &mut needs } else { &mut wants };
+            match &dependency.on {
+                Node::Database(cluster) => {
+                    edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster)))
+                }
+                Node::Service(other) => {
+                    let Some(service) = self.model.service(other) else { continue };
+                    edges.extend(self.services_behind(other, service));
+                    edges.push(format!("{other}.https"));
+                }
+            }
+        }
+        (needs, wants)
     }
 
     fn external(&mut self, name: &str, service: &Service) {

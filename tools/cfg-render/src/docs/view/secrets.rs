@@ -12,7 +12,7 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         format!("{}: secrets", fleet.name),
         "encrypted files in git, who decrypts them, and which services read what; values lie in RAM only",
     );
-    let model = Model::new(fleet);
+    let model = Model::new(fleet, fleet);
     let holders = std::iter::once(None).chain(fleet.hosts.keys().map(|host| Some(host.as_str())));
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut deliveries: BTreeMap<(String, Option<&str>), BTreeSet<String>> = BTreeMap::new();

@@ -1,0 +1,26 @@
+//! What watches the fleet, besides Prometheus and its exporters: Alertmanager, Grafana, Loki, and what brings logs and
+//! metrics of containers.
+
+mod agents;
+mod alertmanager;
+mod dashboards;
+mod grafana;
+mod loki;
+mod role;
+
+use super::HostBuilder;
+use crate::model::{HostView, Model};
+
+pub(super) use role::fitted;
+
+/// Where Alertmanager is, as a host reaches it.
+pub(super) fn alertmanager_from(model: &Model<'_>, from: &HostView, service: &str) -> Option<String> {
+    role::reached(model, from, service, role::Role::Alertmanager)
+}
+
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+    alertmanager::add(builder);
+    grafana::add(builder);
+    loki::add(builder);
+    agents::add(builder);
+}

@@ -1,0 +1,187 @@
+//! Names that a host's proxy serves.
+
+use std::collections::BTreeMap;
+
+use contract::Pointer;
+
+use super::{HostView, Model};
+use crate::fleet::{
+    BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
+};
+
+/// Names with the same entries behind them.
+#[derive(Debug, Clone)]
+pub struct Site<'f> {
+    /// The names, the first of them naming the site.
+    pub names: Vec<String>,
+    /// Where its TLS comes from.
+    pub tls: TlsMode,
+    /// What is behind it, longest path first.
+    pub entries: Vec<Entry<'f>>,
+}
+
+impl Site<'_> {
+    /// What the site is called in file names.
+    pub fn name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+
+    /// Places in the fleet that made it.
+    pub fn from(&self) -> Vec<Pointer> {
+        self.entries.iter().map(|entry| entry.pointer.clone()).collect()
+    }
+}
+
+/// One entry of a site.
+#[derive(Debug, Clone)]
+pub struct Entry<'f> {
+    /// Whose it is.
+    pub service: &'f str,
+    /// What was written.
+    pub route: &'f Route,
+    /// The edge in front, where this is the proxy of the service's own host. It alone talks to us, and has done what a
+    /// public proxy does: login, rate limits, headers.
+    pub behind: Option<&'f str>,
+    /// The upstream shows a certificate of the internal CA for the name that was asked for.
+    pub verify: bool,
+    /// Where that stands.
+    pub pointer: Pointer,
+    /// Requests whose path begins with this.
+    pub path: String,
+    /// Where they go.
+    pub upstream: Upstream<'f>,
+}
+
+impl Entry<'_> {
+    /// The rate limit, given the proxy's.
+    pub fn limits(&self, proxy: Option<&Limits>) -> Option<Limits> {
+        if self.behind.is_some() {
+            return None;
+        }
+        self.route.limits.clone().or_else(|| proxy.cloned())
+    }
+
+    /// Whether it is served over HTTP/3, given the proxy.
+    pub fn http3(&self, proxy: &ProxyServer) -> bool {
+        self.route.http3.unwrap_or(proxy.http3)
+    }
+
+    /// Whether everybody may reach it.
+    pub fn is_public(&self) -> bool {
+        self.route.from.iter().any(|network| network == PUBLIC)
+    }
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream<'f> {
+    /// Files on the same host.
+    Files(&'f StaticSite),
+    /// `address:port`, and what is spoken there.
+    Address(String, Scheme),
+    /// To another address.
+    Redirect(&'f str),
+    /// Nowhere that can be reached.
+    Unreachable,
+}
+
+impl<'f> Model<'f> {
+    /// Everything that the proxy of a host serves.
+    pub fn sites(&self, host: &HostView) -> &[Site<'f>] {
+        let all = self.sites.get_or_init(|| self.find_sites());
+        all.get(host.name.as_str()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn find_sites(&self) -> BTreeMap<&'f str, Vec<Site<'f>>> {
+        let mut by_host: BTreeMap<&'f str, ByName<'f>> = BTreeMap::new();
+        for served in self.fleet.served() {
+            let Edge::Host(edge) = served.edge else { continue };
+            let Some((host, service)) = self.host(edge).zip(self.service(served.service)) else { continue };
+            let here = service.host.iter().any(|name| name == edge);
+            let entry = Entry {
+                service: served.service,
+                route: served.route,
+                behind: served.behind,
+                verify: !here && served.route.backend.tls == BackendTls::Internal,
+                pointer: served.place,
+                path: served.route.path.clone().unwrap_or_else(|| "/".into()),
+                upstream: self.upstream(host, service, served.route),
+            };
+            let by_name = by_host.entry(edge).or_default();
+            for name in served.names {
+                by_name.entry(name.name).or_default().push((entry.clone(), name.tls));
+            }
+        }
+        by_host.into_iter().map(|(host, by_name)| (host, sites_of(by_name))).collect()
+    }
+
+    fn upstream(&self, edge: &HostView, service: &'f Service, route: &'f Route) -> Upstream<'f> {
+        if let Some(target) = &route.redirect {
+            return Upstream::Redirect(target);
+        }
+        let local = service.host.iter().any(|name| *name == edge.name);
+        if let (Run::Static(site), true) = (&service.run, local) {
+            return Upstream::Files(site);
+        }
+        let Some(target) = (if local { Some(edge) } else { self.hosts_of(service).next() }) else {
+            let Run::External(external) = &service.run else { return Upstream::Unreachable };
+            return match (&external.address, service.port(route.port.as_deref())) {
+                (Some(address), Some((_, port))) => Upstream::Address(format!("{address}:{}", port.port), route.scheme),
+                _ => Upstream::Unreachable,
+            };
+        };
+        if !local && route.backend.through == Through::Proxy {
+            let proxy = target.proxy();
+            let (port, scheme) = match route.backend.tls {
+                BackendTls::None => (proxy.http_port, Scheme::Http),
+                BackendTls::Internal => (proxy.https_port, Scheme::Https),
+            };
+            let address = route.backend.network.as_deref().and_then(|network| target.address(network));
+            let address =
+                address.or_else(|| self.shared_network(edge, target).and_then(|network| target.address(&network)));
+            return address.map_or(Upstream::Unreachable, |address| Upstream::Address(socket(address, port), scheme));
+        }
+        let Some((_, port)) = service.port(route.port.as_deref()) else { return Upstream::Unreachable };
+        let network = route.backend.network.as_deref().filter(|_| !local && port.bind != LOCAL);
+        let address = match network {
+            Some(network) => target.address(network),
+            None => self.address_between(Some(edge), target, &port.bind),
+        };
+        address.map_or(Upstream::Unreachable, |address| Upstream::Address(socket(address, port.port), route.scheme))
+    }
+}
+
+type ByName<'f> = BTreeMap<String, Vec<(Entry<'f>, TlsMode)>>;
+
+/// Names with the same entries behind them are one site.
+fn sites_of(by_name: ByName<'_>) -> Vec<Site<'_>> {
+    let mut sites: Vec<Site<'_>> = Vec::new();
+    let mut known: BTreeMap<(Vec<Pointer>, &'static str), usize> = BTreeMap::new();
+    for (name, mut entries) in by_name {
+        entries.sort_by(|(a, _), (b, _)| b.path.len().cmp(&a.path.len()).then_with(|| a.pointer.cmp(&b.pointer)));
+        let tls = entries.first().map_or(TlsMode::None, |(_, tls)| tls.clone());
+        let entries: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
+        let key = (entries.iter().map(|entry| entry.pointer.clone()).collect(), tls.as_str());
+        let same = known.get(&key).and_then(|place| sites.get_mut(*place)).filter(|site| site.tls == tls);
+        match same {
+            Some(site) => site.names.push(name),
+            None => {
+                known.insert(key, sites.len());
+                sites.push(Site { names: vec![name], tls, entries });
+            }
+        }
+    }
+    // The order that a person wrote decides which name the site is called by.
+    for site in &mut sites {
+        if let Some(first) = site.entries.first() {
+            let order = &first.route.names;
+            site.names.sort_by_key(|name| order.iter().position(|written| written.eq_ignore_ascii_case(name)));
+        }
+    }
+    sites
+}
+
+/// `address:port`, with brackets for IPv6.
+fn socket(address: std::net::IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}

@@ -1,0 +1,95 @@
+//! What the fuzz targets of tests/fuzz call: whole round trips, which stop at the first thing that does not come back.
+#![allow(clippy::panic, reason = "stopping is how a target says that it found something")]
+
+use crate::Error;
+use crate::format::{Block, Format, Put, Side, format_named};
+use crate::sops::{Cipher, CryptRule, DataKey, EncText, Metadata, Reuse, SealedSlot, open, seal};
+
+/// A text of a format in clear: if it can be encrypted at all, it has to come back, byte for byte where formatting is kept, and
+/// a second encryption has to give the same ciphertexts.
+pub fn document(format: &str, bytes: &[u8]) {
+    let Some(format) = format_named(format) else { panic!("no format {format}") };
+    // The same bytes as an encrypted file: whatever they are, an answer and no more.
+    if let Ok(parsed) = format.parse(bytes, Side::Sealed)
+        && let Some(metadata) = &parsed.metadata
+    {
+        let key = DataKey::from_bytes(&[7; 32]).map(Cipher::new);
+        let _ = key.map(|cipher| open(&parsed, metadata, &cipher).is_ok());
+        let _ = metadata.groups();
+        let _ = format.render(bytes, &parsed, &[], &Block::Remove);
+    }
+    let Ok(plain) = format.parse(bytes, Side::Plain) else { return };
+    if plain.metadata.is_some() {
+        return;
+    }
+    match round_trip(format, bytes) {
+        Ok(()) => {}
+        // Refusals that say what they refuse.
+        Err(
+            Error::Alias { .. }
+            | Error::LooksEncrypted { .. }
+            | Error::Unsupported(_)
+            | Error::Syntax { .. }
+            | Error::BadMetadata(_),
+        ) => {}
+        Err(error) => panic!("{}: {error}", error.code()),
+    }
+}
+
+fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
+    let plain = format.parse(bytes, Side::Plain)?;
+    let Some(cipher) = DataKey::from_bytes(&[7; 32]).map(Cipher::new) else { return Ok(()) };
+    let rule = CryptRule::usual();
+    let sealed = seal(&plain, &rule, false, &cipher, Reuse::default(), false)?;
+    let mut metadata = Metadata::new(&rule, false);
+    metadata.set_mac(cipher.encrypt_mac(&sealed.mac, "2020-01-01T00:00:00Z")?, "2020-01-01T00:00:00Z".into());
+    let encs = sealed.slots.into_iter().enumerate().filter_map(|(index, slot)| match slot {
+        SealedSlot::Enc(text) => Some((index, Put::Enc(text))),
+        SealedSlot::Keep => None,
+    });
+    let encs: Vec<_> = encs.collect();
+    let text = format.render(bytes, &plain, &encs, &Block::Write(&metadata))?;
+    // From here on nothing may fail: what was written has to be what is read.
+    let fail = |error: Error| -> ! { panic!("{}: {error}\n{}", error.code(), String::from_utf8_lossy(&text)) };
+    let read = format.parse(&text, Side::Sealed).unwrap_or_else(|error| fail(error));
+    let Some(block) = &read.metadata else { panic!("the block is lost\n{}", String::from_utf8_lossy(&text)) };
+    let opened = open(&read, block, &cipher).unwrap_or_else(|error| fail(error));
+    assert_eq!(opened.mac, sealed.mac, "another MAC");
+    let puts: Vec<_> = opened
+        .values
+        .iter()
+        .enumerate()
+        .filter_map(|(index, value)| Some((index, Put::Plain(value.clone()?))))
+        .collect();
+    let back = format.render(&text, &read, &puts, &Block::Remove).unwrap_or_else(|error| fail(error));
+    let again = format.parse(&back, Side::Plain).unwrap_or_else(|error| fail(error));
+    let values = |parsed: &crate::format::Parsed| {
+        let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
+        slots.map(|slot| (slot.pointer.clone(), slot.value.bytes.to_vec())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&again), values(&plain), "other values\n{}", String::from_utf8_lossy(&text));
+    if keeps_bytes(format, bytes) {
+        assert!(*back == *bytes, "other bytes\n{}\n{}", String::from_utf8_lossy(&text), String::from_utf8_lossy(&back));
+    }
+    let reuse = Reuse::of(&read, &opened);
+    let second = seal(&plain, &rule, false, &cipher, reuse, false)?;
+    let fresh = second.slots.iter().zip(&read.slots).filter(|(slot, _)| matches!(slot, SealedSlot::Enc(_)));
+    for (slot, old) in fresh {
+        let SealedSlot::Enc(new) = slot else { continue };
+        assert!(old.enc_text().as_ref() == Some(new), "a ciphertext is not used again: {new}");
+    }
+    Ok(())
+}
+
+/// Whether a document comes back byte for byte. YAML and JSON have spellings of one value (numbers, escapes, folded text), and
+/// INI lines that go on on the next one, of which one comes back.
+fn keeps_bytes(format: &dyn Format, bytes: &[u8]) -> bool {
+    format.name() == "dotenv" || format.name() == "ini" && !bytes.contains(&b'\\')
+}
+
+/// The text of an encrypted value: whatever it is, an answer; what is read is written the same.
+pub fn enc_text(text: &str) {
+    let Some(enc) = EncText::parse(text) else { return };
+    let written = enc.to_string();
+    assert_eq!(EncText::parse(&written).as_ref(), Some(&enc), "{written}");
+}

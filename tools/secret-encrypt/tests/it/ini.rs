@@ -1,0 +1,127 @@
+//! INI files: what go-ini reads, in the form that a person gave it.
+
+use serde_json::json;
+
+use crate::program::{Program, finish, sops};
+
+/// Every kind of value and comment that INI has.
+const INI: &str = "; above everything\n; in two lines\ntop = level\nempty =\n\n# about the section\n\n# apart\n[server] ; behind it\nhost=example.org\n\
+    port : 8080 ; a port\n  ; two\n  ;;  lines\nname   = two words   # behind\nquoted = \"  spaced  \"\nsingle = 'it''\nsq = 'word'\n\
+    hash = `a#b;c`\nmulti = \"\"\"first\nsecond\n  third\"\"\"\nnone = \"\"\n\n[clear_unencrypted]\nkey = seen\n\n[server]\nhost = again\n\n[empty]\n; the end\n";
+
+#[test]
+fn formatting_is_kept() {
+    let program = Program::new();
+    for text in [
+        INI,
+        "a = 1",
+        "a = 1\n",
+        "\n\na = 1\n\n\n",
+        "[a]",
+        "[a]\nb = c ; d",
+        "[a]\r\n; x\r\n;\r\n; y\r\nb = c\r\n",
+        ";\n; x\n\n;\n[a]\nb = c\n",
+        "; only\n",
+        "\n; only\n\n; two",
+        "\u{feff}[a]\nb = c\n",
+        "a=1\n# x\n\t# y\n  \n# z\nb: 2 # i\n",
+        "x = `b` ; unread\n; next\ny = 1\n",
+        "a = \"b'c\"\n[Service]\nExecStart=/bin/sh -c \"echo 1\"\nExec=\"a\" \"b\"\n",
+    ] {
+        program.write("x.ini", text);
+        program.encrypt("x.ini");
+        let sealed = program.read("x.ini");
+        assert_eq!(program.decrypt("x.ini"), text, "{sealed}");
+        for secret in ["above", "two lines", "level", "about", "apart", "behind", "example.org", "second", "unread"] {
+            assert!(!sealed.contains(secret), "{secret} in {sealed}");
+        }
+        program.write("plain.ini", text);
+        assert_eq!(program.run(&["encrypt", "--to", "x.ini", "plain.ini"]).ok().json()["changed"], false);
+        assert_eq!(program.read("x.ini"), sealed);
+    }
+    assert!(program.run(&["decrypt", "x.ini", "--pointer", "/Service/Exec"]).ok().text() == "\"a\" \"b\"");
+}
+
+#[test]
+fn real_sops_reads_ours() {
+    let Some(sops) = sops() else { return };
+    let program = Program::new();
+    program.write("x.ini", INI);
+    program.encrypt("x.ini");
+    let theirs = finish(program.command(&sops).args(["decrypt", "--output-type", "json", "x.ini"]), "").ok();
+    assert!(!theirs.stderr.contains("unencrypted comment"), "{}", theirs.stderr);
+    let theirs = theirs.json();
+    assert_eq!(theirs["DEFAULT"], json!({"top": "level", "empty": ""}));
+    assert_eq!(theirs["clear_unencrypted"]["key"], "seen");
+    // Of two sections of one name JSON keeps the last.
+    assert_eq!(theirs["server"], json!({"host": "again"}));
+    let text = finish(program.command(&sops).args(["decrypt", "x.ini"]), "").ok();
+    assert!(!text.stderr.contains("unencrypted comment"), "{}", text.stderr);
+    for (pointer, path) in [("/server/hash", "hash"), ("/server/multi", "multi"), ("/server/quoted", "quoted")] {
+        let extract = format!("[\"server\"][\"{path}\"]");
+        let theirs = finish(program.command(&sops).args(["decrypt", "--extract", &extract, "x.ini"]), "").ok().text();
+        assert_eq!(program.run(&["decrypt", "x.ini", "--pointer", pointer]).ok().text(), theirs);
+    }
+    let text = text.text();
+    for comment in
+        ["; above everything\n; in two lines\n", "; a port", "two", "lines", "behind", "; about the section", "# apart"]
+    {
+        assert!(text.contains(comment), "{comment} in {text}");
+    }
+}
+
+#[test]
+fn we_read_what_real_sops_writes() {
+    let Some(sops) = sops() else { return };
+    let program = Program::new();
+    program.write("x.ini", INI);
+    finish(program.command(&sops).args(["encrypt", "--in-place", "--age", &program.recipient, "x.ini"]), "").ok();
+    let theirs = finish(program.command(&sops).args(["decrypt", "x.ini"]), "").ok().text();
+    // Sops puts a blank into `;;`, which is no more than how it writes a comment.
+    assert_eq!(program.decrypt("x.ini"), theirs.replace("; ;  lines", ";;  lines"));
+    let ours = program.run(&["decrypt", "--json", "x.ini"]).ok().json();
+    assert_eq!(ours["server"]["multi"], "first\nsecond\n  third");
+    assert_eq!(ours["server#2"]["host"], "again");
+    assert_eq!(ours["DEFAULT"]["top"], "level");
+    // A change by us is read by sops, and leaves every other line alone.
+    let before = program.read("x.ini");
+    program.run_with(&["set", "x.ini", "/server/host"], "else#where").ok();
+    let after = program.read("x.ini");
+    let differing = before.lines().zip(after.lines()).filter(|(a, b)| a != b).count();
+    assert!(before.lines().count() == after.lines().count() && (2..=3).contains(&differing), "{differing}");
+    let extract = "[\"server\"][\"host\"]";
+    let theirs = finish(program.command(&sops).args(["decrypt", "--extract", extract, "x.ini"]), "").ok();
+    assert_eq!(theirs.text(), "else#where");
+}
+
+#[test]
+fn values_are_put_and_taken_away() {
+    let program = Program::new();
+    program.write("x.ini", "; head\n\n; about a\na=1\n[s]\nb = 2\n\n; about t\n[t]\nc = 3\n; end\n");
+    program.encrypt("x.ini");
+    program
+        .run_with(
+            &["set", "x.ini"],
+            r#"{"/s/b": "two", "/s/d": "x#y", "/u/e": "multi\nline", "/DEFAULT/z": 5, "/t": {"f": true}}"#,
+        )
+        .ok();
+    assert_eq!(
+        program.decrypt("x.ini"),
+        "; head\n\n; about a\na=1\nz=5\n[s]\nb = two\nd = `x#y`\n\n; about t\n[t]\nc = 3\nf = true\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
+    );
+    program.run(&["unset", "x.ini", "/DEFAULT/a", "/t"]).ok();
+    assert_eq!(
+        program.decrypt("x.ini"),
+        "; head\n\nz=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
+    );
+    for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/sops/mac", "x"), ("/s/n", "[1]")] {
+        program
+            .run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]"))
+            .fails(65);
+    }
+    for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n"] {
+        program.write("y.ini", text);
+        program.run(&["encrypt", "--in-place", "-r", &program.recipient, "y.ini"]).fails(65);
+        assert_eq!(program.read("y.ini"), text);
+    }
+}
