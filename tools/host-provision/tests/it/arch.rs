@@ -17,8 +17,9 @@ fn root() -> PathBuf {
 
 /// The helper of a processor, built by the script that users build it with; `None` where that cannot be done here.
 fn built(arch: &str) -> Option<PathBuf> {
-    let script = root().join("tools/host-provision/build-helpers");
-    let output = Command::new(script).arg(arch).env("PROFILE", "dev").output().unwrap();
+    let script = root().join("tools/host-provision/build-for-hosts");
+    let output =
+        Command::new(script).args([arch, "--", "host-provision-helper"]).env("PROFILE", "dev").output().unwrap();
     if output.status.success() {
         return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).lines().last()?));
     }

@@ -211,7 +211,10 @@ fn another_release(recipe: &str, version: &str) {
         "active\nactive\nother\nCET\n1\n2"
     );
     assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
-    socket_moves(&lab);
+    // 22.04 starts sshd by itself; its socket is of another kind.
+    if version != "22.04" {
+        socket_moves(&lab);
+    }
 }
 
 #[test]
