@@ -149,9 +149,12 @@ impl Transition {
             let shown = Process::new(["systemctl", "show", "--property=BindIPv6Only", SOCKET]).run();
             // One form listens for both kinds of addresses, unless the unit says that IPv6 goes by itself.
             let apart = shown.is_ok_and(|ended| ended.stdout.trim().ends_with("ipv6-only"));
-            let line = |port: &u16| match apart {
-                true => format!("ListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n"),
-                false => format!("ListenStream={port}\n"),
+            let line = |port: &u16| {
+                if apart {
+                    format!("ListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")
+                } else {
+                    format!("ListenStream={port}\n")
+                }
             };
             let lines: String = missing.iter().map(line).collect();
             let text =

@@ -241,7 +241,7 @@ fn bom(text: &str) -> usize {
 
 /// How the file writes its equals signs.
 fn equals_of(text: &str, ini: &Ini, section: Option<&Section>) -> String {
-    let mut keys = section.into_iter().chain(&ini.sections).filter(|section| section.name != BLOCK);
+    let mut keys = section.into_iter().chain(ini.sections.iter().rev()).filter(|section| section.name != BLOCK);
     let first = keys.find_map(|section| section.keys.first());
     let Some(key) = first else { return " = ".into() };
     let line = &text[key.start..key.span.start];

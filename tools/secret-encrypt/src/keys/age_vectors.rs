@@ -13,10 +13,11 @@ use super::Identities;
 
 /// Writes each vector to a file. Some are compressed.
 const DUMP: &str = r#"
-import vectors from "cctv-age";
+import * as vectors from "cctv-age";
 import { writeFileSync } from "node:fs";
 import { inflateSync } from "node:zlib";
 for (const [name, bytes] of Object.entries(vectors)) {
+  if (!(bytes instanceof Uint8Array)) continue;
   const text = Buffer.from(bytes);
   const end = text.indexOf("\n\n") + 2;
   const head = text.subarray(0, end).toString();
