@@ -79,10 +79,10 @@ demo *arguments: build
 bench area:
     tests/bench/{{ area }}
 
-# Build the helper for hosts with other processors, into target/lib/<arch>: x86_64, aarch64, armv7, or all three
+# Build what runs on hosts for other processors, into target/lib/<arch>: x86_64, aarch64, armv7 [-- PROGRAM...]
 [group('develop')]
-helpers *processors:
-    tools/host-provision/build-helpers {{ processors }}
+for-hosts *what:
+    tools/host-provision/build-for-hosts {{ what }}
 
 # Fuzz every parser that has a target in tests/fuzz, each for some seconds
 [group('develop')]
