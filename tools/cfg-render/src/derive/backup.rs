@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::document::{BackupDump, BackupOmission, BackupRepository, BackupService, BackupSources, PostgresDump};
 
-use crate::fleet::{Omission, ServiceBackup};
+use crate::fleet::{Omission, ProxyKind, ServiceBackup, TlsMode};
 use crate::model::{HostView, Model};
 
 /// What is backed up on a host; `None` where nothing is.
@@ -48,6 +48,7 @@ pub fn backup(model: &Model<'_>, host: &HostView) -> Option<BackupSources> {
             });
         }
     }
+    services.extend(certificates(model, host));
     services.extend(cluster_dumps(model, host));
     services.sort_by(|a, b| a.name.cmp(&b.name));
     let repositories = model.repositories(plan).into_iter().map(|(id, repository)| BackupRepository {
@@ -67,6 +68,18 @@ pub fn backup(model: &Model<'_>, host: &HostView) -> Option<BackupSources> {
         omit,
         repositories: repositories.collect(),
         policy: plan.policy.clone(),
+    })
+}
+
+/// Certificates that Traefik got itself: an authority gives only so many a week, so that losing them can close a site.
+fn certificates(model: &Model<'_>, host: &HostView) -> Option<BackupService> {
+    let traefik = host.proxy().kind == ProxyKind::Traefik && host.is_debian_like();
+    let own = model.sites(host).iter().any(|site| matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns));
+    (traefik && own && model.service("traefik").is_none()).then(|| BackupService {
+        name: "traefik".into(),
+        paths: vec!["/var/lib/traefik".into()],
+        from: vec![host.at("proxy")],
+        ..BackupService::default()
     })
 }
 

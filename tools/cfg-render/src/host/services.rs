@@ -21,6 +21,16 @@ const ARGS_IN_DEFAULT: [&str; 6] = [
     "prometheus-pushgateway",
 ];
 
+/// Other places of the fleet from which a service's files are made, besides its own.
+pub(super) fn related(builder: &HostBuilder<'_, '_>, name: &str) -> Vec<Pointer> {
+    let mut places = single_sign_on::places(builder.model, name);
+    if builder.model.fleet.monitoring.prometheus.as_ref().is_some_and(|role| role.service == name) {
+        let scrapes = builder.model.scrapes().into_iter().filter(|scrape| scrape.bearer.is_some());
+        places.extend(scrapes.map(|scrape| scrape.pointer));
+    }
+    places
+}
+
 /// A service with what follows for it from its role in the fleet: single sign-on, monitoring.
 pub(super) fn as_it_runs(builder: &HostBuilder<'_, '_>, name: &str, service: &Service) -> Service {
     let signed = single_sign_on::fitted(builder.model, name, service);

@@ -68,7 +68,8 @@ pub(super) fn with_blueprints<'s>(model: &Model<'_>, name: &str, service: Cow<'s
         return service;
     }
     let mut fitted = service.into_owned();
-    let mount = |file: &str| format!("{}/{file}:{INSIDE}/{file}:ro", places::RENDERED).parse().ok();
+    let mount =
+        |file: &str| format!("{}/{file}:{INSIDE}/{file}:ro", places::RENDERED).parse::<crate::fleet::Volume>().ok();
     let files: Vec<_> = blueprints_of(model, name).into_iter().filter_map(|(file, _, _)| mount(&file)).collect();
     match &mut fitted.run {
         Run::Container(container) => container.volumes.extend(files),
@@ -84,6 +85,14 @@ pub(super) fn with_blueprints<'s>(model: &Model<'_>, name: &str, service: Cow<'s
 
 fn is_authentik(model: &Model<'_>, service: &str) -> bool {
     model.fleet.sso.values().any(|spec| spec.kind == SsoKind::Authentik && spec.service == service)
+}
+
+/// Places of the fleet from which the blueprints of a service are made.
+pub(super) fn places(model: &Model<'_>, name: &str) -> Vec<contract::Pointer> {
+    if !is_authentik(model, name) {
+        return Vec::new();
+    }
+    blueprints_of(model, name).into_iter().flat_map(|(_, _, from)| from).collect()
 }
 
 /// Blueprints of the providers that a service is: file, text, and where they come from.

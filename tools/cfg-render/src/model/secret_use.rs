@@ -188,20 +188,20 @@ impl Model<'_> {
             && let Some(found) = table.known(&host.name, &password.secret)
             && found.owner.is_none()
         {
-            found.owner = Some(self.watcher(&Some(&spec.service)));
+            found.owner = Some(self.watcher(Some(&spec.service)));
         }
         if self.prometheus().is_some_and(|(prometheus, _)| prometheus.name == host.name) {
             for bearer in self.scrapes().iter().filter_map(|scrape| scrape.bearer.as_ref()) {
                 if let Some(found) = table.known(&host.name, bearer) {
                     found.owner =
-                        Some(self.watcher(&self.fleet.monitoring.prometheus.as_ref().map(|role| &role.service)));
+                        Some(self.watcher(self.fleet.monitoring.prometheus.as_ref().map(|role| &role.service)));
                 }
             }
         }
     }
 
     /// As whom Prometheus and Alertmanager run: their package's user, or nobody in their images.
-    fn watcher(&self, service: &Option<&String>) -> String {
+    fn watcher(&self, service: Option<&String>) -> String {
         let package =
             service.and_then(|name| self.service(name)).is_some_and(|service| matches!(service.run, Run::Package(_)));
         if package { "prometheus".into() } else { "nobody".into() }

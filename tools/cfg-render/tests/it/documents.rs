@@ -191,6 +191,35 @@ fn removing_a_service_changes_only_what_names_it() {
 }
 
 #[test]
+fn removing_a_container_changes_only_what_names_it() {
+    let whole = fleet("seed-004.json");
+    for service in ["outline", "wobbler", "nextcloud", "decidim"] {
+        let mut less = whole.clone();
+        less["services"].as_object_mut().unwrap().remove(service);
+        for other in less["services"].as_object_mut().unwrap().values_mut() {
+            for key in ["needs", "wants"] {
+                if let Some(list) = other.get_mut(key).and_then(Value::as_array_mut) {
+                    list.retain(|name| name != service);
+                }
+            }
+        }
+        for host in ["tools-prod", "management", "authentik-prod"] {
+            let (before, after) = (items(&whole, host), items(&less, host));
+            for id in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+                if before.get(id) == after.get(id) {
+                    continue;
+                }
+                let from = before.get(id).map(|item| item["from"].clone()).unwrap_or_default();
+                let places = from.as_array().into_iter().flatten().filter_map(Value::as_str);
+                let own = format!("/services/{service}");
+                let named = places.into_iter().any(|place| place == own || place.starts_with(&format!("{own}/")));
+                assert!(named, "without {service}, {id} of {host} changes, but it comes from {from}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_item_says_where_it_comes_from() {
     let fleet = rich::fleet("nginx");
     for host in ["edge", "back"] {

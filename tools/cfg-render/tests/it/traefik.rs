@@ -154,6 +154,17 @@ fn a_site_is_what_the_fleet_says() {
 }
 
 #[test]
+fn its_certificates_are_backed_up() {
+    let mut fleet = fleet();
+    fleet["backups"] = json!({"repositories": {"r": {"uri": "/srv/restic", "password": {"secret": "restic"}}}, "plans": {"nightly": {}}});
+    fleet["secrets"]["restic"] = json!({});
+    let sources = document(&["backup", "--host", "edge"], &fleet);
+    let services = sources["services"].as_array().unwrap();
+    let traefik = services.iter().find(|service| service["name"] == "traefik").unwrap();
+    assert_eq!(traefik["paths"], json!(["/var/lib/traefik"]));
+}
+
+#[test]
 fn it_runs_on_the_host_network_with_its_token_as_a_file() {
     let fleet = fleet();
     let files = files(&fleet, "edge");

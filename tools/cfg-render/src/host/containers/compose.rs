@@ -10,7 +10,7 @@ use crate::fleet::{ANY, ComposeRun, Container, LOCAL, Port, Proto, Run, Service}
 use crate::format::env::Dialect;
 use crate::format::systemd::{self, UnitFile};
 use crate::format::yaml;
-use crate::host::services::dependencies;
+use crate::host::services::{dependencies, related};
 use crate::host::{HostBuilder, merge_patch};
 
 /// Where the engine keeps the environment of a container.
@@ -20,7 +20,8 @@ const KEPT_IN: &str = "/var/lib/docker/containers/ID/config.v2.json";
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, runtime: &Runtime, name: &str, service: &Service, at: &Pointer) {
     let directory = super::directory(builder, name);
     let unit = format!("{name}.service");
-    let from = [at.clone()];
+    let mut from = vec![at.clone()];
+    from.extend(related(builder, name));
     builder.directory(Stage::Services, &directory, 0o755, "root", "root", &from);
     let containers = service.run.containers();
     let only = match containers.as_slice() {

@@ -9,13 +9,14 @@ use crate::fleet::{Container, Service};
 use crate::format::env::Dialect;
 use crate::format::systemd::{self, UnitFile};
 use crate::host::HostBuilder;
-use crate::host::services::dependencies;
+use crate::host::services::{dependencies, related};
 
 const FOLDER: &str = "/etc/containers/systemd";
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, at: &Pointer) {
     let directory = super::directory(builder, name);
-    let from = [at.clone()];
+    let mut from = vec![at.clone()];
+    from.extend(related(builder, name));
     builder.directory(Stage::Services, &directory, 0o755, "root", "root", &from);
     builder.directory(Stage::Services, FOLDER, 0o755, "root", "root", &from);
     let containers = service.run.containers();
