@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod format;
 pub mod host;
 pub mod model;
+pub mod nixos;
 mod verb;
 
 use cli::Tool;
@@ -28,6 +29,9 @@ pub static TOOL: Tool = Tool {
 cfg-render check fleet.json                                 what is wrong with it, all at once
 cfg-render host --host web1 --output text fleet.json        everything on a host, for people
 cfg-render host --host web1 fleet.json | host-provision plan --target ssh://root@192.0.2.10
+cfg-render host --all --out . fleet.json                    the flake of all NixOS hosts, for git
+cfg-render explain --service forgejo fleet.json             what would go with it
+cfg-render diff --against render.jsonl --check fleet.json   what changed since an earlier render
 cfg-render dns fleet.json | dns-sync plan --phase all
 cfg-render secrets --all fleet.json | secret-encrypt create --missing --base .
 cfg-render docs --format svg --view network fleet.json > network.svg",
@@ -36,6 +40,7 @@ cfg-render docs --format svg --view network fleet.json > network.svg",
         SchemaId::FINDINGS,
         SchemaId::HOSTS_INVENTORY,
         SchemaId::HOST_DESIRED,
+        SchemaId::HOST_FACTS,
         SchemaId::DNS_DESIRED,
         SchemaId::PG_DESIRED,
         SchemaId::BACKUP_SOURCES,

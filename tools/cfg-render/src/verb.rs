@@ -1,8 +1,14 @@
 //! The verbs of the program.
 
+mod adopt;
 mod certs;
+mod diff;
 mod docs;
+mod explain;
 mod fleet_input;
+mod join;
+mod new;
+mod out;
 mod text;
 
 use std::path::PathBuf;
@@ -42,6 +48,19 @@ pub enum Verb {
     Secrets(SecretsArgs),
     /// Draw the fleet: networks, dependencies, zones, secrets, backups, names, the way of a request
     Docs(docs::DocsArgs),
+    /// Put a fleet of several files together: fleet.json, hosts/*.json, services/*.json
+    ///
+    /// Every verb takes such a directory too, in the place of FILE. One file owns a host or a service; errors name the file and the
+    /// place in it.
+    Join(join::JoinArgs),
+    /// Say which lines of the fleet made a file of a host, or what would go with a service
+    Explain(explain::ExplainArgs),
+    /// Compare what the fleet makes now with an earlier render
+    Diff(diff::DiffArgs),
+    /// Start a fleet: one host, rules for secrets, what git ignores, a check for CI; nothing that is there is touched
+    New(new::NewArgs),
+    /// Make the first draft of a fleet from the facts of a running host, with its open questions
+    Adopt(adopt::AdoptArgs),
     /// Keep the internal CA: make it, renew its leaves, check them
     #[command(subcommand)]
     Certs(certs::CertsVerb),
@@ -71,6 +90,9 @@ pub struct HostArgs {
     /// Every host, as JSON Lines
     #[arg(long, group = "which")]
     all: bool,
+    /// Write the files below this directory instead: the flake of NixOS hosts (for git), HOST/PATH of others
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     fleet: FleetInput,
 }
@@ -167,6 +189,11 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Health(args) => health(&args, session),
         Verb::Secrets(args) => secrets(&args, session),
         Verb::Docs(args) => docs::run(&args, session),
+        Verb::Join(args) => join::run(&args, session),
+        Verb::Explain(args) => explain::run(&args, session),
+        Verb::Diff(args) => diff::run(&args, session),
+        Verb::New(args) => new::run(&args, session),
+        Verb::Adopt(args) => adopt::run(&args, session),
         Verb::Certs(verb) => certs::run(&verb, session),
     }
 }
@@ -189,13 +216,21 @@ fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
 
 fn check(args: &CheckArgs, session: &mut Session) -> Result<Exit, Failure> {
     let fleet = args.fleet.read_unchecked(session)?;
-    let findings = findings_of(&fleet.document);
+    let mut findings = findings_of(&fleet.document);
+    for finding in &mut findings.findings {
+        // In a fleet of several files the place alone does not say where to look.
+        finding.file = fleet.source.file_of(&finding.pointer).map(|(file, _)| file.to_owned());
+    }
     session.print(&findings, text::findings)?;
     Ok(if findings.has_errors() { Exit::No } else { Exit::Done })
 }
 
 fn warn(session: &Session, findings: &[Finding]) {
     for finding in findings {
+        if finding.level == contract::Level::Note {
+            session.note(&format!("{}: {}", finding.pointer, finding.message));
+            continue;
+        }
         session.warn(&format!("{}: {}", finding.pointer, finding.message));
     }
 }
@@ -208,21 +243,17 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
     };
-    let (hosts, others): (Vec<&HostView>, Vec<&HostView>) = hosts.into_iter().partition(|host| host.is_debian_like());
-    // An empty document would say that nothing of ours belongs there.
-    for host in others {
-        let message = format!("host \"{}\" runs {}, which is not rendered yet", host.name, host.os);
-        if !args.all {
-            let failure = Failure::new(Exit::Unavailable, "not_rendered_yet", message).at(host.at("os"));
-            return Err(fleet.source.located(failure.hint("Debian and Ubuntu hosts are rendered")));
-        }
-        session.warn(&format!("{}: {message}; it is left out", host.at("os")));
-    }
     // All or nothing: a host that cannot be rendered must not leave half of the lines behind.
     let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
     let broken: Vec<_> = rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect();
     if broken.iter().any(|finding| finding.level == contract::Level::Error) {
         return Err(fleet.source.failure(broken));
+    }
+    if let Some(directory) = &args.out {
+        for rendered in &rendered {
+            warn(session, &rendered.findings);
+        }
+        return out::write(&args.fleet, directory, &rendered, args.all, session);
     }
     for rendered in rendered {
         warn(session, &rendered.findings);
@@ -348,6 +379,9 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
 
 /// Where files named in the fleet lie.
 fn base_of(given: Option<&PathBuf>, input: &cli::Input) -> PathBuf {
+    if !input.is_stdin() && input.file.is_dir() {
+        return given.unwrap_or(&input.file).clone();
+    }
     let beside = || input.file.parent().filter(|parent| !input.is_stdin() && !parent.as_os_str().is_empty());
     given.map(PathBuf::as_path).or_else(beside).unwrap_or(std::path::Path::new(".")).to_owned()
 }

@@ -13,6 +13,16 @@ pub struct Source {
     name: String,
     text: String,
     start: usize,
+    /// Files that hold parts of the document, where it was put together from several.
+    parts: Vec<Part>,
+}
+
+/// A file that holds one part of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    prefix: Pointer,
+    name: String,
+    text: String,
 }
 
 /// A document and where it came from.
@@ -34,9 +44,37 @@ pub struct RawDocument {
 }
 
 impl Source {
-    /// The text of one document.
-    pub(crate) fn new(name: &str, text: String) -> Self {
-        Self { name: name.into(), text, start: 0 }
+    /// The text of a document that is put together from several files: this one holds everything that no part holds.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into(), start: 0, parts: Vec::new() }
+    }
+
+    /// The same with a file that holds what is at `prefix`.
+    #[must_use]
+    pub fn with_part(mut self, prefix: Pointer, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.parts.push(Part { prefix, name: name.into(), text: text.into() });
+        self
+    }
+
+    /// The file that holds a place, and the place in it. `None` where the whole document is one file.
+    pub fn file_of(&self, pointer: &Pointer) -> Option<(&str, Pointer)> {
+        if self.parts.is_empty() {
+            return None;
+        }
+        let found = self.parts.iter().find_map(|part| Some((part, part.inside(pointer)?)));
+        Some(found.map_or_else(|| (self.name.as_str(), pointer.clone()), |(part, rest)| (part.name.as_str(), rest)))
+    }
+
+    /// File, line and column of a place, for people.
+    pub fn line_at(&self, pointer: &Pointer) -> (&str, u64, u64) {
+        for part in &self.parts {
+            if let Some(rest) = part.inside(pointer) {
+                let (line, column) = locate(&part.text, &rest);
+                return (&part.name, line, column);
+            }
+        }
+        let (line, column) = self.line_of(pointer);
+        (&self.name, line, column)
     }
 
     /// What the input is called.
@@ -57,12 +95,16 @@ impl Source {
     /// Fills in line and column of every error that has a pointer, and the name of the input.
     pub fn located(&self, mut failure: Failure) -> Failure {
         for error in failure.errors_mut() {
-            error.place.get_or_insert_with(|| self.name.clone());
             if let (Some(pointer), None) = (&error.pointer, error.line) {
-                let (line, column) = self.line_of(pointer);
+                let (name, line, column) = self.line_at(pointer);
+                error.place.get_or_insert_with(|| name.to_owned());
                 error.line = Some(line);
                 error.column = Some(column);
+                if let Some((_, rest)) = self.file_of(pointer) {
+                    error.pointer = Some(rest);
+                }
             }
+            error.place.get_or_insert_with(|| self.name.clone());
         }
         failure
     }
@@ -75,7 +117,23 @@ impl Source {
     }
 }
 
+impl Part {
+    /// A place of the whole document as one of this file.
+    fn inside(&self, pointer: &Pointer) -> Option<Pointer> {
+        let rest = pointer.as_str().strip_prefix(self.prefix.as_str())?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| Pointer::parse(rest))
+    }
+}
+
 impl RawDocument {
+    /// A document that was put together from several files.
+    ///
+    /// # Errors
+    /// 65 for a document that does not say what it is, or something else than was expected.
+    pub fn joined(value: Value, source: Source, expected: &[SchemaId]) -> Result<Self, Failure> {
+        Self::open(source, value, expected)
+    }
+
     /// Splits a text into its documents and reads what each says it is. `name` is what the input is called in errors.
     pub(crate) fn parse_all(name: &str, text: &str, expected: &[SchemaId]) -> Result<Vec<RawDocument>, Failure> {
         let values = parse_json(text).map_err(|error| {
@@ -94,7 +152,7 @@ impl RawDocument {
         }
         values
             .into_iter()
-            .map(|(start, value)| Self::open(Source { name: name.into(), text: text.into(), start }, value, expected))
+            .map(|(start, value)| Self::open(Source { start, ..Source::new(name, text) }, value, expected))
             .collect()
     }
 

@@ -24,6 +24,9 @@ pub struct ProxyServer {
     /// Third-party modules that this build has, such as `http.handlers.rate_limit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<String>,
+    /// Hash of a build with these modules, which a failed build of NixOS names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules_hash: Option<String>,
     /// Networks on whose addresses it listens; all addresses if none are given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
@@ -78,6 +81,7 @@ impl Default for ProxyServer {
             image: None,
             package: None,
             modules: Vec::new(),
+            modules_hash: None,
             listen: Vec::new(),
             http_port: 80,
             https_port: 443,

@@ -8,6 +8,7 @@ pub mod env;
 pub mod ini;
 pub mod nftables;
 pub mod nginx;
+pub mod nix;
 pub mod pg_conf;
 pub mod pg_hba;
 pub mod sshd;

@@ -267,7 +267,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             sets: self.sets,
             items: self.items,
         };
-        Rendered { desired, findings: self.findings, templates: self.templates }
+        Rendered { desired, findings: self.findings, templates: self.templates, tree: None }
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.unit(Stage::Services, UNIT, &from);
 }
 
-fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
+pub(crate) fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
     let host = builder.host;
     // Redirects are written below, because the sinkhole would stand before those that Caddy makes by itself.
     let mut lines = vec![Line::new("auto_https disable_redirects")];
@@ -103,7 +103,7 @@ fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
     lines
 }
 
-fn snippets(builder: &mut HostBuilder<'_, '_>, lines: &mut Vec<Line>, snippets: &[String], at: &Pointer) {
+pub(crate) fn snippets(builder: &mut HostBuilder<'_, '_>, lines: &mut Vec<Line>, snippets: &[String], at: &Pointer) {
     for (index, snippet) in snippets.iter().enumerate() {
         if snippet.contains('\n') || !caddyfile::is_balanced(snippet) {
             builder.findings.push(Finding::error(
@@ -171,7 +171,7 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
     Some(blocks)
 }
 
-fn render_entry(
+pub(crate) fn render_entry(
     builder: &mut HostBuilder<'_, '_>,
     proxy: &ProxyServer,
     entry: &Entry<'_>,

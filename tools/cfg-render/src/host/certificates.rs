@@ -7,7 +7,7 @@ use super::HostBuilder;
 use crate::model::Certificate;
 
 /// Where the certificate of the internal CA lies on hosts that verify others by it.
-pub(super) const CA: &str = "/var/lib/plumbline/tls/ca.pem";
+pub(crate) const CA: &str = "/var/lib/plumbline/tls/ca.pem";
 
 /// Chain as a file, key as a secret with a link. Where ACME gets another later, this one stands in until then.
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, certificate: &Certificate, unit: &str) {

@@ -9,8 +9,8 @@ mod backup;
 mod bans;
 mod block_lists;
 mod builder;
-mod caddy;
-mod certificates;
+pub(crate) mod caddy;
+pub(crate) mod certificates;
 mod containers;
 mod exporters;
 mod firewall;
@@ -21,16 +21,16 @@ mod machine;
 mod merge_patch;
 mod missing;
 mod monitoring;
-mod nginx;
+pub(crate) mod nginx;
 mod operations;
 mod portal;
 mod postgres;
-mod prometheus;
+pub(crate) mod prometheus;
 mod secrets;
 mod services;
 mod single_sign_on;
 mod tailscale;
-mod traefik;
+pub(crate) mod traefik;
 mod tunnel;
 mod updates;
 mod users;
@@ -42,7 +42,8 @@ use crate::fleet::ProxyKind;
 use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
-pub(crate) use firewall::holes;
+pub(crate) use firewall::{Source, holes};
+pub(crate) use postgres::client_authentication;
 pub(crate) use secrets::manifest;
 
 /// Who owns what is made from a fleet.
@@ -57,10 +58,15 @@ pub struct Rendered {
     pub findings: Vec<Finding>,
     /// Templates that the secrets unit fills.
     pub(crate) templates: Vec<contract::document::ManifestTemplate>,
+    /// The files of its flake, for a NixOS host.
+    pub tree: Option<crate::nixos::Tree>,
 }
 
 /// Makes the document of a host.
 pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
+    if host.os.is_nixos() {
+        return crate::nixos::render(model, host);
+    }
     let mut builder = HostBuilder::new(model, host);
     missing::report(&mut builder);
     if host.is_debian_like() {

@@ -25,7 +25,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 }
 
 fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
-    let (model, host) = (builder.model, builder.host);
+    let host = builder.host;
     let version = cluster.version(host);
     let at = cluster.pointer();
     let directory = format!("/etc/postgresql/{version}/main");
@@ -44,17 +44,6 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
         builder.missing(at.join("data_directory"), "another data directory than the package's");
     }
     builder.packages(Stage::Data, &[format!("postgresql-{version}")], &at);
-    let databases = model.databases_in(cluster.name);
-    let exporters: Vec<_> = model
-        .hosts()
-        .filter_map(|other| {
-            let exporter = other.spec.agents.as_ref()?.postgres_exporter.as_ref()?;
-            (exporter.cluster == cluster.name).then(|| (other, exporter, other.at("agents").join("postgres_exporter")))
-        })
-        .collect();
-    let mut from = vec![at.clone()];
-    from.extend(databases.iter().map(|database| database.pointer.clone()));
-    from.extend(exporters.iter().map(|(_, _, at)| at.clone()));
 
     let mut addresses = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
     addresses.extend(
@@ -87,8 +76,8 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
         .notify(Handler::restart(&unit))
         .add(builder);
 
-    let rules = rules(builder, cluster, &databases, &exporters);
-    if let Some(rules) = builder.fit(pg_hba::write(&rules), &at) {
+    let (rules, from) = client_authentication(builder, cluster);
+    if let Some(rules) = rules {
         let text = builder.header("#", &from) + &rules;
         builder
             .file(Stage::Data, &format!("{directory}/pg_hba.conf"), text, &from)
@@ -99,6 +88,28 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
             .add(builder);
     }
     builder.unit(Stage::Data, &unit, &[at]);
+}
+
+/// The text of `pg_hba.conf` without its header, and what made it.
+pub(crate) fn client_authentication(
+    builder: &mut HostBuilder<'_, '_>,
+    cluster: &ClusterView<'_>,
+) -> (Option<String>, Vec<Pointer>) {
+    let model = builder.model;
+    let at = cluster.pointer();
+    let databases = model.databases_in(cluster.name);
+    let exporters: Vec<_> = model
+        .hosts()
+        .filter_map(|other| {
+            let exporter = other.spec.agents.as_ref()?.postgres_exporter.as_ref()?;
+            (exporter.cluster == cluster.name).then(|| (other, exporter, other.at("agents").join("postgres_exporter")))
+        })
+        .collect();
+    let mut from = vec![at.clone()];
+    from.extend(databases.iter().map(|database| database.pointer.clone()));
+    from.extend(exporters.iter().map(|(_, _, at)| at.clone()));
+    let rules = rules(builder, cluster, &databases, &exporters);
+    (builder.fit(pg_hba::write(&rules), &at), from)
 }
 
 type Exporters<'e> = [(&'e crate::model::HostView, &'e crate::fleet::PostgresExporter, Pointer)];

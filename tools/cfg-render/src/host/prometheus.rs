@@ -89,7 +89,7 @@ fn handler(unit: &str, package: bool) -> Handler {
     if package { Handler::reload(unit) } else { Handler::restart(unit) }
 }
 
-fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
+pub(crate) fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
     let mut jobs: BTreeMap<&str, Vec<&Scrape>> = BTreeMap::new();
     for scrape in scrapes {
         jobs.entry(&scrape.job).or_default().push(scrape);
@@ -167,7 +167,7 @@ fn prometheus_duration(duration: Duration) -> String {
     }
 }
 
-fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Vec<Pointer>) {
+pub(crate) fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) -> (Value, Vec<Pointer>) {
     let mut groups = Vec::new();
     let mut from = Vec::new();
     if spec.derived_alerts {

@@ -49,6 +49,8 @@ impl Model<'_> {
         let (directory, secret, source) = match &site.tls {
             TlsMode::Internal => (own.clone(), secret, source),
             TlsMode::Files(files) => (own.clone(), files.key.secret.clone(), files.certificate.clone()),
+            // NixOS' client makes its own stand-in.
+            TlsMode::Acme | TlsMode::AcmeDns if host.os.is_nixos() => return None,
             TlsMode::Acme | TlsMode::AcmeDns => (format!("/var/lib/acme/{}", file_name(name)), secret, source),
             TlsMode::OnDemand | TlsMode::Tunnel | TlsMode::None => return None,
         };

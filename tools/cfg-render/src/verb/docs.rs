@@ -22,7 +22,9 @@ pub struct DocsArgs {
 
 /// Does it.
 pub(crate) fn run(args: &DocsArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let fleet: Sourced<Fleet> = session.read(&args.input)?;
+    let directory = !args.input.is_stdin() && args.input.file.is_dir();
+    let fleet: Sourced<Fleet> =
+        if directory { super::join::read(&args.input.file)? } else { session.read(&args.input)? };
     let picture = draw(&fleet.document, &args.view, args.format).map_err(|unknown| {
         let hint = match did_you_mean(&unknown.name, unknown.known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean request:{near}?"),

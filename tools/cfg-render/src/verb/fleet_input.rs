@@ -22,6 +22,9 @@ pub(crate) struct FleetInput {
 impl FleetInput {
     /// Reads a fleet without judging it.
     pub(crate) fn read_unchecked(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
+        if !self.input.is_stdin() && self.input.file.is_dir() {
+            return super::join::read(&self.input.file);
+        }
         session.read(&self.input)
     }
 
@@ -37,6 +40,14 @@ impl FleetInput {
 
     /// The text of a file that the fleet names, if it is there.
     pub(crate) fn companion(&self, file: &str) -> Result<Option<String>, Failure> {
+        let Some(bytes) = self.companion_bytes(file)? else { return Ok(None) };
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(Exit::BadDocument, "not_utf8", "the file is no UTF-8").place(file))?;
+        Ok(Some(text))
+    }
+
+    /// The bytes of a file that the fleet names, if it is there.
+    pub(crate) fn companion_bytes(&self, file: &str) -> Result<Option<Vec<u8>>, Failure> {
         let relative = Path::new(file);
         if file.is_empty()
             || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
@@ -46,8 +57,8 @@ impl FleetInput {
             );
         }
         let path = super::base_of(self.base.as_ref(), &self.input).join(relative);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::io(Exit::Unreadable, "read the file", path.display(), &error)),
         }

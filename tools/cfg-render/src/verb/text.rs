@@ -17,7 +17,8 @@ pub(super) fn findings(findings: &Findings, style: Style) -> String {
             Level::Note => style.dim("note"),
         };
         text.push_str(&format!(
-            "{level}: {}: {} [{}]\n",
+            "{level}: {}{}: {} [{}]\n",
+            finding.file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default(),
             place(finding.pointer.as_str()),
             finding.message,
             finding.code

@@ -174,17 +174,26 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
             let (y1, y2) = (rows.edges(layout, pair[0]).1, rows.edges(layout, pair[1]).0);
             // Beside a higher box it goes straight, so that it never passes behind one; so does a bend in its row.
             let (r1, r2) = (rows.row(layout, pair[0]).1, rows.row(layout, pair[1]).0);
-            d.push_str(&format!("{}{} {} V{}", if step == 0 { "M" } else { " L" }, round(x1), round(y1), round(r1)));
+            // A line of no length would turn the arrow's head to the side.
+            let straight =
+                |from: f64, to: f64| if (from - to).abs() < 0.5 { String::new() } else { format!(" V{}", round(to)) };
+            d.push_str(&format!(
+                "{}{} {}{}",
+                if step == 0 { "M" } else { " L" },
+                round(x1),
+                round(y1),
+                straight(y1, r1)
+            ));
             let bend = (r2 - r1) / 2.0;
             d.push_str(&format!(
-                " C{} {} {} {} {} {} V{}",
+                " C{} {} {} {} {} {}{}",
                 round(x1),
                 round(r1 + bend),
                 round(x2),
                 round(r2 - bend),
                 round(x2),
                 round(r2),
-                round(y2)
+                straight(r2, y2)
             ));
             first.get_or_insert((x1, r1, x2, r2));
         }

@@ -11,7 +11,7 @@ use crate::host::{HostBuilder, headers};
 use crate::model::{Entry, Model, Site, Upstream};
 
 /// The locations of an entry. `None` if it must not be served. `shared` is what stands beside servers.
-pub(super) fn write(
+pub(crate) fn write(
     builder: &mut HostBuilder<'_, '_>,
     proxy: &ProxyServer,
     site: &Site<'_>,

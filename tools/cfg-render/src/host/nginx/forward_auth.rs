@@ -14,7 +14,7 @@ pub(super) struct Login {
 }
 
 /// Whether a location is one of the login's own.
-pub(super) fn is_own(location: &Directive) -> bool {
+pub(crate) fn is_own(location: &Directive) -> bool {
     let own = ["/.plumbline-login", "@plumbline_login", "/outpost.goauthentik.io"];
     location.args.last().is_some_and(|last| own.contains(&last.as_str()))
 }

@@ -135,7 +135,7 @@ fn sinkhole(proxy: &ProxyServer, listen: &Listen, sites: &[Site<'_>]) -> Directi
 }
 
 /// Addresses of a host, ranges of a network, or what was written.
-fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {
+pub(crate) fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {
     if let Some(edge) = builder.model.host(name) {
         let shared = builder.model.shared_network(builder.host, edge).and_then(|network| edge.address(&network));
         return shared.or_else(|| edge.any_address()).iter().map(ToString::to_string).collect();

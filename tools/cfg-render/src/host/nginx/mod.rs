@@ -1,11 +1,11 @@
 //! nginx as the reverse proxy: one file for what all sites share, and one file a site.
 
-mod entry;
-mod forward_auth;
+pub(crate) mod entry;
+pub(crate) mod forward_auth;
 mod listen;
-mod main_file;
-mod site;
-mod snippet;
+pub(crate) mod main_file;
+pub(crate) mod site;
+pub(crate) mod snippet;
 mod upstream;
 
 use std::collections::BTreeSet;

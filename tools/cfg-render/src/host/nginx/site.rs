@@ -106,7 +106,7 @@ fn redirect(proxy: &ProxyServer, listen: &Listen, site: &Site<'_>, name: &String
 }
 
 /// A name for `server_name`: no expression, no wildcard but the first label.
-fn site_name(name: &str) -> Written {
+pub(crate) fn site_name(name: &str) -> Written {
     let name = idna::domain_to_ascii(name.strip_prefix("*.").unwrap_or(name))
         .map(|ascii| if name.starts_with("*.") { format!("*.{ascii}") } else { ascii });
     let good = |name: &String| {

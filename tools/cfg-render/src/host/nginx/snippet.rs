@@ -26,7 +26,7 @@ const REPEATED: [&str; 16] = [
 ];
 
 /// Puts lines of the user into a block.
-pub(super) fn merge(builder: &mut HostBuilder<'_, '_>, block: &mut Vec<Directive>, lines: &[String], at: &Pointer) {
+pub(crate) fn merge(builder: &mut HostBuilder<'_, '_>, block: &mut Vec<Directive>, lines: &[String], at: &Pointer) {
     for (index, line) in lines.iter().enumerate() {
         let line = line.trim();
         let text = if line.ends_with(';') || line.ends_with('}') { line.to_owned() } else { format!("{line};") };

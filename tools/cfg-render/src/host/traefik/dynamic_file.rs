@@ -11,7 +11,7 @@ use crate::host::{HostBuilder, certificates, headers, merge_patch};
 use crate::model::{Entry, Site, Upstream};
 
 /// What all sites share: TLS 1.2 and 1.3, and no answer to a handshake for a name that has no certificate.
-pub(super) fn shared(proxy: &ProxyServer) -> Value {
+pub(crate) fn shared(proxy: &ProxyServer) -> Value {
     let suites = [
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
@@ -37,7 +37,7 @@ struct Parts {
 }
 
 /// The file of a site. `None` if it must not be served.
-pub(super) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Site<'_>) -> Option<Value> {
+pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Site<'_>) -> Option<Value> {
     let at = site.entries.first()?.pointer.clone();
     let key = key_of(site.name());
     let names = builder.fit(rule_of(&site.names), &at)?;

@@ -1,8 +1,8 @@
 //! Traefik v3 as the reverse proxy, in a container on the host's network: a static file, and one dynamic file a site
 //! (doc.traefik.io; the published JSON schemas). It gets its certificates itself.
 
-mod dynamic_file;
-mod static_file;
+pub(crate) mod dynamic_file;
+pub(crate) mod static_file;
 
 use std::collections::BTreeSet;
 

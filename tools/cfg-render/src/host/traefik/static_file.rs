@@ -22,7 +22,7 @@ pub(super) fn entry_points(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer, n
         .collect()
 }
 
-pub(super) fn write(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, sites: &[Site<'_>]) -> Value {
+pub(crate) fn write(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, sites: &[Site<'_>]) -> Value {
     let trusted = trusted(builder, proxy);
     let mut points = Map::new();
     for (scheme, port) in [("web", proxy.http_port), ("websecure", proxy.https_port)] {

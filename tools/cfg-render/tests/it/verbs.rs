@@ -1,0 +1,286 @@
+//! The verbs around a fleet: putting it together, asking about it, comparing, beginning one.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::run::{cfg_render, document, fleet, text};
+
+fn write(home: &Path, file: &str, text: &str) {
+    let path = home.join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A fleet of the pipelines as a directory: a file a host, a file a service.
+fn directory(name: &str) -> (tempfile::TempDir, Value) {
+    let whole = fleet(name);
+    let home = tempfile::tempdir().unwrap();
+    let mut rest = whole.clone();
+    for kind in ["hosts", "services"] {
+        let Some(Value::Object(entries)) = rest.as_object_mut().unwrap().remove(kind) else { continue };
+        for (key, value) in entries {
+            write(
+                home.path(),
+                &format!("{kind}/{key}.json"),
+                &format!(
+                    "{{\n  \"//\": \"mine\",\n  \"x-note\": 1,\n{}",
+                    &serde_json::to_string_pretty(&value).unwrap()[1..]
+                ),
+            );
+        }
+    }
+    write(home.path(), "fleet.json", &serde_json::to_string_pretty(&rest).unwrap());
+    (home, whole)
+}
+
+#[test]
+fn a_directory_is_the_same_fleet() {
+    for name in ["first.json", "seed-000.json", "seed-004.json"] {
+        let (home, whole) = directory(name);
+        let path = home.path().to_str().unwrap();
+        let joined: Value = serde_json::from_slice(&cfg_render(&["join", path], "").stdout).unwrap();
+        let plain = |value: &Value| document(&["hosts"], value);
+        assert_eq!(plain(&joined), plain(&whole), "{name}");
+        for verb in [vec!["check"], vec!["dns"], vec!["host", "--all"], vec!["docs"]] {
+            let from_directory = cfg_render(&[verb.as_slice(), &[path]].concat(), "");
+            let from_file = cfg_render(&verb, &whole.to_string());
+            assert_eq!(
+                String::from_utf8_lossy(&from_directory.stdout).replace(&format!("{path}/"), ""),
+                String::from_utf8_lossy(&from_file.stdout),
+                "{verb:?} of {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn errors_of_a_directory_name_the_file_and_the_place_in_it() {
+    let (home, _) = directory("first.json");
+    let path = home.path().to_str().unwrap().to_owned();
+    let join = || cfg_render(&["join", &path], "");
+    // A key that there is not.
+    write(
+        home.path(),
+        "services/extra.json",
+        "{\n  \"host\": \"web1\",\n  \"run\": {\"static\": {\"root\": \"/x\"}},\n  \"portz\": {}\n}\n",
+    );
+    let output = join();
+    assert_eq!(output.status.code(), Some(65));
+    assert!(output.stdout.is_empty());
+    assert!(stderr(&output).contains("services/extra.json:4:3: /portz: unknown key \"portz\""), "{}", stderr(&output));
+    // A meaning that is wrong.
+    write(
+        home.path(),
+        "services/extra.json",
+        "{\n  \"host\": \"web1\",\n  \"run\": {\"static\": {\"root\": \"/x\"}},\n  \"needs\": [\"nobody\"]\n}\n",
+    );
+    let output = join();
+    assert!(stderr(&output).contains("services/extra.json:4:13: /needs/0: "), "{}", stderr(&output));
+    let findings: Value = serde_json::from_slice(&cfg_render(&["check", &path], "").stdout).unwrap();
+    let finding =
+        findings["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == "unknown-ref").unwrap();
+    assert!(finding["file"].as_str().unwrap().ends_with("services/extra.json"));
+    assert_eq!(finding["pointer"], "/services/extra/needs/0");
+    // Something that is no JSON, in two files at once.
+    write(home.path(), "services/extra.json", "{");
+    write(home.path(), "services/more.json", "{\"a\": 1, \"a\": 2}");
+    let said = stderr(&join());
+    assert!(said.contains("services/extra.json") && said.contains("services/more.json"), "{said}");
+    // Two owners of one service.
+    std::fs::remove_file(home.path().join("services/more.json")).unwrap();
+    write(home.path(), "services/extra.json", "{\"run\": {\"external\": {}}}");
+    let mut main: Value =
+        serde_json::from_str(&std::fs::read_to_string(home.path().join("fleet.json")).unwrap()).unwrap();
+    main["services"] = json!({"extra": {"run": {"external": {}}}});
+    write(home.path(), "fleet.json", &main.to_string());
+    let said = stderr(&join());
+    assert!(
+        said.contains("services/extra.json") && said.contains("is already in") && said.contains("one file owns it"),
+        "{said}"
+    );
+    // Nothing at all.
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(cfg_render(&["join", empty.path().to_str().unwrap()], "").status.code(), Some(66));
+}
+
+#[test]
+fn a_file_is_explained_by_the_lines_that_made_it() {
+    let (home, _) = directory("first.json");
+    let path = home.path().to_str().unwrap();
+    let output = cfg_render(&["explain", "--file", "web1:/etc/nginx/nginx.conf", path], "");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(said.contains("hosts/web1.json:") && said.contains("/hosts/web1/proxy"), "{said}");
+    assert!(said.contains("checked with its set by /usr/sbin/nginx -t"), "{said}");
+    assert!(said.contains("after a change reload:nginx.service"), "{said}");
+    let output = cfg_render(&["explain", "--file", "web1:/etc/nginx/ngnix.conf", path], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean web1:/etc/nginx/nginx.conf?"), "{}", stderr(&output));
+    let said = text(&["explain", "--file", "vps-x86:hosts/vps-x86/disk.nix"], &fleet("seed-001.json"));
+    assert!(said.contains("/hosts/vps-x86/disk"), "{said}");
+}
+
+#[test]
+fn a_service_is_explained_by_what_would_go_with_it() {
+    let said = text(&["explain", "--service", "inventory"], &fleet("first.json"));
+    for line in [
+        "on web1: file:/etc/systemd/system/inventory.service",
+        "in cluster main: database inventory (kept as an orphan",
+        "on web1: backup of inventory",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+    let said = text(&["explain", "--service", "forgejo"], &fleet("seed-002.json"));
+    for line in [
+        "on vps-pacman: hosts/vps-pacman/services/forgejo.nix of the flake",
+        "in zone alienzj.org: git",
+        "on lab-matrix: secret forgejo-smtp-pass",
+    ] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+    let said = text(&["explain", "--service", "relay-firehose"], &fleet("seed-000.json"));
+    assert!(said.contains("jetstream (cannot work without it)"), "{said}");
+    let output = cfg_render(&["explain", "--service", "inventry"], &fleet("first.json").to_string());
+    assert!(stderr(&output).contains("did you mean \"inventory\"?"));
+}
+
+#[test]
+fn a_render_is_compared_with_an_earlier_one() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, place, value, line) in [
+        ("first.json", "/hosts/web1/ssh/port", json!(2022), "+Port 2022"),
+        ("seed-001.json", "/hosts/vps-x86/ssh/port", json!(2022), "+    tcp dport 2022 accept comment \"ssh\""),
+    ] {
+        let whole = fleet(name);
+        let old = home.path().join("old.jsonl");
+        std::fs::write(&old, cfg_render(&["host", "--all"], &whole.to_string()).stdout).unwrap();
+        let old = old.to_str().unwrap();
+        let same = cfg_render(&["diff", "--against", old, "--check"], &whole.to_string());
+        assert!(same.status.success() && same.stdout.is_empty(), "{}", String::from_utf8_lossy(&same.stdout));
+        let mut changed = whole.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        let output = cfg_render(&["diff", "--against", old], &changed.to_string());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(line), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(cfg_render(&["diff", "--against", old, "--check"], &changed.to_string()).status.code(), Some(1));
+        // And with a directory.
+        let out = home.path().join(name);
+        let out = out.to_str().unwrap();
+        assert!(cfg_render(&["host", "--all", "--out", out], &whole.to_string()).status.success());
+        let same = cfg_render(&["diff", "--against", out, "--check"], &whole.to_string());
+        assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stdout));
+        let output = cfg_render(&["diff", "--against", out, "--check"], &changed.to_string());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(line));
+    }
+}
+
+#[test]
+fn a_new_fleet_is_good_and_nothing_is_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("id_ed25519.pub");
+    std::fs::write(
+        &key,
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me@laptop\n",
+    )
+    .unwrap();
+    let key = key.to_str().unwrap();
+    for os in ["debian-12", "ubuntu-24.04", "nixos-25.11"] {
+        let place = home.path().join(os);
+        let place = place.to_str().unwrap();
+        let args = [
+            "new",
+            place,
+            "--address",
+            "192.0.2.9",
+            "--os",
+            os,
+            "--ssh-key",
+            key,
+            "--domain",
+            "example.net",
+            "--email",
+            "me@example.net",
+        ];
+        let output = cfg_render(&args, "");
+        assert!(output.status.success(), "{os}: {}", stderr(&output));
+        let findings: Value = serde_json::from_slice(&cfg_render(&["check", place], "").stdout).unwrap();
+        let errors: Vec<&Value> =
+            findings["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] == "error").collect();
+        assert!(errors.is_empty(), "{os}: {errors:#?}");
+        for file in [".sops.yaml", ".gitignore", ".github/workflows/fleet.yml"] {
+            assert!(Path::new(place).join(file).exists(), "{file}");
+        }
+        let rules = std::fs::read_to_string(Path::new(place).join(".sops.yaml")).unwrap();
+        assert!(
+            rules.contains("path_regex: ^secrets/web1\\.yaml$") && rules.contains("age: ssh-ed25519 AAAA"),
+            "{rules}"
+        );
+        // The host gets a document.
+        assert!(cfg_render(&["host", "--host", "web1", &format!("{place}/fleet.json")], "").status.success());
+        let before = std::fs::read(Path::new(place).join("fleet.json")).unwrap();
+        let again = cfg_render(&["new", place, "--address", "192.0.2.10", "--ssh-key", key], "");
+        assert_eq!(again.status.code(), Some(73), "{}", stderr(&again));
+        assert_eq!(std::fs::read(Path::new(place).join("fleet.json")).unwrap(), before);
+    }
+    // One file in the way: none of the others is made either.
+    let place = home.path().join("half");
+    write(&place, ".gitignore", "mine\n");
+    let output = cfg_render(&["new", place.to_str().unwrap(), "--address", "192.0.2.9", "--ssh-key", key], "");
+    assert_eq!(output.status.code(), Some(73));
+    assert!(!place.join("fleet.json").exists());
+    // A private key is not read into a fleet.
+    write(home.path(), "id", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    let output = cfg_render(
+        &[
+            "new",
+            place.to_str().unwrap(),
+            "--address",
+            "192.0.2.9",
+            "--ssh-key",
+            home.path().join("id").to_str().unwrap(),
+        ],
+        "",
+    );
+    assert_eq!(output.status.code(), Some(76));
+}
+
+#[test]
+fn a_running_host_becomes_a_draft_with_questions() {
+    let facts = json!({
+        "schema": "host.facts/v1", "hostname": "Web.example.net", "os_id": "debian", "os_version": "12", "arch": "x86_64", "kernel": "6.1.0", "init": "systemd",
+        "addresses": ["192.0.2.7", "10.3.4.5", "100.101.1.2", "fe80::1"], "ssh_ports": [2222], "memory_bytes": 2_147_483_648_u64, "free_bytes": 1
+    });
+    let mut draft: Value =
+        serde_json::from_slice(&cfg_render(&["adopt", "--name", "old"], &facts.to_string()).stdout).unwrap();
+    assert_eq!(
+        draft["hosts"]["web"]["addresses"],
+        json!({"public": ["192.0.2.7"], "lan": ["10.3.4.5"], "tailnet": ["100.101.1.2"]})
+    );
+    assert_eq!(draft["hosts"]["web"]["ssh"]["port"], 2222);
+    assert!(
+        draft["hosts"]["web"]["//"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|question| question.as_str().unwrap().starts_with("services:"))
+    );
+    // It is not good before its questions are answered, and good afterwards.
+    let codes = |draft: &Value| -> Vec<String> {
+        let findings: Value = serde_json::from_slice(&cfg_render(&["check"], &draft.to_string()).stdout).unwrap();
+        let errors = findings["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] == "error");
+        errors.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(!codes(&draft).is_empty());
+    draft["people"]["admin"]["ssh_keys"] =
+        json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]);
+    assert_eq!(codes(&draft), Vec::<String>::new());
+    let output = cfg_render(&["adopt"], &fleet("first.json").to_string());
+    assert_eq!(output.status.code(), Some(65));
+}
