@@ -79,10 +79,15 @@ demo *arguments: build
 bench area:
     tests/bench/{{ area }}
 
-# Build the helper for hosts with other processors, into target/lib/<arch>: x86_64, aarch64, armv7, or all three
+# Build what runs on hosts for other processors, into target/lib/<arch>: x86_64, aarch64, armv7 [-- PROGRAM...]
 [group('develop')]
-helpers *processors:
-    tools/host-provision/build-helpers {{ processors }}
+for-hosts *what:
+    tools/host-provision/build-for-hosts {{ what }}
+
+# Fuzz every parser that has a target in tests/fuzz, each for some seconds
+[group('develop')]
+fuzz seconds="60" *targets:
+    tests/fuzz/run {{ seconds }} {{ targets }}
 
 # Size and start-up time of each dist binary
 [group('develop')]

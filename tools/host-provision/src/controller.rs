@@ -246,7 +246,7 @@ impl Controller<'_> {
             }
         };
         self.session.warn(&format!("{reason}; everything goes back"));
-        let rollback = Request::Rollback { run: Some(run.to_owned()), reason: Some(reason) };
+        let rollback = Request::Rollback { run: Some(run.to_owned()), reason: Some(reason), unless_done: true };
         let undone = old.ask(&rollback).and_then(|()| old.reply(&()));
         match undone {
             Ok(Reply::Result(result)) => Ok(*result),
@@ -306,7 +306,7 @@ impl Controller<'_> {
     /// Those of the way to the host, and 76 where it cannot be put back any more.
     pub fn roll_back(&self, name: &str, run: Option<String>, reason: Option<String>) -> Result<HostResult, Failure> {
         let place = self.places.find(name)?;
-        let request = Request::Rollback { run, reason };
+        let request = Request::Rollback { run, reason, unless_done: false };
         let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
         match link.reply(&())? {
             Reply::Result(result) => Ok(*result),
@@ -409,6 +409,7 @@ fn record(work: &Work) -> Record {
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        listener: None,
         boot: None,
     }
 }

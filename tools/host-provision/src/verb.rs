@@ -300,7 +300,7 @@ fn apply(session: &mut Session, args: ApplyArgs) -> Result<Exit, Failure> {
     let mut controller = controller(session, args.target)?;
     controller.signals = Some(signals);
     let options = ApplyOptions {
-        confirm_timeout: args.confirm_timeout.as_secs().max(5),
+        confirm_timeout: args.confirm_timeout.as_secs().max(3),
         lock_wait: args.lock_wait.as_secs(),
         ..ApplyOptions::default()
     };

@@ -106,6 +106,9 @@ pub enum Request {
         run: Option<String>,
         /// Why, for the result.
         reason: Option<String>,
+        /// Not if access was proven meanwhile, by somebody else.
+        #[serde(default)]
+        unless_done: bool,
     },
     /// Run a tool of the box.
     Tool(ToolRun),

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::creation_rules::CreationRule;
 use crate::format::{Block, Format, Parsed, Put, Side, format_of};
 use crate::keys::Identities;
-use crate::sops::{Cipher, DataKey, Metadata, Opened, Reuse, SealedSlot, Value, open, seal};
+use crate::sops::{Cipher, DataKey, Metadata, Opened, Reuse, SealedSlot, Value, open, overwrite_stack, seal};
 
 /// An encrypted file.
 pub(crate) struct SopsDocument {
@@ -51,7 +51,9 @@ impl SopsDocument {
     /// Where no identity fits, or a value or the MAC is not what was written.
     pub(crate) fn open(self, identities: &Identities) -> Result<OpenDocument, Error> {
         let key = self.metadata.open_key(identities)?;
-        self.open_with(key)
+        let opened = self.open_with(key);
+        overwrite_stack();
+        opened
     }
 
     /// Opens it with its data key.

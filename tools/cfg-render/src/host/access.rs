@@ -67,11 +67,13 @@ fn uses_socket(builder: &HostBuilder<'_, '_>) -> bool {
 }
 
 fn socket(builder: &mut HostBuilder<'_, '_>, port: u16, from: &[Pointer]) {
-    // The empty assignment takes away the ports of the unit itself.
-    let unit = UnitFile::new()
-        .set("Socket", "ListenStream", "")
-        .set("Socket", "ListenStream", format!("0.0.0.0:{port}"))
-        .set("Socket", "ListenStream", format!("[::]:{port}"));
+    // The empty assignment takes away the ports of the unit itself. One socket for both families: a second one for IPv4
+    // alone would find its port taken, and nobody would listen at all.
+    let unit = UnitFile::new().set("Socket", "ListenStream", "").set("Socket", "ListenStream", port.to_string()).set(
+        "Socket",
+        "BindIPv6Only",
+        "both",
+    );
     let text = builder.header("#", from) + &unit.write();
     builder
         .file(Stage::Base, "/etc/systemd/system/ssh.socket.d/zz-plumbline.conf", text, from)

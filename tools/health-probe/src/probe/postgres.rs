@@ -166,7 +166,14 @@ impl Probe {
                         };
                     }
                 }
-                b'E' => return login.refused(&body),
+                b'E' => {
+                    let refused = login.refused(&body);
+                    // A server that merely takes connections is not enough for a query.
+                    return match (refused, &self.query) {
+                        (Ok(words), Some(_)) => Err(Problem::fail(Reason::AuthFailed, format!("{peer} {words}"))),
+                        (refused, _) => refused,
+                    };
+                }
                 b'Z' => {
                     let words = match &self.query {
                         Some(query) => login.ask(query, trace).await?,

@@ -234,7 +234,7 @@ fn a_zabbix_agent_that_reports_refuses_or_is_none() {
     let unknown = one(zabbix(agent, json!({"key": "no.such"}))).check("x");
     assert!(unknown["message"].as_str().unwrap().contains("Unknown metric"), "{unknown}");
     // An agent hangs up on who is not in its Server= list.
-    let strict = serve(|stream| drop(stream));
+    let strict = serve(drop);
     let refused = one(zabbix(strict, json!({}))).check("x");
     assert_eq!(refused["reason"], "auth_failed");
     assert!(refused["message"].as_str().unwrap().contains("Server="));
@@ -471,7 +471,7 @@ fn with_systemctl(answers: &[(&str, &str)], checks: &Value, more: &[&str]) -> (V
     let mut cases = String::new();
     for (at, (pattern, answer)) in answers.iter().enumerate() {
         std::fs::write(home.join(at.to_string()), answer).unwrap();
-        cases.push_str(&format!("  *{pattern}*) cat {}/{at} ;;\n", home.display()));
+        cases.push_str(&format!("  *\"{pattern}\"*) cat {}/{at} ;;\n", home.display()));
     }
     let script = format!(
         "#!/bin/sh\necho \"$*\" >>{0}/calls\ncase \"$*\" in\n{cases}  *) echo 'Host is down' >&2; exit 1 ;;\nesac\n",

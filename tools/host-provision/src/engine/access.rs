@@ -7,7 +7,7 @@ use super::handlers::{SOCKET, restart_socket, socket_listens};
 use super::host::{Host, write_durably};
 use super::process::Process;
 use super::run::{Before, Run, Undo};
-use super::units::systemctl;
+use super::units::{UnitKey, show, systemctl};
 use crate::fault::{Fault, Outcome};
 
 /// Sorts before every other drop-in; says which ports stay open until the proof.
@@ -146,7 +146,17 @@ impl Transition {
         if socket_listens() {
             run.note(&Undo::Path { path: SOCKET_DROP_IN.into(), before: Before::Absent, after: None })?;
             run.sync()?;
-            let lines: String = missing.iter().map(|port| format!("ListenStream={port}\n")).collect();
+            let shown = Process::new(["systemctl", "show", "--property=BindIPv6Only", SOCKET]).run();
+            // One form listens for both kinds of addresses, unless the unit says that IPv6 goes by itself.
+            let apart = shown.is_ok_and(|ended| ended.stdout.trim().ends_with("ipv6-only"));
+            let line = |port: &u16| {
+                if apart {
+                    format!("ListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")
+                } else {
+                    format!("ListenStream={port}\n")
+                }
+            };
+            let lines: String = missing.iter().map(line).collect();
             let text =
                 format!("# The old way in, until the new one is proven. Taken away by itself.\n[Socket]\n{lines}");
             let real = host.tree.real(SOCKET_DROP_IN);
@@ -187,6 +197,30 @@ impl Transition {
             self.warnings.push("ports that docker publishes are not filtered by the input chain of nftables".into());
         }
     }
+}
+
+/// The unit by which sshd listens now.
+pub fn listener() -> Option<String> {
+    let units = [SOCKET, "ssh.service", "sshd.service"].map(UnitKey::system);
+    let found = show(&units).unwrap_or_default();
+    let active = units.iter().zip(found).find(|(_, status)| status.is_active());
+    active.map(|(key, _)| key.name.clone())
+}
+
+/// Lets sshd listen as it did before, whatever became of its units meanwhile.
+///
+/// # Errors
+/// 69 where systemd refuses.
+pub fn restore_listener(unit: &str) -> Outcome<()> {
+    if listener().as_deref() == Some(unit) {
+        return Ok(());
+    }
+    if unit == SOCKET {
+        return restart_socket().succeed().map(drop);
+    }
+    // A socket in the place of the service would be in its way.
+    let _ = systemctl(None, &["stop", SOCKET]).run();
+    systemctl(None, &["start", unit]).succeed().map(drop)
 }
 
 fn write_drop_in(host: &Host, ports: &[u16]) -> Outcome<()> {

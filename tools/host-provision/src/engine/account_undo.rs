@@ -51,7 +51,7 @@ impl Apply<'_> {
 ///
 /// # Errors
 /// Those of the system.
-pub fn restore(host: &Host, run: &Run, name: &str, backup: &str) -> Outcome<()> {
+pub(super) fn restore(host: &Host, run: &Run, name: &str, backup: &str) -> Outcome<()> {
     let saved: Saved = serde_json::from_slice(&run.backup(backup)?).unwrap_or_default();
     let lock = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(host.tree.real(LOCK));
     if let Ok(lock) = &lock {

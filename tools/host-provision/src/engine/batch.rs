@@ -8,6 +8,9 @@ use super::run::{Run, Undo};
 use super::tree::{Live, Place};
 use crate::fault::{Fault, Outcome};
 
+/// Each waiting file holds two descriptors, of the 1024 that a process usually has.
+const LARGE: usize = 200;
+
 /// Files and links that are written but not yet in place.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -27,6 +30,11 @@ impl Batch {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether so many wait that a process could run out of open files.
+    pub fn is_large(&self) -> bool {
+        self.waiting.len() >= LARGE
     }
 
     /// A name for a temporary file that tells whose it is.

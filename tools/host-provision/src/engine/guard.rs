@@ -45,6 +45,9 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
     let Some(helper) = helper else { return Ok(()) };
     let first = !run.record.armed;
     if first {
+        if host.has_systemd() {
+            run.record.listener = super::access::listener();
+        }
         let backup = super::access::save_firewall(host, run)?;
         if let Some(backup) = backup {
             run.note(&super::run::Undo::Firewall { backup })?;
@@ -155,7 +158,9 @@ fn install_recovery(host: &Host, helper: &Path) -> Outcome<()> {
         return Ok(());
     }
     let real = host.tree.real(&path);
-    super::host::write_durably(&real, unit.as_bytes()).map_err(|error| Fault::io("write", &path, &error))?;
+    super::host::write_durably(&real, unit.as_bytes())
+        .and_then(|()| std::fs::set_permissions(&real, std::os::unix::fs::PermissionsExt::from_mode(0o644)))
+        .map_err(|error| Fault::io("write", &path, &error))?;
     let wants = host.tree.real("/etc/systemd/system/sysinit.target.wants");
     std::fs::create_dir_all(&wants).map_err(|error| Fault::io("make the directory", wants.display(), &error))?;
     // The boot reads it; systemd that runs now need not know.

@@ -62,7 +62,9 @@ pub(super) fn run(apply: &mut Apply<'_>, handler: &Handler, removal: bool) -> Ou
         }
         let handled = act(verb, &key)?;
         if matches!(handled, Handled::Done) {
-            apply.acted(&key);
+            // Behind a socket the service runs only while somebody is there.
+            let by_socket = is_sshd(&key) && socket_listens();
+            apply.acted(&if by_socket { UnitKey::system(SOCKET) } else { key.clone() });
         }
         apply.hold_firewall(&key.name)?;
         return Ok(handled);

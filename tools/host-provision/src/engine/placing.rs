@@ -106,6 +106,9 @@ impl Apply<'_> {
                 self.manager_is_stale |= is_unit_file(&entry.path);
             }
         }
+        if self.batch.is_large() {
+            self.barrier()?;
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use contract::Exit;
 use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
 
-use super::access::restore_firewall;
+use super::access::{restore_firewall, restore_listener};
 use super::batch::state_of;
 use super::guard;
 use super::handlers::run_again;
@@ -85,7 +85,7 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
     host.forget_owners();
     if manner != Manner::AtBoot && !host.sandbox {
         // The firewall first: it may be what keeps the owner out.
-        faults.extend(firewall.and_then(|backup| restore_firewall(run, &backup).err()));
+        faults.extend(firewall.as_ref().and_then(|backup| restore_firewall(run, backup).err()));
         if let Some((running, boot)) = &system {
             faults.extend(super::item::restore_system(running, boot).err());
         }
@@ -99,6 +99,9 @@ pub fn undo(host: &Host, run: &mut Run, work: &Work, manner: Manner, kept: &mut 
                 }
             }
             faults.extend(run_again(host, &run.record.handlers, &work.desired.items));
+            // A unit that stops may have taken tables of others along.
+            faults.extend(firewall.as_ref().and_then(|backup| restore_firewall(run, backup).err()));
+            faults.extend(run.record.listener.as_ref().and_then(|unit| restore_listener(unit).err()));
         }
         // Nothing runs them any more.
         for (engine, reference) in pulled {

@@ -60,6 +60,9 @@ pub struct Record {
     pub handlers: Vec<String>,
     /// How it ended.
     pub result: Option<HostResult>,
+    /// The unit by which sshd listened before.
+    #[serde(default)]
+    pub listener: Option<String>,
     /// A NixOS system that becomes the boot default once access is proven.
     #[serde(default)]
     pub boot: Option<String>,

@@ -133,10 +133,13 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
             std::fs::write(run.directory().join("stop"), "").map_err(|error| Fault::io("stop", &run.record.id, &error))
         }
         Request::Prove { run } => prove(host, wire, run.as_deref()),
-        Request::Rollback { run, reason } => {
+        Request::Rollback { run, reason, unless_done } => {
             let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
             let latest = Run::latest(host);
             let mut run = Run::open(host, run.or(latest).as_deref())?;
+            if let (true, Stand::Done, Some(result)) = (unless_done, run.record.stand, &run.record.result) {
+                return wire.say(&Reply::Result(Box::new(result.clone())));
+            }
             let order = Order::read(&run)?;
             let manner = if run.record.stand == Stand::Done { Manner::Careful } else { Manner::Force };
             let result = roll_back(host, &mut run, &order.work, reason.as_deref(), manner)?;
@@ -249,6 +252,7 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        listener: None,
         boot: None,
     };
     if Wire::is_gone() {

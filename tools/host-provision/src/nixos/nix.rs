@@ -9,7 +9,7 @@ use contract::Exit;
 
 /// Where nix comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum NixChoice {
+pub(super) enum NixChoice {
     /// This machine's own where there is one, else a container
     #[default]
     Auto,
@@ -21,7 +21,7 @@ pub enum NixChoice {
 
 /// The flags of it.
 #[derive(Debug, Clone, clap::Args)]
-pub struct NixFlags {
+pub(super) struct NixFlags {
     /// Which nix is used
     #[arg(long, value_name = "WHICH", default_value = "auto", value_enum)]
     nix: NixChoice,

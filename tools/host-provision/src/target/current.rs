@@ -59,7 +59,7 @@ impl Current {
     /// Puts the keys in the place of the inventory's, as long as those are the ones that were replaced.
     pub(super) fn apply_keys(&self, known: &InventoryHost, host: &mut SshHost) -> Result<(), Failure> {
         if known.host_keys == self.replaces && host.keys.fingerprint().is_none() {
-            host.keys = HostKeys::new(&self.host_keys, None, false)?;
+            host.keys = HostKeys::new(&self.host_keys, None, host.keys.accepts_new())?;
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ fn faulty(dice: &mut Dice) -> (String, Value, Vec<String>) {
         "AuthorizedKeysFile /etc/no/keys\n",
         "Match all\n ForceCommand /bin/false\n",
         "Match Address 10.0.0.0/8\n AllowUsers nobody\n",
-        "Ciphers aes128-cbc\n",
+        "PubkeyAcceptedAlgorithms rsa-sha2-512\n",
         "Port 2222\n",
         "MaxSessions 0\n",
         "AllowGroups nogroup\n",
@@ -180,7 +180,7 @@ fn faulty_changes_lock_nobody_out() {
     let mut dice = Dice::new(22);
     for round in 0..if full() { 100 } else { 5 } {
         let (name, items, allow) = faulty(&mut dice);
-        let mut words: Vec<&str> = vec!["apply", "--confirm-timeout", "5s"];
+        let mut words: Vec<&str> = vec!["apply", "--confirm-timeout", "3s"];
         for consent in &allow {
             words.extend(["--allow", consent]);
         }
@@ -218,14 +218,22 @@ fn the_port_moves_where_a_socket_listens() {
             {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service", "restart:ssh.socket"],
                 "file": {"path": "/etc/ssh/sshd_config.d/00-plumbline.conf", "content": format!("Port {port}\nPasswordAuthentication no\n")}},
             {"id": "sock", "stage": "base", "notify": ["restart:ssh.socket"], "file": {"path": "/etc/systemd/system/ssh.socket.d/zz-plumbline.conf",
-                "content": format!("[Socket]\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]),
+                "content": format!("[Socket]\nBindIPv6Only=ipv6-only\nListenStream=\nListenStream=0.0.0.0:{port}\nListenStream=[::]:{port}\n")}}]),
         );
         document["access"] = json!({"ssh_ports": [port], "login_users": ["root"]});
         document
     };
+    // A socket that cannot be made: nobody would listen any more.
+    let mut twice = move_to(2222, "2222");
+    twice["items"][3]["file"]["content"] =
+        json!("[Socket]\nListenStream=\nListenStream=0.0.0.0:2222\nListenStream=0.0.0.0:2222\n");
+    let back = host.apply(&twice).expect(3).json();
+    assert_eq!(back["outcome"], "rolled_back", "{back}");
+    assert!(host.logs_in(22));
     // The firewall forgets the new port: back to 22, by the socket.
     let back = host.apply_with(&move_to(2222, "9"), &["--allow", "lockout:port/2222"]).expect(3).json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
+    assert!(back["error"]["message"].as_str().unwrap().contains("not proven"), "{back}");
     assert!(host.logs_in(22));
     let done = host.apply(&move_to(2222, "2222")).expect(0).json();
     assert!(done["access_proof"].as_str().unwrap().ends_with(":2222"), "{done}");
@@ -235,6 +243,41 @@ fn the_port_moves_where_a_socket_listens() {
         "active\nzz-plumbline.conf"
     );
     assert_eq!(host.apply(&move_to(2222, "2222")).expect(0).json()["changed"], false);
+}
+
+/// Who started it cannot prove access from where he is; somebody else does, and then it stays.
+#[test]
+fn somebody_else_confirms() {
+    let Some(mut host) = Lab::boot() else { return };
+    let key = host.host()["host_key"].clone();
+    let way = crate::faults::Cut::after(usize::MAX, format!("{}:22", host.address()));
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let hosts = json!({"schema": "hosts.inventory/v1", "hosts": [{"name": "lab1", "os": "debian-12", "arch": "x86_64",
+        "addresses": [{"address": "127.0.0.1", "port": way.port, "user": "root"}], "host_keys": [key]}]});
+    std::fs::write(elsewhere.path(), hosts.to_string()).unwrap();
+    host.write_inventory(&[2222], &key);
+    let mut document = desired("lab1", &json!([sshd("Port 2222\n")]));
+    document["access"] = json!({"ssh_ports": [2222], "login_users": ["root"]});
+    let identity = host.document["key"].as_str().unwrap().to_owned();
+    let starts = std::thread::spawn(move || {
+        let inventory = elsewhere.path().to_str().unwrap().to_owned();
+        run(&["apply", "--confirm-timeout", "12s", "--hosts", &inventory, "-i", &identity], &document.to_string())
+    });
+    let end = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < end && !host.exec("grep -l prove_access /var/lib/plumbline/runs/*/events").contains("events")
+    {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let confirmed = host.call(&["confirm", "lab1"], "").expect(0).json();
+    assert!(confirmed["access_proof"].as_str().unwrap().ends_with(":2222"), "{confirmed}");
+    let started = starts.join().unwrap();
+    assert!(host.logs_in(2222), "{} {}", started.stdout, started.stderr);
+    assert_eq!(host.exec("cat /etc/ssh/sshd_config.d/00-plumbline.conf; ls /var/lib/plumbline/pending"), "Port 2222");
+    host.call(&["confirm", "lab1"], "").expect(66);
+    // And back by hand, by the run's name.
+    let run_name = confirmed["run"].as_str().unwrap();
+    host.call(&["rollback", "lab1", run_name], "").expect(0);
+    assert!(host.logs_in(22));
 }
 
 /// Without --confirm-timeout the window is a minute.
@@ -247,7 +290,10 @@ fn the_default_window() {
     let Some(host) = Lab::boot() else { return };
     let begun = Instant::now();
     let back = host
-        .call(&["apply"], &with_access(&["root"], &json!([sshd("Ciphers aes128-cbc\n")])).to_string())
+        .call(
+            &["apply"],
+            &with_access(&["root"], &json!([sshd("PubkeyAcceptedAlgorithms rsa-sha2-512\n")])).to_string(),
+        )
         .expect(3)
         .json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");

@@ -17,8 +17,9 @@ fn root() -> PathBuf {
 
 /// The helper of a processor, built by the script that users build it with; `None` where that cannot be done here.
 fn built(arch: &str) -> Option<PathBuf> {
-    let script = root().join("tools/host-provision/build-helpers");
-    let output = Command::new(script).arg(arch).env("PROFILE", "dev").output().unwrap();
+    let script = root().join("tools/host-provision/build-for-hosts");
+    let output =
+        Command::new(script).args([arch, "--", "host-provision-helper"]).env("PROFILE", "dev").output().unwrap();
     if output.status.success() {
         return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).lines().last()?));
     }
@@ -87,7 +88,7 @@ fn converges(arch: &str, qemu: &str) {
     let (Some(helper), Ok(busybox)) = (built(arch), std::fs::read("/bin/busybox")) else { return };
     let host = tempfile::tempdir().unwrap();
     let host = host.path();
-    for directory in ["bin", "etc", "proc", "run", "var/lib", "tmp"] {
+    for directory in ["bin", "dev", "etc", "proc", "run", "var/lib", "tmp"] {
         std::fs::create_dir_all(host.join(directory)).unwrap();
     }
     std::fs::write(host.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
@@ -95,8 +96,13 @@ fn converges(arch: &str, qemu: &str) {
     executable(&host.join("qemu"), &emulator);
     executable(&host.join("helper"), &std::fs::read(helper).unwrap());
     executable(&host.join("bin/sh"), &busybox);
-    // The worker that outlives the connection needs the emulator as well.
-    executable(&host.join("bin/setsid"), b"#!/bin/sh\n/qemu \"$@\" &\n");
+    std::fs::write(host.join("dev/null"), "").unwrap();
+    // The worker that outlives the connection needs the emulator as well: of `sh -c SCRIPT sh HELPER AFTER ARGS...` what
+    // the script would do with a helper that can be run.
+    executable(
+        &host.join("bin/setsid"),
+        b"#!/bin/sh\nshift 4; h=$1; a=$2; shift 2\n{ /qemu $h \"$@\"; /qemu $h $a; } &\n",
+    );
     let file = File {
         path: "/etc/made".into(),
         mode: FileMode::new(0o640),

@@ -91,6 +91,7 @@ fn converge(host: &Host, desired: &HostDesired, stop_at: u32) -> (HostResult, Op
         transition: Vec::new(),
         handlers: Vec::new(),
         result: None,
+        listener: None,
         boot: None,
     };
     let mut run = Run::begin(host, record).unwrap();

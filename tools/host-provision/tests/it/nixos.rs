@@ -106,7 +106,7 @@ fn an_update_is_tried_before_it_boots() {
     );
     // A configuration that does not evaluate leaves everything as it is.
     host.exec("ln -sfn /nix/store/bbb-new /run/current-system; touch /etc/no-build; >/var/log/asked");
-    let failed = apply(&host, base.path(), &document("two")).expect(3).json();
+    let failed = apply(&host, base.path(), &document("two")).expect(69).json();
     assert_eq!(failed["outcome"], "rolled_back", "{failed}");
     assert!(failed["error"]["causes"].to_string().contains("attribute missing"), "{failed}");
     assert!(host.exec("cat /etc/nixos/flake.nix").contains("# one"));
@@ -128,7 +128,7 @@ fn a_system_that_locks_the_owner_out_goes_back() {
     // Units that fail (4), and an activation that needs a reboot (100).
     for (code, word) in [("4", "units failed"), ("100", "reboot")] {
         host.exec(&format!("rm -f /etc/bad-bbb-new; echo {code} >/etc/exit-bbb-new"));
-        let failed = apply(&host, base.path(), &document("one")).expect(3).json();
+        let failed = apply(&host, base.path(), &document("one")).expect(69).json();
         let error = failed["error"].to_string();
         assert!(error.contains(word) && failed["outcome"] == "rolled_back", "{failed}");
         assert_eq!(host.exec("readlink /run/current-system"), "/nix/store/aaa-old");
@@ -230,6 +230,7 @@ impl Tools {
             .env("HOME", "/nonexistent")
             .env("STATE_DIR", state)
             .env("TMPDIR", self.0.path())
+            .env("SECRET_ENCRYPT", self.0.path().join("secret-encrypt"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -423,4 +424,59 @@ esac
     let nothing = tempfile::tempdir().unwrap();
     let stranger = tools.call(&["facts", "lab1", "--hosts", &inventory, "-i", &key], &json!({}), nothing.path());
     expect(&stranger, 77);
+}
+
+/// Debian's own nix, where it is installed: what we write is what it reads.
+#[test]
+fn real_nix_locks_and_evaluates() {
+    let there = Command::new("nix").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: nix itself (install: apt-get install nix-bin)");
+        return;
+    }
+    let base = base();
+    std::fs::remove_file(base.path().join("flake.lock")).unwrap();
+    let directory = base.path().to_str().unwrap();
+    let flake = |disk: &str| {
+        let mut document = document("one");
+        document["items"][0]["nixos"]["files"]["flake.nix"]["content"] = json!(format!(
+            "{{ outputs = {{ self }}: {{ nixosConfigurations.\"vps-x86\".config = {{ disko.devices.disk.main.device = {disk}; own = import ./modules/own.nix; }}; }}; }}\n"
+        ));
+        document
+    };
+    let call = |args: &[&str], document: &Value| {
+        use std::io::Write;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+            .args(args)
+            .env("HOME", base.path())
+            .env_remove("STATE_DIR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(document.to_string().as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    expect(&call(&["lock", "--nix", "local", "--base", directory], &flake("\"/dev/vda\"")), 0);
+    let lock = std::fs::read_to_string(base.path().join("flake.lock")).unwrap();
+    assert!(lock.contains("\"version\": 7"), "{lock}");
+    // The disks are read before the host is asked, which is not there.
+    let key = crate::bootstrap::key_pair(base.path(), "key");
+    let install = [
+        "install",
+        "--nix",
+        "local",
+        "--base",
+        directory,
+        "-i",
+        key.to_str().unwrap(),
+        "--target",
+        "ssh://root@127.0.0.1:1",
+        "--allow",
+        "wipe:/dev/vda",
+    ];
+    expect(&call(&install, &flake("\"/dev/vda\"")), 75);
+    let said = expect(&call(&install, &flake("throw \"no disk\"")), 69);
+    assert!(said.contains("no disk"), "{said}");
 }

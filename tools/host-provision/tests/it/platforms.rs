@@ -167,7 +167,7 @@ fn socket_moves(lab: &Lab) {
         "lab1",
         &json!([
             {"id": "socket", "stage": "base", "notify": ["restart:ssh.socket"], "file": {"path": "/etc/systemd/system/ssh.socket.d/zz-port.conf",
-                "content": "[Socket]\nListenStream=\nListenStream=0.0.0.0:2222\nListenStream=[::]:2222\n"}},
+                "content": "[Socket]\nListenStream=\nListenStream=2222\n"}},
             {"id": "sshd", "stage": "base", "notify": ["reload:ssh.service", "restart:ssh.socket"], "file": {"path": "/etc/ssh/sshd_config.d/00-port.conf", "content": "Port 2222\n"}}
         ]),
     );
@@ -211,7 +211,10 @@ fn another_release(recipe: &str, version: &str) {
         "active\nactive\nother\nCET\n1\n2"
     );
     assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
-    socket_moves(&lab);
+    // 22.04 starts sshd by itself; its socket is of another kind.
+    if version != "22.04" {
+        socket_moves(&lab);
+    }
 }
 
 #[test]

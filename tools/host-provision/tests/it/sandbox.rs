@@ -186,3 +186,15 @@ fn sources_come_from_the_base() {
     let outside = desired("web1", &json!([{"id": "s", "file": {"path": "/etc/blob", "source": "../blob"}}]));
     run_in(base.path(), &["plan", "--target", &target], &outside.to_string()).expect(65);
 }
+
+/// More files than a process may have open at a time.
+#[test]
+fn thousands_of_files() {
+    let host = tempfile::tempdir().unwrap();
+    let file =
+        |n: usize| json!({"id": format!("f{n}"), "file": {"path": format!("/etc/d{}/f{n}", n % 7), "content": "x"}});
+    let many: Vec<Value> = (0..1500).map(file).collect();
+    let result = apply(host.path(), &desired("web1", &json!(many)), &[]).expect(0).json();
+    assert_eq!(result["summary"]["create"], 1500);
+    assert_eq!(apply(host.path(), &desired("web1", &json!(many)), &[]).expect(0).json()["changed"], false);
+}

@@ -66,10 +66,9 @@ impl Looks<'_> {
                 Err(_) => {}
             }
         }
-        if has("op://") || has("scw:") || !self.schemes.is_empty() {
-            if let Some(catalogue) = Catalogue::read(format, &bytes, self.schemes) {
-                return bad_references(&catalogue);
-            }
+        let may_be_references = has("op://") || has("scw:") || !self.schemes.is_empty();
+        if may_be_references && let Some(catalogue) = Catalogue::read(format, &bytes, self.schemes) {
+            return bad_references(&catalogue);
         }
         match rule.filter(|_| named) {
             Some(rule) => in_clear(format, &bytes, rule, path, name),

@@ -271,13 +271,17 @@ fn remove(place: &Path) -> Result<(), Error> {
 
 fn digest(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
-        Ok(bytes) => {
-            let hash = Sha256::digest(&bytes);
-            Ok(Some(hash.iter().map(|byte| format!("{byte:02x}")).collect()))
-        }
+        Ok(bytes) => Ok(Some(hex(&Sha256::digest(&bytes)))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(Exit::Unreadable, "read the file", path.display(), error)),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        text.push_str(&format!("{byte:02x}"));
+        text
+    })
 }
 
 /// The directory that holds all of these files.
@@ -362,7 +366,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path();
         fs::write(home.join("key"), "precious").unwrap();
-        let new: String = Sha256::digest(b"precious").iter().map(|byte| format!("{byte:02x}")).collect();
+        let new = hex(&Sha256::digest(b"precious"));
         let text = serde_json::json!({"files": [{"place": "x", "staged": "key", "new": new}]}).to_string();
         fs::write(home.join(JOURNAL), text).unwrap();
         assert_eq!(recover(&home.join(JOURNAL)).unwrap(), Recovered::Back(1));

@@ -174,13 +174,15 @@ impl Manifest {
                         _ => "restore the file from version control".into(),
                     };
                     let code = error.code().replace('_', "-");
-                    secrets.iter().for_each(|secret| find(secret, &code, &error.to_string(), &fix));
+                    for secret in secrets {
+                        find(secret, &code, &error.to_string(), &fix);
+                    }
                 }
                 Ok(source) => {
                     for secret in secrets {
                         match source.value(&secret.pointer) {
                             Ok(value) if value.is_empty() => {
-                                find(secret, "empty-secret", "it is empty", "put a value there")
+                                find(secret, "empty-secret", "it is empty", "put a value there");
                             }
                             Ok(_) => {}
                             Err(error) => {

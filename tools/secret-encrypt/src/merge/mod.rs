@@ -11,7 +11,7 @@ use crate::Error;
 use crate::creation_rules::CreationRule;
 use crate::document::{OpenDocument, SopsDocument};
 use crate::format::Format;
-use crate::keys::{Identities, Recipient};
+use crate::keys::Identities;
 
 pub(crate) use tree::{Conflict, Favor};
 
@@ -97,8 +97,9 @@ impl Sides {
             Side::Theirs => (&self.theirs, &self.ours, &theirs),
         };
         let reuse = document.same_key(other).then_some(other);
+        let as_it_stands = || Zeroizing::new(document.document.bytes.clone());
         let mut bytes = match self.by_lines(format, &outcome, document, reuse)? {
-            Some(found) => found,
+            Some(merged) => merged,
             None => {
                 let changes = tree::changes(own, &outcome.tree);
                 if changes.puts.iter().any(|(pointer, _)| pointer.as_str().is_empty()) {
@@ -106,21 +107,15 @@ impl Sides {
                     let conflicts = vec![Conflict::new(Pointer::root(), tree::BOTH)];
                     return Ok(Merged { conflicts, ..Merged::with(None) });
                 }
-                document.edited_beside(&changes.puts, &changes.removes, reuse)?
+                document.edited_beside(&changes.puts, &changes.removes, reuse)?.unwrap_or_else(as_it_stands)
             }
         };
-        let recipients = self.recipients();
-        if recipients != names(document) {
-            let rule =
-                CreationRule::of(recipients.iter().map(|text| text.parse()).collect::<Result<Vec<Recipient>, _>>()?);
-            let text = bytes.map_or_else(|| Zeroizing::new(document.document.bytes.clone()), |bytes| bytes);
-            let reopened = SopsDocument::parse(format, text.to_vec())?.open_with(document.key())?;
-            bytes = Some(reopened.rekeyed(&rule, false)?.unwrap_or(text));
+        if let Some(recipients) = self.recipients().filter(|recipients| *recipients != names(document)) {
+            let rule = CreationRule::of(recipients.iter().map(|text| text.parse()).collect::<Result<_, _>>()?);
+            let reopened = SopsDocument::parse(format, bytes.to_vec())?.open_with(document.key())?;
+            bytes = reopened.rekeyed(&rule, false)?.unwrap_or(bytes);
         }
-        // Theirs as it stands is something else than ours, even where it is the one that was kept.
-        if primary == Side::Theirs && bytes.is_none() {
-            bytes = Some(Zeroizing::new(self.theirs.document.bytes.clone()));
-        }
+        let bytes = (*bytes != self.ours.document.bytes).then_some(bytes);
         let seen = tree::changes(&ours, &outcome.tree);
         let (mut added, mut updated) = (Vec::new(), Vec::new());
         for (pointer, _) in seen.puts {
@@ -136,7 +131,7 @@ impl Sides {
         outcome: &tree::Outcome,
         document: &OpenDocument,
         reuse: Option<&OpenDocument>,
-    ) -> Result<Option<Option<Zeroizing<Vec<u8>>>>, Error> {
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         if !outcome.conflicts.is_empty() {
             return Ok(None);
         }
@@ -145,7 +140,10 @@ impl Sides {
             return Ok(None);
         };
         match format.read_json(&text) {
-            Ok(json) if json == outcome.tree => document.replaced_beside(&text, reuse).map(Some),
+            Ok(json) if json == outcome.tree => {
+                let replaced = document.replaced_beside(&text, reuse)?;
+                Ok(Some(replaced.unwrap_or_else(|| Zeroizing::new(document.document.bytes.clone()))))
+            }
             _ => Ok(None),
         }
     }
@@ -182,18 +180,22 @@ impl Sides {
         }
     }
 
-    /// Who can read the result: ours, with whom theirs added and without whom theirs took away.
-    fn recipients(&self) -> Vec<String> {
+    /// Who can read the result: ours, with whom theirs added and without whom theirs took away. `None` where there are key
+    /// groups, which are kept as they are, and where nobody would be left.
+    fn recipients(&self) -> Option<Vec<String>> {
+        let all = [self.base.as_ref(), Some(&self.ours), Some(&self.theirs)];
+        if all.into_iter().flatten().any(|document| document.document.metadata.groups().len() > 1) {
+            return None;
+        }
         let (base, ours, theirs) =
             (self.base.as_ref().map(names).unwrap_or_default(), names(&self.ours), names(&self.theirs));
         let kept = ours.iter().filter(|name| theirs.contains(name) || !base.contains(name));
         let added = theirs.iter().filter(|name| !ours.contains(name) && !base.contains(name));
-        kept.chain(added).cloned().collect()
+        Some(kept.chain(added).cloned().collect::<Vec<_>>()).filter(|recipients| !recipients.is_empty())
     }
 }
 
-/// Its age recipients; none where it has key groups, which are kept as they are.
+/// Its age recipients.
 fn names(document: &OpenDocument) -> Vec<String> {
-    let metadata = &document.document.metadata;
-    if metadata.groups().len() > 1 { Vec::new() } else { metadata.recipients() }
+    document.document.metadata.recipients()
 }

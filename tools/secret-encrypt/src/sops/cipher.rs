@@ -4,15 +4,21 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::consts::{U12, U16, U32};
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, KeyInit, Nonce, Tag};
+use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
 
 use super::{EncText, Kind, Value};
 use crate::Error;
 use crate::random::{PublicRandom, random_bytes};
 
-/// The key that encrypts the values of one file.
-#[derive(Clone)]
-pub(crate) struct DataKey(Zeroizing<[u8; 32]>);
+/// The key that encrypts the values of one file. It lies on the heap and is never moved, so that no copy of it is left behind.
+pub(crate) struct DataKey(SecretBox<[u8; 32]>);
+
+impl Clone for DataKey {
+    fn clone(&self) -> Self {
+        Self(SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(self.bytes())))
+    }
+}
 
 impl DataKey {
     /// A new random key.
@@ -20,25 +26,34 @@ impl DataKey {
     /// # Errors
     /// Where the system gives no random bytes.
     pub(crate) fn generate() -> Result<Self, Error> {
-        let mut key = Zeroizing::new([0; 32]);
-        random_bytes(key.as_mut())?;
-        Ok(Self(key))
+        let mut done = Ok(());
+        let key = SecretBox::init_with_mut(|key: &mut [u8; 32]| done = random_bytes(key));
+        done.map(|()| Self(key))
     }
 
     /// A key from its bytes; `None` unless there are 32.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        <[u8; 32]>::try_from(bytes).ok().map(|key| Self(Zeroizing::new(key)))
+        (bytes.len() == 32).then(|| Self(SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(bytes))))
     }
 
     /// The bytes, to be wrapped for a recipient.
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose_secret()
     }
+}
+
+/// Overwrites the part of the stack that calls before this one used: ciphers keep keys and blocks there for a while. It is
+/// called where nothing but pointers to secrets is left in the frames above.
+#[inline(never)]
+#[allow(clippy::large_stack_arrays, reason = "that is its purpose; the stack has 8 MiB")]
+pub(crate) fn overwrite_stack() {
+    let area = [0_u8; 256 * 1024];
+    std::hint::black_box(&area);
 }
 
 /// Encrypts and decrypts values with one data key.
 pub(crate) struct Cipher {
-    long: AesGcm<Aes256, U32>,
+    long: Box<AesGcm<Aes256, U32>>,
     key: DataKey,
     vectors: PublicRandom,
 }
@@ -46,7 +61,7 @@ pub(crate) struct Cipher {
 impl Cipher {
     /// A cipher for this key.
     pub(crate) fn new(key: DataKey) -> Self {
-        Self { long: AesGcm::new(key.bytes().into()), key, vectors: PublicRandom::default() }
+        Self { long: Box::new(AesGcm::new(key.bytes().into())), key, vectors: PublicRandom::default() }
     }
 
     /// The key.

@@ -8,7 +8,7 @@ mod seal;
 mod shamir;
 mod value;
 
-pub(crate) use cipher::{Cipher, DataKey};
+pub(crate) use cipher::{Cipher, DataKey, overwrite_stack};
 pub(crate) use crypt_rule::CryptRule;
 pub(crate) use enc_text::EncText;
 pub(crate) use metadata::{Metadata, flatten, unflatten};

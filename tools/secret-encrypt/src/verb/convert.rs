@@ -78,6 +78,11 @@ struct Work {
     warnings: Vec<String>,
 }
 
+/// A secret for a file with others: name, value, who can read it.
+type Named = (String, Zeroizing<Vec<u8>>, Vec<Recipient>);
+/// A file to be written.
+type Made = (PathBuf, Zeroizing<Vec<u8>>);
+
 impl Convert {
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         let around: Vec<PathBuf> = if self.paths.is_empty() { vec![".".into()] } else { self.paths.clone() };
@@ -121,7 +126,7 @@ impl Convert {
         let mut work = Work::default();
         let mut failures = Vec::new();
         // Secrets for one file: name, text, who can read it.
-        let mut together: Vec<(String, Zeroizing<Vec<u8>>, Vec<Recipient>)> = Vec::new();
+        let mut together: Vec<Named> = Vec::new();
         let mut groups: Vec<(PathBuf, Vec<Recipient>)> = Vec::new();
         for (path, entry) in rules.files() {
             let chosen = self.paths.is_empty() || self.paths.iter().any(|wanted| is_below(&path, wanted));
@@ -193,7 +198,7 @@ impl Convert {
     fn sealed_together(
         &self,
         target: &Path,
-        secrets: &[(String, Zeroizing<Vec<u8>>, Vec<Recipient>)],
+        secrets: &[Named],
         creation: Option<&CreationRules>,
     ) -> Result<(Zeroizing<Vec<u8>>, Vec<Recipient>), Failure> {
         let place = target.display().to_string();
@@ -255,7 +260,7 @@ impl Convert {
         for path in files::tree(around)? {
             let Some(document) = sops_document(&path) else { continue };
             let made =
-                (|| -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, Error> {
+                (|| -> Result<Vec<Made>, Error> {
                     if document.metadata.groups().len() > 1 || !document.metadata.foreign().is_empty() {
                         return Err(Error::Unsupported(
                             "age files know neither key groups nor recipients of other kinds".into(),
@@ -328,12 +333,7 @@ fn is_below(path: &Path, wanted: &Path) -> bool {
 }
 
 /// One secret as a SOPS file of its own: in the format that its name says, if it comes back byte for byte, else binary.
-fn sealed_alone(
-    path: &Path,
-    plain: &[u8],
-    recipients: &[Recipient],
-    identities: &Identities,
-) -> Result<(PathBuf, Zeroizing<Vec<u8>>), Error> {
+fn sealed_alone(path: &Path, plain: &[u8], recipients: &[Recipient], identities: &Identities) -> Result<Made, Error> {
     let inner = path.with_extension("");
     let rule = CreationRule::of(recipients.to_vec());
     let format = format_of(&inner.to_string_lossy());
@@ -352,11 +352,7 @@ fn sealed_alone(
 }
 
 /// The age files that a SOPS file becomes.
-fn parts(
-    path: &Path,
-    opened: &crate::document::OpenDocument,
-    split: bool,
-) -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, Error> {
+fn parts(path: &Path, opened: &crate::document::OpenDocument, split: bool) -> Result<Vec<Made>, Error> {
     let plain = opened.plaintext()?;
     let format: &dyn Format = opened.document.format;
     let whole = path.to_string_lossy();

@@ -66,6 +66,9 @@ pub(super) struct Seal {
 /// What goes into one file: name for messages, place, reference.
 type Wanted = Vec<(String, Pointer, Reference)>;
 
+/// Name for messages, place, value.
+type Resolved = (String, Pointer, Zeroizing<Vec<u8>>);
+
 impl Refs {
     pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         match self.verb {
@@ -92,7 +95,7 @@ impl Seal {
         let paths: Vec<PathBuf> = wanted.keys().cloned().collect();
         files::finish_interrupted(session, &paths)?;
         // Everything is asked for before anything is written, and all that fails is said at once.
-        let mut values: BTreeMap<PathBuf, Vec<(String, Pointer, Zeroizing<Vec<u8>>)>> = BTreeMap::new();
+        let mut values: BTreeMap<PathBuf, Vec<Resolved>> = BTreeMap::new();
         let mut failures = Vec::new();
         for (path, list) in wanted {
             for (name, pointer, reference) in list {
@@ -177,7 +180,7 @@ impl Seal {
     fn sealed(
         &self,
         path: &std::path::Path,
-        list: &[(String, Pointer, Zeroizing<Vec<u8>>)],
+        list: &[Resolved],
         identities: Option<&Identities>,
         result: &mut SecretsResult,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
@@ -188,9 +191,7 @@ impl Seal {
             })?;
             puts.push((pointer.clone(), Json::String(text.to_owned())));
         }
-        let names = |list: &[(String, Pointer, Zeroizing<Vec<u8>>)]| -> Vec<String> {
-            list.iter().map(|(name, ..)| name.clone()).collect()
-        };
+        let names = |list: &[Resolved]| -> Vec<String> { list.iter().map(|(name, ..)| name.clone()).collect() };
         let old = match std::fs::symlink_metadata(path) {
             Err(_) => None,
             Ok(_) => Some(SopsDocument::parse(format_of(&path.to_string_lossy()), files::read(path)?.to_vec())?),

@@ -163,7 +163,7 @@ fn a_key_opens_everything_that_a_manifest_names_or_not() {
     program.run(&["encrypt", "--in-place", "-r", &host, "secrets/web1.yaml"]).ok();
     sealed(&program, "secrets/fleet.yaml", "shared: y\n");
     let manifest = |secrets: Value| {
-        program.write("manifest.json", json!({"schema": "secrets.manifest/v1", "secrets": secrets}).to_string())
+        program.write("manifest.json", json!({"schema": "secrets.manifest/v1", "secrets": secrets}).to_string());
     };
     let proof =
         |key: &str| findings(&program, &["secrets", "--manifest", "manifest.json", "--can-open", "--identity", key]);

@@ -125,6 +125,39 @@ fn every_writing_verb_leaves_files_old_or_new() {
     assert_eq!(left, ["a.yaml"], "what killed runs left is swept");
 }
 
+/// A move takes files away and makes others: both or neither.
+#[test]
+fn a_killed_convert_has_moved_everything_or_nothing() {
+    let program = Program::new();
+    let names = ["a", "b", "c"];
+    let keys = serde_json::json!({"publicKeys": [program.recipient]});
+    let rules: serde_json::Map<_, _> = names.iter().map(|name| (format!("t/{name}.age"), keys.clone())).collect();
+    let rounds = if full_tier() { 100 } else { 6 };
+    let args = ["convert", "--to", "sops", "--remove"];
+    let mut whole = Duration::ZERO;
+    for round in 0..=rounds {
+        let _ = fs::remove_dir_all(program.path("t"));
+        let _ = fs::remove_file(program.path(".sops.yaml"));
+        program.write("secrets.json", serde_json::Value::from(rules.clone()).to_string());
+        fs::create_dir(program.path("t")).unwrap();
+        for name in names {
+            program.run_with(&["encrypt", "--agenix", "secrets.json", "--to", &format!("t/{name}.age")], name).ok();
+        }
+        if round == 0 {
+            let started = Instant::now();
+            program.run(&args).ok();
+            whole = started.elapsed();
+            continue;
+        }
+        kill_after(&program, &args, "", whole, 0.7 + f64::from(round % 11) / 30.0);
+        program.run(&["rekey", "."]).ok();
+        let there = |end: &str| names.iter().filter(|name| program.path(&format!("t/{name}.{end}")).exists()).count();
+        assert!([(3, 0), (0, 3)].contains(&(there("age"), there("sops"))), "{} {}", there("age"), there("sops"));
+        let end = if there("age") == 3 { "age" } else { "sops" };
+        assert!(names.iter().all(|name| program.decrypt(&format!("t/{name}.{end}")) == *name));
+    }
+}
+
 #[test]
 fn two_runs_at_once_lose_nothing() {
     let program = Program::new();

@@ -21,7 +21,7 @@ const RULES: [&str; 9] = [
 const FILES: [(&str, &str); 4] = [
     (
         "x.yaml",
-        "meta: one\ndata:\n  inner: two\n  # seal this\n  list: [1, two_secret]\ntoken: 3\na_secret: four\nb_clear: five\n\
+        "meta: one\ndata:\n  inner: two\n  # seal this\n  list:\n    - 1\n    - two_secret\ntoken: 3\na_secret: four\nb_clear: five\n\
         # seal this\nsealed: six\n# leave this\nleft: 7.5\n---\ndata: second\n# leave that\nother: 8\nb_clear:\n  deep: nine\n",
     ),
     (
@@ -122,16 +122,16 @@ fn every_rule_in_every_format() {
 fn several_documents_both_ways() {
     let Some(sops) = sops() else { return };
     let program = with_rule("unencrypted_suffix: _clear");
-    let text = "# one\na: 1\n---\n# two\nb: [x, y]\nc_clear: z\n---\nd:\n  e: true\n";
+    let text = "# one\na: 1\n---\n# two\nb: [x, z]\nc_clear: z\n---\nd:\n  e: true\n";
     program.write("x.yaml", text);
     program.run(&["encrypt", "--in-place", "x.yaml"]).ok();
     let theirs = finish(program.command(&sops).args(["decrypt", "x.yaml"]), "").ok();
     assert!(!theirs.stderr.contains("unencrypted comment"), "{}", theirs.stderr);
-    assert_eq!(theirs.text().replace("    ", "  ").replace("b:\n  - x\n  - \"y\"\n", "b: [x, y]\n"), text);
+    assert_eq!(theirs.text().replace("    ", "  ").replace("b:\n  - x\n  - z\n", "b: [x, z]\n"), text);
     assert_eq!(program.decrypt("x.yaml"), text);
     program.write("x.yaml", text);
     finish(program.command(&sops).args(["encrypt", "--in-place", "x.yaml"]), "").ok();
-    assert_eq!(program.decrypt("x.yaml").replace("    ", "  ").replace("b:\n  - x\n  - \"y\"\n", "b: [x, y]\n"), text);
+    assert_eq!(program.decrypt("x.yaml").replace("    ", "  ").replace("b:\n  - x\n  - z\n", "b: [x, z]\n"), text);
     // A value of the first document is changed; sops still reads all of them.
     program.run_with(&["set", "x.yaml", "/a"], "2\n").ok();
     finish(program.command(&sops).args(["decrypt", "x.yaml"]), "").ok();
@@ -208,7 +208,8 @@ fn recipients_of_other_kinds_are_kept() {
                 }
                 _ => {
                     let squeezed = |text: &str| text.replace(' ', "").replace('"', "");
-                    for line in with.lines().filter(|line| !line.contains("mac") && !line.contains("lastmodified")) {
+                    for line in with.lines().filter(|line| !line.contains("type:str") && !line.contains("lastmodified"))
+                    {
                         assert!(squeezed(&now).contains(&squeezed(line)), "{name} {what} lost {line}\n{now}");
                     }
                 }
