@@ -120,6 +120,7 @@ let
       autoUpgrade = { enable = bool; dates = str; flake = str; flags = listOf str; allowReboot = bool; rebootWindow = { lower = str; upper = str; }; };
     };
     systemd = {
+      package = package;
       network.networks."*" = { matchConfig."*" = str; networkConfig."*" = str; };
       services."*" = service;
       sockets."*" = { description = str; wantedBy = listOf str; listenStreams = listOf str; };
@@ -137,7 +138,7 @@ let
       };
     };
     virtualisation = {
-      docker.enable = bool; podman.enable = bool;
+      docker = { enable = bool; package = package; }; podman = { enable = bool; package = package; };
       oci-containers = {
         backend = enum [ "docker" "podman" ];
         containers."*" = {
