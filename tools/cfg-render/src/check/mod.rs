@@ -16,6 +16,7 @@ mod hostnames;
 mod keys;
 mod names;
 mod networks;
+mod overrides;
 mod platforms;
 mod ports;
 mod proxies;
@@ -36,7 +37,7 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
     let resolved = fleet.resolved();
     let context = Context::new(fleet, &resolved);
     let mut found = Vec::new();
-    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 21] = [
+    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 22] = [
         names::check,
         shapes::check,
         references::check,
@@ -57,6 +58,7 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
         proxies::check,
         files::check,
         watching::check,
+        overrides::check,
         risks::check,
     ];
     for check in checks {

@@ -5,13 +5,15 @@ use contract::{Finding, Pointer};
 use super::context::{Context, place};
 
 /// What can be accepted.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 8] = [
     "duplicate-address",
     "image-not-pinned",
     "public-plaintext",
     "public-unauthenticated-admin",
     "risky-trust",
     "unmonitored",
+    "old-version",
+    "oci-published-any",
 ];
 
 /// `unknown-risk`: a word in `accept_risk` that accepts nothing, because it is misspelt.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::fleet::{fleet, merged, patched};
 
 mod hosts;
+mod overrides;
 mod services;
 
 /// Two hosts on a network, a database, a proxy, backups, secrets: a good fleet with something of everything.
