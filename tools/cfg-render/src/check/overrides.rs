@@ -101,7 +101,7 @@ fn of_service(
     if !extra.systemd.is_empty() && !unit {
         missing(at("systemd"), "unit of this service", take_out, found);
     }
-    let nixos = service.host.iter().filter_map(|host| context.hosts().get(host)).any(|host| is_nixos(host));
+    let nixos = service.host.iter().filter_map(|host| context.hosts().get(host)).any(is_nixos);
     if extra.nixos.is_some() && !nixos {
         missing(at("nixos"), "NixOS host of this service", take_out, found);
     }
