@@ -30,6 +30,7 @@ cfg-render check fleet.json                                 what is wrong with i
 cfg-render host --host web1 --output text fleet.json        everything on a host, for people
 cfg-render host --host web1 fleet.json | host-provision plan --target ssh://root@192.0.2.10
 cfg-render host --all --out . fleet.json                    the flake of all NixOS hosts, for git
+cfg-render explain web1:/etc/nginx/nginx.conf fleet.json    which lines of the fleet made it
 cfg-render explain --service forgejo fleet.json             what would go with it
 cfg-render diff --against render.jsonl --check fleet.json   what changed since an earlier render
 cfg-render dns fleet.json | dns-sync plan --phase all

@@ -190,7 +190,7 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Secrets(args) => secrets(&args, session),
         Verb::Docs(args) => docs::run(&args, session),
         Verb::Join(args) => join::run(&args, session),
-        Verb::Explain(args) => explain::run(&args, session),
+        Verb::Explain(args) => explain::run(args, session),
         Verb::Diff(args) => diff::run(&args, session),
         Verb::New(args) => new::run(&args, session),
         Verb::Adopt(args) => adopt::run(&args, session),

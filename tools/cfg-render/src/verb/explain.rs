@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clap::{ArgGroup, Args};
+use clap::Args;
 use cli::{Failure, Session, Source, did_you_mean};
 use contract::document::HostItem;
 use contract::{Exit, Pointer};
@@ -15,24 +15,33 @@ use crate::model::Model;
 
 /// `explain`
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("what").required(true))]
 pub struct ExplainArgs {
-    /// A file or item of a host, such as web1:/etc/nginx/nginx.conf or web1:unit:nginx.service
-    #[arg(long, value_name = "HOST:PATH", group = "what")]
-    file: Option<String>,
+    /// A file or item of a host, such as web1:/etc/nginx/nginx.conf or web1:unit:nginx.service; left out with --service
+    #[arg(value_name = "HOST:PATH", required_unless_present = "service")]
+    target: Option<String>,
     /// What would go with this service
-    #[arg(long, value_name = "SERVICE", group = "what")]
+    #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
     #[command(flatten)]
     fleet: FleetInput,
 }
 
 /// Does it.
-pub(super) fn run(args: &ExplainArgs, session: &Session) -> Result<Exit, Failure> {
-    let fleet = args.fleet.read(session)?;
-    let text = match (&args.file, &args.service) {
-        (Some(file), _) => explain_file(&fleet.document, &fleet.source, file)?,
-        (None, Some(service)) => explain_service(&fleet.document, service)?,
+pub(super) fn run(args: ExplainArgs, session: &Session) -> Result<Exit, Failure> {
+    let text = match (args.target, &args.service) {
+        // With --service the first word is the fleet.
+        (Some(file), Some(_)) if !args.fleet.is_stdin() => {
+            return Err(Failure::new(Exit::Usage, "usage", format!("\"{file}\" and --service are two questions"))
+                .hint("ask for HOST:PATH or for --service, one at a time"));
+        }
+        (file, Some(service)) => {
+            let fleet = file.map_or(args.fleet.clone(), |file| args.fleet.at(file)).read(session)?;
+            explain_service(&fleet.document, service)?
+        }
+        (Some(target), None) => {
+            let fleet = args.fleet.read(session)?;
+            explain_file(&fleet.document, &fleet.source, &target)?
+        }
         (None, None) => String::new(),
     };
     session.print_bytes(text.as_bytes())?;

@@ -20,6 +20,16 @@ pub(crate) struct FleetInput {
 }
 
 impl FleetInput {
+    /// The same with the fleet in another file.
+    pub(crate) fn at(&self, file: impl Into<PathBuf>) -> Self {
+        Self { base: self.base.clone(), input: Input::file(file) }
+    }
+
+    /// Whether the fleet comes from standard input.
+    pub(crate) fn is_stdin(&self) -> bool {
+        self.input.is_stdin()
+    }
+
     /// Reads a fleet without judging it.
     pub(crate) fn read_unchecked(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
         if !self.input.is_stdin() && self.input.file.is_dir() {

@@ -121,16 +121,16 @@ fn errors_of_a_directory_name_the_file_and_the_place_in_it() {
 fn a_file_is_explained_by_the_lines_that_made_it() {
     let (home, _) = directory("first.json");
     let path = home.path().to_str().unwrap();
-    let output = cfg_render(&["explain", "--file", "web1:/etc/nginx/nginx.conf", path], "");
+    let output = cfg_render(&["explain", "web1:/etc/nginx/nginx.conf", path], "");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(said.contains("hosts/web1.json:") && said.contains("/hosts/web1/proxy"), "{said}");
     assert!(said.contains("checked with its set by /usr/sbin/nginx -t"), "{said}");
     assert!(said.contains("after a change reload:nginx.service"), "{said}");
-    let output = cfg_render(&["explain", "--file", "web1:/etc/nginx/ngnix.conf", path], "");
+    let output = cfg_render(&["explain", "web1:/etc/nginx/ngnix.conf", path], "");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("did you mean web1:/etc/nginx/nginx.conf?"), "{}", stderr(&output));
-    let said = text(&["explain", "--file", "vps-x86:hosts/vps-x86/disk.nix"], &fleet("seed-001.json"));
+    let said = text(&["explain", "vps-x86:hosts/vps-x86/disk.nix"], &fleet("seed-001.json"));
     assert!(said.contains("/hosts/vps-x86/disk"), "{said}");
 }
 
@@ -157,6 +157,14 @@ fn a_service_is_explained_by_what_would_go_with_it() {
     assert!(said.contains("jetstream (cannot work without it)"), "{said}");
     let output = cfg_render(&["explain", "--service", "sitte"], &fleet("first.json").to_string());
     assert!(stderr(&output).contains("did you mean \"site\"?"));
+    // The fleet may be a file or a directory, and one question is asked at a time.
+    let (home, _) = directory("first.json");
+    let path = home.path().to_str().unwrap();
+    let output = cfg_render(&["explain", "--service", "site", path], "");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = cfg_render(&["explain", "--service", "site", "web1:/etc/nftables.conf", path], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(cfg_render(&["explain"], "").status.code(), Some(2));
 }
 
 #[test]
