@@ -11,7 +11,8 @@ use crate::format::yaml_to_json;
 use crate::keys::Recipient;
 use crate::sops::CryptRule;
 
-const NAME: &str = ".sops.yaml";
+/// The name of the file with the rules.
+pub(crate) const NAME: &str = ".sops.yaml";
 /// How far up it is looked for.
 const LEVELS: usize = 100;
 /// Keys of recipients that only other programs can encrypt for.

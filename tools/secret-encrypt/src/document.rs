@@ -108,6 +108,19 @@ impl OpenDocument {
         puts: &[(Pointer, Json)],
         removes: &[Pointer],
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        self.edited_beside(puts, removes, None)
+    }
+
+    /// As [`OpenDocument::edited`]; values that stand in another state of the file with the same data key keep its ciphertext.
+    ///
+    /// # Errors
+    /// As [`OpenDocument::edited`].
+    pub(crate) fn edited_beside(
+        &self,
+        puts: &[(Pointer, Json)],
+        removes: &[Pointer],
+        other: Option<&OpenDocument>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let document = &self.document;
         let mut bytes = Zeroizing::new(document.bytes.clone());
         let mut changed = false;
@@ -128,8 +141,8 @@ impl OpenDocument {
         }
         let parsed = document.format.parse(&bytes, Side::Sealed)?;
         let metadata = &document.metadata;
-        let sealed =
-            seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, Reuse::default(), true)?;
+        let reuse = other.map_or_else(Reuse::default, |other| Reuse::of(&other.document.parsed, &other.opened));
+        let sealed = seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, reuse, true)?;
         let mut metadata = metadata.clone();
         let now = Metadata::now();
         metadata.set_mac(self.cipher.encrypt_mac(&sealed.mac, &now)?, now);
@@ -141,9 +154,25 @@ impl OpenDocument {
     /// # Errors
     /// Where the new text is not well formed or encrypted itself.
     pub(crate) fn replaced(&self, plain: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        self.replaced_beside(plain, None)
+    }
+
+    /// As [`OpenDocument::replaced`]; values that stand in another state of the file with the same data key keep its
+    /// ciphertext.
+    ///
+    /// # Errors
+    /// As [`OpenDocument::replaced`].
+    pub(crate) fn replaced_beside(
+        &self,
+        plain: &[u8],
+        other: Option<&OpenDocument>,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let document = &self.document;
         let parsed = parse_plain(document.format, plain)?;
-        let reuse = Reuse::of(&document.parsed, &self.opened);
+        let mut reuse = Reuse::of(&document.parsed, &self.opened);
+        if let Some(other) = other {
+            reuse.add(Reuse::of(&other.document.parsed, &other.opened));
+        }
         let metadata = &document.metadata;
         let sealed = seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, reuse, false)?;
         let puts = encs(sealed.slots);
@@ -172,7 +201,9 @@ impl OpenDocument {
         let document = &self.document;
         let mut metadata = document.metadata.clone();
         if !rotate {
-            if same_recipients(&metadata, rule) {
+            // A rule without a threshold leaves that of the file as it is.
+            let needed = crate::verb::needed_groups(&metadata);
+            if same_recipients(&metadata, rule) && (rule.threshold.is_none() || rule.threshold == needed) {
                 return Ok(None);
             }
             metadata.wrap_key(self.cipher.key(), &rule.groups, rule.threshold)?;
@@ -195,6 +226,18 @@ impl OpenDocument {
         let now = Metadata::now();
         metadata.set_mac(cipher.encrypt_mac(&self.opened.mac, &now)?, now);
         document.format.render(&document.bytes, &document.parsed, &puts, &Block::Write(&metadata)).map(Some)
+    }
+}
+
+impl OpenDocument {
+    /// Whether another state of the file has the same data key.
+    pub(crate) fn same_key(&self, other: &OpenDocument) -> bool {
+        self.cipher.key().bytes() == other.cipher.key().bytes()
+    }
+
+    /// Its data key.
+    pub(crate) fn key(&self) -> DataKey {
+        self.cipher.key().clone()
     }
 }
 

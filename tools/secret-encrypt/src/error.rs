@@ -175,6 +175,26 @@ pub enum Error {
         /// The consent or remedy.
         hint: String,
     },
+    /// A reference of no good form.
+    #[error("the reference is not well formed: {reason}")]
+    BadReference {
+        /// Where.
+        pointer: Pointer,
+        /// Why.
+        reason: String,
+    },
+    /// The program of a provider gives no value.
+    #[error("{message}")]
+    Provider {
+        /// What, with what the program said on standard error.
+        message: String,
+    },
+    /// Another run writes there.
+    #[error("another run is writing in this directory")]
+    Busy {
+        /// The directory.
+        place: String,
+    },
     /// A program that is needed.
     #[error("{message}")]
     Program {
@@ -215,6 +235,7 @@ impl Error {
             | Error::LooksEncrypted { pointer }
             | Error::Alias { pointer }
             | Error::NoSuchValue { pointer, .. }
+            | Error::BadReference { pointer, .. }
             | Error::NotAValue { pointer, .. } => Some(pointer),
             _ => None,
         }
@@ -286,6 +307,11 @@ impl Error {
             Error::Io { exit, .. } => (*exit, "io", String::new()),
             Error::Symlink { .. } => (Exit::Refused, "symlink", "name the file itself".into()),
             Error::Refused { code, hint, .. } => (Exit::Refused, code, hint.clone()),
+            Error::BadReference { .. } => bad("bad_reference", "write op://VAULT/ITEM/FIELD or scw:NAME"),
+            Error::Provider { .. } => {
+                (Exit::Unavailable, "provider_failed", "is somebody signed in there? no file was changed".into())
+            }
+            Error::Busy { .. } => (Exit::TryAgain, "locked", "wait for it to end and run this again".into()),
             Error::Program { hint, .. } => (Exit::Unavailable, "program_missing", hint.clone()),
         }
     }
@@ -306,6 +332,7 @@ impl From<Error> for Failure {
             Error::BadIdentity { place, .. }
             | Error::BadConfig { place, .. }
             | Error::Symlink { place }
+            | Error::Busy { place }
             | Error::Refused { place, .. } => failure = failure.place(place.clone()),
             Error::BadRecipient { recipient, .. } => failure = failure.place(recipient.clone()),
             _ => {}

@@ -29,6 +29,7 @@ pub(crate) fn manifest(model: &Model<'_>, host: Option<&str>, templates: Vec<Man
             reload_units: found.reload_units.into_iter().collect(),
             needed_for_users: found.needed_for_users,
             generator: file.generator,
+            reference: file.reference,
             name,
         }
     });

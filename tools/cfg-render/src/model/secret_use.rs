@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::document::Generator;
-use contract::{FileMode, Pointer, SecretName};
+use contract::{FileMode, Pointer, SecretName, places};
 
 use super::{HostView, Model};
 use crate::fleet::{Auth, BackupTool, Container, DatabaseAuth, ProxyKind, Run, SshKey, Value};
@@ -41,6 +41,8 @@ pub struct SecretFile {
     pub pointer: Pointer,
     /// How it is made where it is not there.
     pub generator: Option<Generator>,
+    /// Where its value comes from instead.
+    pub reference: Option<String>,
 }
 
 /// All uses, by secret and user.
@@ -76,6 +78,10 @@ impl Model<'_> {
         let ca = name.as_str() == super::CA_KEY && spec.is_none();
         let file = match spec.and_then(|spec| spec.file.clone()) {
             Some(file) => file,
+            // What is resolved on the controller is no part of the repository.
+            None if spec.is_some_and(|spec| spec.reference.is_some()) => {
+                format!("{}/{}", places::CONTROLLER_STATE, usual())
+            }
             None if ca => self.fleet.certificates.key_file.clone(),
             None => usual(),
         };
@@ -83,6 +89,7 @@ impl Model<'_> {
             file,
             pointer: spec.and_then(|spec| spec.pointer.clone()).unwrap_or_else(|| Pointer::root().join(name.as_str())),
             generator: spec.and_then(|spec| spec.generator.clone()),
+            reference: spec.and_then(|spec| spec.reference.clone()),
         }
     }
 

@@ -52,6 +52,9 @@ pub struct ManifestSecret {
     /// Materialised before users are made; then owned by root.
     #[serde(default)]
     pub needed_for_users: bool,
+    /// Where its value comes from instead, such as `op://VAULT/ITEM/FIELD` or `scw:NAME`: `refs seal` puts it into the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// How `create --missing` makes it where it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<Generator>,

@@ -10,10 +10,12 @@ use zeroize::Zeroizing;
 
 use super::Accounts;
 use crate::Error;
+use crate::agenix::{self, is_age_file};
 use crate::document::{OpenDocument, SopsDocument, missing};
 use crate::files;
 use crate::format::format_of;
 use crate::keys::Identities;
+use crate::references::Reference;
 
 /// Secrets that are materialised before users are made.
 pub(crate) const FOR_USERS: &str = "/run/secrets-for-users";
@@ -72,16 +74,16 @@ impl Manifest {
         let mut values = Values::new();
         let mut failures = Vec::new();
         for (path, secrets) in self.by_file(wanted) {
-            let opened = match open(&path, identities) {
-                Ok(opened) => opened,
+            let source = match Source::open(&path, identities) {
+                Ok(source) => source,
                 Err(error) => {
                     failures.push(error.in_file(path.display()));
                     continue;
                 }
             };
             for secret in secrets {
-                match opened.value(&secret.pointer) {
-                    Ok(value) if value.bytes.is_empty() => failures.push(
+                match source.value(&secret.pointer) {
+                    Ok(value) if value.is_empty() => failures.push(
                         Failure::new(
                             contract::Exit::BadDocument,
                             "empty_secret",
@@ -91,7 +93,7 @@ impl Manifest {
                         .at(secret.pointer.clone()),
                     ),
                     Ok(value) => {
-                        values.insert(secret.name.clone(), plain_bytes(&value));
+                        values.insert(secret.name.clone(), value);
                     }
                     Err(error) => failures.push(error.in_file(path.display())),
                 }
@@ -100,14 +102,30 @@ impl Manifest {
         Failure::join(failures).map_or(Ok(values), Err)
     }
 
-    /// Without a key: whether every secret has its file and a single value in it.
-    ///
-    /// # Errors
-    /// Where the manifest's files cannot be looked at.
-    pub(crate) fn structure(&self) -> Vec<Finding> {
+    /// Without a key: whether every secret has its file and a single value in it, and whether references are well formed.
+    pub(crate) fn structure(&self, schemes: &[String]) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (path, secrets) in self.by_file(|_| true) {
             let name = path.display().to_string();
+            for secret in &secrets {
+                if let Some(Err(reason)) = secret.reference.as_ref().map(|text| Reference::parse(text, schemes)) {
+                    let message = format!("the reference of the secret {} is not well formed: {reason}", secret.name);
+                    findings.push(Finding::error("bad-reference", secret.pointer.clone(), message).in_file(&name));
+                }
+            }
+            if secrets.iter().all(|secret| secret.reference.is_some()) && !path.exists() {
+                let message = "the references of this file were not resolved yet";
+                let finding = Finding::warning("references-unsealed", Pointer::root(), message);
+                findings.push(finding.fix("secret-encrypt refs seal MANIFEST").in_file(&name));
+                continue;
+            }
+            if is_age_file(&path) {
+                if !path.exists() {
+                    let message = format!("the secret {} has no file", secrets[0].name);
+                    findings.push(Finding::error("secret-missing", Pointer::root(), message).in_file(&name));
+                }
+                continue;
+            }
             let read = files::read(&path).and_then(|bytes| SopsDocument::parse(format_of(&name), bytes.to_vec()));
             match read {
                 Err(error) => findings.push(
@@ -122,8 +140,62 @@ impl Manifest {
                             .any(|slot| !slot.is_comment() && slot.pointer == secret.pointer);
                     let error = (!there).then(|| missing(&document.parsed, &secret.pointer))?;
                     let message = format!("the secret {}: {error}", secret.name);
-                    Some(Finding::error("secret-missing", secret.pointer.clone(), message).in_file(&name))
+                    let mut finding = Finding::error("secret-missing", secret.pointer.clone(), message).in_file(&name);
+                    finding.fix = Some(match (&secret.reference, &secret.generator) {
+                        (Some(_), _) => "secret-encrypt refs seal MANIFEST".into(),
+                        (None, Some(_)) => "secret-encrypt create --missing MANIFEST".into(),
+                        (None, None) => format!("secret-encrypt set {name} {}", secret.pointer),
+                    });
+                    Some(finding)
                 })),
+            }
+        }
+        findings
+    }
+
+    /// With a key: every secret that cannot be read with it.
+    pub(crate) fn can_open(&self, identities: &Identities) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (path, secrets) in self.by_file(|_| true) {
+            let name = path.display().to_string();
+            let mut find = |secret: &ManifestSecret, code: &str, what: &str, fix: &str| {
+                let message = format!("the secret {}: {what}", secret.name);
+                findings.push(Finding::error(code, secret.pointer.clone(), message).fix(fix).in_file(&name));
+            };
+            match Source::open(&path, identities) {
+                Err(error) => {
+                    let fix = match &error {
+                        Error::NoKey { recipients, .. } | Error::TooFewGroups { recipients, .. } => {
+                            format!(
+                                "the file is for {}; secret-encrypt rekey {name} brings it to its rule",
+                                recipients.join(", ")
+                            )
+                        }
+                        _ => "restore the file from version control".into(),
+                    };
+                    let code = error.code().replace('_', "-");
+                    for secret in secrets {
+                        find(secret, &code, &error.to_string(), &fix);
+                    }
+                }
+                Ok(source) => {
+                    for secret in secrets {
+                        match source.value(&secret.pointer) {
+                            Ok(value) if value.is_empty() => {
+                                find(secret, "empty-secret", "it is empty", "put a value there");
+                            }
+                            Ok(_) => {}
+                            Err(error) => {
+                                find(
+                                    secret,
+                                    "secret-missing",
+                                    &error.to_string(),
+                                    "put it there with `secret-encrypt set`",
+                                );
+                            }
+                        }
+                    }
+                }
             }
         }
         findings
@@ -162,6 +234,31 @@ impl Manifest {
             );
         }
         findings
+    }
+}
+
+/// An opened file that secrets come from.
+enum Source {
+    /// A SOPS file.
+    Sops(Box<OpenDocument>),
+    /// An age file, which is one secret as a whole.
+    Age(Zeroizing<Vec<u8>>),
+}
+
+impl Source {
+    fn open(path: &Path, identities: &Identities) -> Result<Self, Error> {
+        if is_age_file(path) {
+            return agenix::read(&files::read(path)?, identities).map(Self::Age);
+        }
+        open(path, identities).map(Box::new).map(Self::Sops)
+    }
+
+    fn value(&self, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+        match self {
+            Self::Sops(document) => document.value(pointer).map(|value| plain_bytes(&value)),
+            Self::Age(bytes) if pointer.as_str().is_empty() => Ok(bytes.clone()),
+            Self::Age(_) => Err(Error::NoSuchValue { pointer: pointer.clone(), near: None }),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod generation;
 mod links;
 mod manifest;
+mod pipes;
 mod ram;
 mod template;
 
@@ -11,5 +12,6 @@ pub(crate) use accounts::Accounts;
 pub(crate) use generation::{Entry, Tree};
 pub(crate) use links::{place_links, refuse_others};
 pub(crate) use manifest::{FOR_USERS, Manifest, Values, base_of, open};
-pub(crate) use ram::{guard_process, private_directory, refuse_disk};
+pub(crate) use pipes::serve;
+pub(crate) use ram::{guard_process, pipe_directory, private_directory, refuse_disk};
 pub(crate) use template::fill;

@@ -37,3 +37,26 @@ pub(super) fn unwrap(armored: &str, identities: &[Box<dyn age::Identity>]) -> Op
     reader.by_ref().take(64).read_to_end(&mut plain).ok()?;
     Some(plain)
 }
+
+/// Decrypts a whole age file.
+///
+/// # Errors
+/// `no_key` where no identity fits, else that the file was changed.
+pub(super) fn decrypt(
+    bytes: &[u8],
+    identities: &[Box<dyn age::Identity>],
+    no_key: impl Fn() -> Error,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let changed = || Error::Tampered { pointer: contract::Pointer::root() };
+    let reader = ArmoredReader::new(bytes.trim_ascii_start());
+    let decryptor = age::Decryptor::new_buffered(reader).map_err(|_| changed())?;
+    let mut reader = match decryptor.decrypt(identities.iter().map(AsRef::as_ref)) {
+        Ok(reader) => reader,
+        Err(age::DecryptError::NoMatchingKeys | age::DecryptError::KeyDecryptionFailed) => return Err(no_key()),
+        Err(_) => return Err(changed()),
+    };
+    // Room for all of it: a buffer that grows leaves copies of secrets behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len() + 1));
+    reader.read_to_end(&mut plain).map_err(|_| changed())?;
+    Ok(plain)
+}

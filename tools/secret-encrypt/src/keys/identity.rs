@@ -74,6 +74,24 @@ impl Identities {
         self.add(place, text)
     }
 
+    /// Opens a whole age file, armored or not.
+    ///
+    /// # Errors
+    /// Where no identity fits, or the file was changed.
+    pub(crate) fn decrypt(&self, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let no_key = || Error::NoKey { recipients: Vec::new(), foreign: Vec::new(), tried: self.names() };
+        let mut found = armor::decrypt(bytes, &self.keys, no_key);
+        for locked in &self.locked {
+            if !matches!(found, Err(Error::NoKey { .. })) {
+                break;
+            }
+            if let Some(opened) = locked.open_for(locked.own_recipient())? {
+                found = opened.decrypt(bytes);
+            }
+        }
+        found
+    }
+
     /// Adds the identities of a text: age identities one a line, or an OpenSSH or PEM private key.
     ///
     /// # Errors

@@ -80,6 +80,14 @@ impl Locked {
         opened.map(Some)
     }
 
+    /// A recipient that it is for, as far as that is known: age files do not say for whom they are.
+    pub(super) fn own_recipient(&self) -> &str {
+        match &self.what {
+            What::Ssh(_, recipients) => recipients.first().map_or("", String::as_str),
+            What::File(_) | What::Command(_) => "",
+        }
+    }
+
     fn open(&self, recipient: &str) -> Result<Identities, Error> {
         let mut found = Identities::default();
         match &self.what {

@@ -29,17 +29,25 @@ impl Recipient {
     /// # Errors
     /// Where the recipient is no good, or a plugin's program is not there or fails.
     pub(crate) fn wrap(&self, secret: &[u8]) -> Result<String, Error> {
+        armor::wrap(self.to_age()?.as_ref(), &self.0, secret)
+    }
+
+    /// The recipient as the age crate takes it.
+    ///
+    /// # Errors
+    /// Where the recipient is no good, or a plugin's program is not there.
+    pub(crate) fn to_age(&self) -> Result<Box<dyn age::Recipient>, Error> {
         let text = self.0.as_str();
         let bad = |reason: String| Error::BadRecipient { recipient: short(text), reason };
         if text.starts_with("ssh-") {
             let recipient = age::ssh::Recipient::from_str(text).map_err(|_| bad("no usable SSH public key".into()))?;
-            return armor::wrap(&recipient, text, secret);
+            return Ok(Box::new(recipient));
         }
         if let Ok(recipient) = age::x25519::Recipient::from_str(text) {
-            return armor::wrap(&recipient, text, secret);
+            return Ok(Box::new(recipient));
         }
         if let Ok(recipient) = HybridRecipient::from_str(text) {
-            return armor::wrap(&recipient, text, secret);
+            return Ok(Box::new(recipient));
         }
         let recipient = plugin::Recipient::from_str(text).map_err(|reason| bad(reason.into()))?;
         let name = recipient.plugin().to_owned();
@@ -47,7 +55,7 @@ impl Recipient {
             message: format!("the recipient needs age-plugin-{name}, which is not there"),
             hint: format!("install age-plugin-{name}"),
         })?;
-        armor::wrap(&program, text, secret)
+        Ok(Box::new(program))
     }
 }
 

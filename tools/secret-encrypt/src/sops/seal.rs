@@ -55,6 +55,13 @@ impl Reuse {
         Self(found)
     }
 
+    /// Adds the ciphertexts of another state with the same data key, for values that this one does not have.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (digest, texts) in other.0 {
+            self.0.entry(digest).or_insert(texts);
+        }
+    }
+
     fn next(&mut self, slot: &Slot, value: &Value) -> Option<String> {
         if self.0.is_empty() { None } else { self.0.get_mut(&digest(slot, value))?.pop_front() }
     }

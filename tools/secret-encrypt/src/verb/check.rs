@@ -1,7 +1,6 @@
 //! `check`: what is wrong with a tree, without any key.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use clap::Args;
 use cli::{Failure, Input, Session, Style};
@@ -10,18 +9,17 @@ use contract::{Exit, Finding, Findings, Level, Pointer};
 
 use super::RuleFlags;
 use super::rekey::sops_document;
-use crate::creation_rules::CreationRules;
-use crate::document::{SopsDocument, same_recipients};
+use crate::agenix::{self, AgenixFlags, AgenixRules, is_age_file};
+use crate::check::Looks;
 use crate::files;
-use crate::format::{Side, format_of};
 use crate::host::{Manifest, base_of};
-use crate::keys::{IdentityFlags, is_private_key};
-use crate::sops::status;
+use crate::keys::IdentityFlags;
 
 /// Check files and trees without any key, for CI and hooks. Exit 1 if there is an error among the findings.
 ///
 /// Finds values in clear that a rule wants encrypted, malformed values, missing MACs, recipients that differ from the rules,
-/// and private keys. With --manifest: secrets that are not in their files. With --can-open: files that no identity opens.
+/// references of no good form, and private keys: an error where git tracks them or would add them, a note where it ignores
+/// them. With --manifest: secrets that are not in their files. With --can-open: what no identity opens.
 #[derive(Debug, Clone, Args)]
 pub struct Check {
     /// Files and trees
@@ -33,11 +31,19 @@ pub struct Check {
     /// Directory that files in the manifest are relative to; else the manifest's own
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
-    /// Also open every encrypted file (or those of the manifest) and verify its MAC
+    /// Also open every encrypted file and verify its MAC; with --manifest: prove that every secret of it can be read
     #[arg(long)]
     can_open: bool,
+    /// Also find what sops-nix cannot take: values that are no strings, nested JSON, lists, / in keys, SSH keys alone
+    #[arg(long)]
+    sops_nix: bool,
+    /// Further schemes of references, as `refs seal --provider` declares them
+    #[arg(long = "scheme", value_name = "SCHEME")]
+    schemes: Vec<String>,
     #[command(flatten)]
     rules: RuleFlags,
+    #[command(flatten)]
+    agenix: AgenixFlags,
     #[command(flatten)]
     identities: IdentityFlags,
 }
@@ -45,27 +51,38 @@ pub struct Check {
 impl Check {
     pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let rules = self.rules.rules()?;
-        let mut findings = Vec::new();
+        let agenix = self.agenix.load()?;
+        let looks =
+            Looks { rules: rules.as_ref(), agenix: agenix.as_ref(), sops_nix: self.sops_nix, schemes: &self.schemes };
+        let found = files::find(&self.paths)?;
+        let mut findings = interrupted(&found);
         let mut openable = Vec::new();
-        for path in files::tree(&self.paths)? {
-            look(&path, rules.as_ref(), &mut findings);
-            if self.can_open && self.manifest.is_none() && sops_document(&path).is_some() {
+        for path in &found.files {
+            findings.extend(looks.at(path));
+            if self.can_open && self.manifest.is_none() && (is_age_file(path) || sops_document(path).is_some()) {
                 openable.push(path);
             }
         }
+        if let Some(rules) = &agenix {
+            findings.extend(missing_age_files(rules));
+        }
+        let identities = if self.can_open { Some(self.identities.load(session)?) } else { None };
         if let Some(path) = &self.manifest {
             let input = Input::file(path);
             let manifest =
                 Manifest::check(session.read::<SecretsManifest>(&input)?, &base_of(self.base.as_deref(), &input))?;
-            findings.extend(manifest.structure());
-            if self.can_open {
-                openable = manifest.by_file(|_| true).into_keys().collect();
+            findings.extend(manifest.structure(&self.schemes));
+            if let Some(identities) = &identities {
+                findings.extend(manifest.can_open(identities));
             }
-        }
-        if self.can_open {
-            let identities = self.identities.load(session)?;
+        } else if let Some(identities) = &identities {
             for path in openable {
-                if let Err(error) = crate::host::open(&path, &identities) {
+                let opened = if is_age_file(path) {
+                    files::read(path).and_then(|bytes| agenix::read(&bytes, identities)).map(drop)
+                } else {
+                    crate::host::open(path, identities).map(drop)
+                };
+                if let Err(error) = opened {
                     let pointer = error.pointer().cloned().unwrap_or_default();
                     let finding = Finding::error(&error.code().replace('_', "-"), pointer, error.to_string());
                     findings.push(finding.in_file(path.display().to_string()));
@@ -78,111 +95,28 @@ impl Check {
     }
 }
 
-fn look(path: &Path, rules: Option<&CreationRules>, findings: &mut Vec<Finding>) {
-    let name = path.display().to_string();
-    let mut find = |finding: Finding| findings.push(finding.in_file(&name));
-    let Ok(bytes) = files::read(path) else {
-        find(Finding::warning("unreadable", Pointer::root(), "the file cannot be read or is larger than 64 MiB"));
-        return;
-    };
-    if let Ok(text) = std::str::from_utf8(&bytes)
-        && is_private_key(text)
-    {
-        let finding = if ignored_by_git(path) {
-            Finding::note("private-key", Pointer::root(), "a private key lies here in clear; git ignores it")
-        } else {
-            Finding::error("private-key", Pointer::root(), "a private key lies in the tree in clear")
-                .fix("take it out, make a new one, and list the place in .gitignore")
-        };
-        find(finding);
-        return;
-    }
-    let named = rules.is_some_and(|rules| rules.names(path)) && path.file_name() != Some(".sops.yaml".as_ref());
-    let Some(document) = sops_document(path) else {
-        if named {
-            let parsed = format_of(&name).parse(&bytes, Side::Plain);
-            let finding = match parsed {
-                Ok(parsed) if parsed.metadata.is_some() => {
-                    Finding::error("malformed", Pointer::root(), "the file has a sops block that cannot be read")
-                }
-                _ => Finding::error(
-                    "plaintext",
-                    Pointer::root(),
-                    "a creation rule names this file, and it is not encrypted",
-                )
-                .fix(format!("secret-encrypt encrypt --in-place {name}")),
-            };
-            find(finding);
-        }
-        return;
-    };
-    let rule = rules.and_then(|rules| rules.rule_for(path));
-    for finding in of_document(&document) {
-        find(finding);
-    }
-    let metadata = &document.metadata;
-    if let Some(rule) = rule.filter(|rule| !rule.groups.iter().all(Vec::is_empty))
-        && !same_recipients(metadata, rule)
-    {
-        find(
-            Finding::error(
-                "recipients-drift",
-                Pointer::root(),
-                "the file is for other recipients than its creation rule names",
-            )
-            .fix(format!("secret-encrypt rekey {name}")),
-        );
-    }
+/// What a killed run left behind.
+fn interrupted(found: &files::Found) -> Vec<Finding> {
+    let journals = found.journals.iter().map(|path| {
+        Finding::warning("interrupted-run", Pointer::root(), "a run that writes several files was interrupted")
+            .fix("the next rekey, create or set finishes it or takes it back")
+            .in_file(path.display().to_string())
+    });
+    let leftovers = found.leftovers.iter().map(|path| {
+        Finding::note("left-over", Pointer::root(), "a run that was killed left this behind; the next one removes it")
+            .in_file(path.display().to_string())
+    });
+    journals.chain(leftovers).collect()
 }
 
-fn of_document(document: &SopsDocument) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let metadata = &document.metadata;
-    let rule = match metadata.rule() {
-        Ok(rule) => rule,
-        Err(error) => return vec![Finding::error("bad-metadata", Pointer::root(), error.to_string())],
+fn missing_age_files(rules: &AgenixRules) -> Vec<Finding> {
+    let missing = rules.files().filter(|(path, _)| !path.exists());
+    let finding = |name: String| {
+        Finding::warning("age-missing", Pointer::root().join(&name), format!("{name} is named and not there"))
+            .in_file(rules.path.display().to_string())
     };
-    for slot in &document.parsed.slots {
-        if let Err(error) = status(slot, &rule) {
-            let pointer = error.pointer().cloned().unwrap_or_default();
-            findings.push(Finding::error(&error.code().replace('_', "-"), pointer, error.to_string()));
-        }
-    }
-    if metadata.mac().and_then(crate::sops::EncText::parse).is_none() || metadata.lastmodified().is_none() {
-        let message = "the file has no good MAC, so that nothing protects its values from being swapped";
-        findings.push(Finding::error("mac-missing", Pointer::root(), message));
-    }
-    let recipients = metadata.recipients();
-    if recipients.is_empty() && metadata.foreign().is_empty() {
-        findings.push(Finding::error("no-recipients", Pointer::root(), "nobody can decrypt the file"));
-    }
-    if !recipients.is_empty() && recipients.iter().all(|recipient| recipient.starts_with("ssh-")) {
-        findings.push(
-            Finding::warning(
-                "ssh-only",
-                Pointer::root(),
-                "every recipient is an SSH key as it is, which sops-nix cannot use",
-            )
-            .fix("use the age recipient of the key: secret-encrypt recipient KEY.pub"),
-        );
-    }
-    findings
-}
-
-/// Whether git leaves the file out. Where there is no git, nothing is ignored.
-fn ignored_by_git(path: &Path) -> bool {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name() else { return false };
-    let status = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args(["check-ignore", "--quiet", "--"])
-        .arg(name)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
+    let name = |path: PathBuf| path.strip_prefix(rules.directory()).unwrap_or(&path).display().to_string();
+    missing.map(|(path, _)| finding(name(path))).collect()
 }
 
 fn describe(findings: &Findings, style: Style) -> String {
@@ -195,6 +129,10 @@ fn describe(findings: &Findings, style: Style) -> String {
         };
         let place = [finding.file.as_deref().unwrap_or_default(), finding.pointer.as_str()].concat();
         text.push_str(&format!("{level}: {place}: {} [{}]\n", finding.message, finding.code));
+        if !finding.related.is_empty() {
+            let places: Vec<_> = finding.related.iter().map(Pointer::as_str).collect();
+            text.push_str(&format!("  at: {}\n", places.join(", ")));
+        }
         if let Some(fix) = &finding.fix {
             text.push_str(&format!("  fix: {fix}\n"));
         }

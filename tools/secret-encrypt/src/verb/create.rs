@@ -1,17 +1,18 @@
 //! `create`: the secrets of a manifest that are not there yet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cli::{Failure, Input, Session};
-use contract::document::{SecretsManifest, SecretsResult};
+use contract::document::{ManifestSecret, SecretsManifest, SecretsResult};
 use contract::{Document, Exit, Pointer};
 use serde_json::Value as Json;
 
 use super::{RuleFlags, describe};
 use crate::Error;
+use crate::agenix::{AgenixFlags, AgenixRules, is_age_file};
 use crate::document::{SopsDocument, encrypt_new};
-use crate::files::{self, Staged};
+use crate::files::{self, Batch, Lock};
 use crate::format::format_of;
 use crate::generate::generate;
 use crate::host::{Manifest, base_of};
@@ -35,19 +36,31 @@ pub struct Create {
     #[command(flatten)]
     rules: RuleFlags,
     #[command(flatten)]
+    agenix: AgenixFlags,
+    #[command(flatten)]
     identities: IdentityFlags,
 }
 
 impl Create {
-    pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
+    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         let manifest = self.manifest(session)?;
+        let paths: Vec<PathBuf> = manifest.by_file(|_| true).into_keys().collect();
+        let mut _lock = None;
+        if !self.dry_run {
+            files::finish_interrupted(session, &paths)?;
+            _lock = Some(Lock::of(paths.iter().map(PathBuf::as_path))?);
+        }
+        let agenix = self.agenix.load()?;
         let mut result = SecretsResult::default();
-        let mut staged = Vec::new();
+        let mut batch = Batch::default();
         let mut failures = Vec::new();
         for (path, secrets) in manifest.by_file(|_| true) {
             let place = path.display().to_string();
             let made = (|| -> Result<(), Error> {
                 let exists = std::fs::symlink_metadata(&path).is_ok();
+                if is_age_file(&path) {
+                    return self.age_file(&path, exists, &secrets, agenix.as_ref(), &mut batch, &mut result);
+                }
                 let document = if exists {
                     let bytes = files::read(&path)?.to_vec();
                     Some(SopsDocument::parse(format_of(&place), bytes)?)
@@ -84,12 +97,7 @@ impl Create {
                     None => Some(new_file(&self.rules, &path, &puts)?),
                 };
                 if let (Some(bytes), false) = (bytes, self.dry_run) {
-                    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                        std::fs::create_dir_all(parent).map_err(|error| {
-                            Error::io(Exit::CannotCreate, "make the directory", parent.display(), error)
-                        })?;
-                    }
-                    staged.push(Staged::new(&path, &bytes, 0o644)?);
+                    batch.add(&path, &bytes)?;
                 }
                 result.files.push(place.clone());
                 Ok(())
@@ -99,9 +107,8 @@ impl Create {
         if let Some(failure) = Failure::join(failures) {
             return Err(failure.hint("no file was changed"));
         }
-        for file in staged {
-            file.commit()?;
-        }
+        session.begin_apply();
+        batch.commit()?;
         result.changed = !result.files.is_empty();
         session.print(&result, describe)?;
         Ok(Exit::Done)
@@ -109,6 +116,39 @@ impl Create {
 }
 
 impl Create {
+    /// The secret that is an age file as a whole.
+    fn age_file(
+        &self,
+        path: &Path,
+        exists: bool,
+        secrets: &[&ManifestSecret],
+        agenix: Option<&AgenixRules>,
+        batch: &mut Batch,
+        result: &mut SecretsResult,
+    ) -> Result<(), Error> {
+        if exists {
+            return Ok(());
+        }
+        let Some(secret) = secrets.iter().find(|secret| secret.generator.is_some()) else {
+            result.warnings.extend(
+                secrets.iter().map(|secret| {
+                    format!("the secret {} has no file {} and no generator", secret.name, path.display())
+                }),
+            );
+            return Ok(());
+        };
+        let entry = agenix.and_then(|rules| rules.entry(path)).ok_or(Error::NoRecipients)?;
+        if let Some(generator) = &secret.generator {
+            let bytes = entry.encrypt(generate(generator)?.as_bytes())?;
+            result.added.push(secret.name.to_string());
+            result.files.push(path.display().to_string());
+            if !self.dry_run {
+                batch.add(path, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The manifests of the input as one: a secret that several hosts use is made once.
     fn manifest(&self, session: &Session) -> Result<Manifest, Failure> {
         let base = base_of(self.base.as_deref(), &self.input);

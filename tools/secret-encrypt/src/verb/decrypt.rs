@@ -6,6 +6,7 @@ use clap::Args;
 use cli::{Failure, Input, Session};
 use contract::{Exit, Pointer};
 
+use crate::agenix::{self, is_age_file};
 use crate::document::{SopsDocument, choose_format};
 use crate::files;
 use crate::host::Manifest;
@@ -40,6 +41,15 @@ impl Decrypt {
         let in_file = |error: crate::Error| error.in_file(&place);
         let bytes = if self.input.is_stdin() { files::read_stdin() } else { files::read(&self.input.file) };
         let bytes = bytes.map_err(in_file)?;
+        let age = self.format.as_deref() == Some("age") || (self.format.is_none() && is_age_file(&self.input.file));
+        if age {
+            let plain = agenix::read(&bytes, &self.identities.load(session)?).map_err(in_file)?;
+            match &self.to {
+                Some(path) => files::write(path, &plain, 0o600)?,
+                None => session.print_bytes(&plain)?,
+            }
+            return Ok(Exit::Done);
+        }
         if self.input.is_stdin() && self.format.is_none() {
             return Err(Failure::new(Exit::Usage, "usage", "the format of standard input is not known")
                 .hint("give --format yaml, json, dotenv, ini or binary"));

@@ -10,9 +10,11 @@ use zeroize::Zeroizing;
 
 use super::{RuleFlags, describe};
 use crate::Error;
+use crate::agenix::{self, AgenixFlags, Entry, is_age_file};
 use crate::document::{SopsDocument, choose_format, encrypt_new};
 use crate::files;
 use crate::keys::{IdentityFlags, mixing_warning};
+use crate::references::Catalogue;
 
 /// Encrypt a file. Comments, blank lines, indentation and quotes stay as they are.
 ///
@@ -40,6 +42,8 @@ pub struct Encrypt {
     #[command(flatten)]
     rules: RuleFlags,
     #[command(flatten)]
+    agenix: AgenixFlags,
+    #[command(flatten)]
     identities: IdentityFlags,
 }
 
@@ -59,6 +63,14 @@ impl Encrypt {
             return Err(Failure::new(Exit::Usage, "usage", "the format of standard input is not known")
                 .hint("give --format yaml, or --filename-override secrets/x.yaml, which also chooses the rule"));
         }
+        if self.in_place && Catalogue::read(choose_format(self.format.as_deref(), named)?, &bytes, &[]).is_some() {
+            session.warn(&format!("{place} holds references only, which are no secrets; it stays in clear"));
+            session.print(&SecretsResult::default(), describe)?;
+            return Ok(Exit::Done);
+        }
+        if let Some(target) = target.as_ref().filter(|target| is_age_file(target)) {
+            return self.age_file(session, &bytes, target);
+        }
         let sealed = self.sealed(session, &bytes, named).map_err(|error| error.in_file(&place))?;
         let Some(target) = target else {
             let sealed = sealed.unwrap_or_default();
@@ -71,6 +83,39 @@ impl Encrypt {
                 files::write(&target, &sealed, 0o644)?;
             }
             result.files.push(target.display().to_string());
+        }
+        session.print(&result, describe)?;
+        Ok(Exit::Done)
+    }
+
+    /// A secret of an agenix tree: one age file, for whom its rules say. Nothing is written if it holds the same already.
+    fn age_file(&self, session: &Session, plain: &[u8], target: &Path) -> Result<Exit, Failure> {
+        let place = target.display().to_string();
+        let rules = self.agenix.load()?;
+        let named = rules.as_ref().and_then(|rules| rules.entry(target)).cloned();
+        let entry = match (named, self.rules.recipients.as_slice()) {
+            (Some(entry), []) => entry,
+            (_, []) => {
+                return Err(Error::NoRecipients
+                    .in_file(place)
+                    .hint("give --agenix secrets.json, whose rules name the file, or --recipient age1..."));
+            }
+            (_, recipients) => Entry { recipients: recipients.to_vec(), armor: false },
+        };
+        let known = if target.exists() && !self.in_place {
+            let old = files::read(target)?;
+            let fits =
+                agenix::Header::parse(&old).is_ok_and(|header| header.fits(&entry.recipients) != agenix::Fit::No);
+            fits && agenix::read(&old, &self.identities.load(session)?).is_ok_and(|old| *old == *plain)
+        } else {
+            false
+        };
+        let mut result = SecretsResult { changed: !known, ..SecretsResult::default() };
+        if !known {
+            if !self.dry_run {
+                files::write(target, &entry.encrypt(plain).map_err(|error| error.in_file(&place))?, 0o644)?;
+            }
+            result.files.push(place);
         }
         session.print(&result, describe)?;
         Ok(Exit::Done)

@@ -11,16 +11,20 @@ use std::time::Duration;
 
 use clap::Args;
 use cli::{Failure, Input, Session};
-use contract::document::SecretsManifest;
+use contract::document::{SecretsManifest, SecretsResult};
 use contract::{Exit as Code, SecretName, places};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::describe;
 use crate::Error;
-use crate::host::{Manifest, base_of, private_directory};
+use crate::host::{Manifest, base_of, pipe_directory, private_directory, serve};
 use crate::keys::IdentityFlags;
 
 /// Run one program with the secrets of a manifest: one file a secret, in a new directory in RAM that only this user can
 /// enter and that CREDENTIALS_DIRECTORY names. It is removed when the program ends, also by a signal.
+///
+/// Where there is no directory in RAM (macOS), or with --pipes, each secret is a named pipe instead, which gives its value to
+/// whoever opens it.
 ///
 /// The program gets standard input, output and error as they are; its exit code is passed on.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +38,12 @@ pub struct Exec {
     /// Directory that files in the manifest are relative to; else the manifest's own
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
+    /// Hand the values over through named pipes, so that they are in no file; the usual way where there is no RAM to write to
+    #[arg(long)]
+    pipes: bool,
+    /// Open every secret and print their names, run nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     identities: IdentityFlags,
     /// The program and its arguments
@@ -67,15 +77,35 @@ impl Exec {
         }
         let wanted = |name: &SecretName| self.only.is_empty() || self.only.contains(name);
         let values = manifest.values(&self.identities.load(session)?, |secret| wanted(&secret.name))?;
-        let signals = session.begin_apply();
-        let directory = Private(private_directory()?);
-        for (name, bytes) in &values {
-            let path = directory.0.join(name.as_str());
-            let failed = |error| Error::io(Code::CannotCreate, "write the secret", path.display(), error);
-            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path);
-            file.and_then(|mut file| file.write_all(bytes)).map_err(failed)?;
+        if self.dry_run {
+            let result = SecretsResult {
+                added: values.keys().map(ToString::to_string).collect(),
+                changed: false,
+                ..SecretsResult::default()
+            };
+            session.print(&result, describe)?;
+            return Ok(Code::Done);
         }
-        drop(values);
+        let signals = session.begin_apply();
+        let in_ram = if self.pipes { None } else { private_directory()? };
+        let directory = match in_ram {
+            Some(path) => {
+                let directory = Private(path);
+                for (name, bytes) in &values {
+                    let path = directory.0.join(name.as_str());
+                    let failed = |error| Error::io(Code::CannotCreate, "write the secret", path.display(), error);
+                    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path);
+                    file.and_then(|mut file| file.write_all(bytes)).map_err(failed)?;
+                }
+                drop(values);
+                directory
+            }
+            None => {
+                let directory = Private(pipe_directory()?);
+                serve(&directory.0, values)?;
+                directory
+            }
+        };
         let status = run(&self.program, &directory.0, &signals)?;
         drop(directory);
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));

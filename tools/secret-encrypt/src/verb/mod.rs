@@ -1,13 +1,16 @@
 //! The verbs of the program, one a file.
 
 mod check;
+mod convert;
 mod create;
 mod decrypt;
 mod encrypt;
 mod exec;
 mod keygen;
 mod materialize;
+mod merge;
 mod recipient;
+mod refs;
 mod rekey;
 mod set;
 mod set_many;
@@ -24,6 +27,8 @@ use crate::Error;
 use crate::creation_rules::{CreationRule, CreationRules};
 use crate::host::guard_process;
 use crate::keys::Recipient;
+
+pub(crate) use rekey::needed_groups;
 
 /// What the program is asked to do.
 #[derive(Debug, Clone, Subcommand)]
@@ -44,6 +49,12 @@ pub enum Verb {
     Check(check::Check),
     /// Bring files to the recipients of .sops.yaml: all of them or none
     Rekey(rekey::Rekey),
+    /// Merge two states of an encrypted file value by value: a merge driver for git
+    Merge(merge::Merge),
+    /// Resolve references (1Password, Scaleway and others) into SOPS files
+    Refs(refs::Refs),
+    /// Move a tree between agenix and SOPS
+    Convert(convert::Convert),
     /// Make the secrets of a manifest that are not there yet; never replace one
     Create(create::Create),
     /// Put the secrets of a manifest into RAM, with owners, modes, links and filled templates
@@ -67,6 +78,9 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Recipient(verb) => verb.run(session),
         Verb::Check(verb) => verb.run(session),
         Verb::Rekey(verb) => verb.run(session),
+        Verb::Merge(verb) => verb.run(session),
+        Verb::Refs(verb) => verb.run(session),
+        Verb::Convert(verb) => verb.run(session),
         Verb::Create(verb) => verb.run(session),
         Verb::Materialize(verb) => verb.run(session),
         Verb::Exec(verb) => verb.run(session),
@@ -131,6 +145,9 @@ fn describe(result: &SecretsResult, style: Style) -> String {
     }
     for unit in &result.reload_units {
         text.push_str(&format!("  reload {unit}\n"));
+    }
+    for pointer in &result.conflicts {
+        text.push_str(&format!("{} {pointer}: both sides changed it; ours is kept\n", style.red("conflict:")));
     }
     for recipient in &result.recipients {
         text.push_str(&format!("{recipient}\n"));

@@ -1,21 +1,25 @@
 //! `rekey`: files for the recipients that the rules name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cli::{Failure, Session};
 use contract::Exit;
 use contract::document::SecretsResult;
+use serde_json::Value as Json;
 
 use super::{RuleFlags, describe};
-use crate::creation_rules::CreationRule;
+use crate::agenix::{AgenixFlags, AgenixRules};
+use crate::creation_rules::{CreationRule, CreationRules};
 use crate::document::{SopsDocument, same_recipients};
-use crate::files::{self, Staged};
+use crate::files::{self, Batch, Lock};
 use crate::format::format_of;
-use crate::keys::IdentityFlags;
+use crate::keys::{Identities, IdentityFlags};
+use crate::sops::Metadata;
+use crate::{Error, agenix};
 
 /// Bring encrypted files to the recipients of .sops.yaml. Every file is prepared before the first is written; if one cannot
-/// be done, none is.
+/// be done, none is. A run that is killed is finished or taken back by the next one.
 ///
 /// The data key stays, so that only the sops block changes. Somebody who was a recipient can still read what they saw: to
 /// lock them out of what comes next give --rotate, and change the secrets themselves.
@@ -27,6 +31,9 @@ pub struct Rekey {
     /// Make a new data key for every file and encrypt all values anew
     #[arg(long)]
     rotate: bool,
+    /// How many key groups are needed to decrypt; else as many as the file needs now, at most all
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
+    threshold: Option<u8>,
     /// Print the result that would be, write nothing; no key is needed
     #[arg(long)]
     dry_run: bool,
@@ -36,19 +43,119 @@ pub struct Rekey {
     #[command(flatten)]
     rules: RuleFlags,
     #[command(flatten)]
+    agenix: AgenixFlags,
+    #[command(flatten)]
     identities: IdentityFlags,
 }
 
+/// A file that is to be written anew.
+enum Wanted {
+    Sops(PathBuf, SopsDocument, CreationRule),
+    Age(PathBuf, agenix::Entry),
+}
+
+impl Wanted {
+    fn path(&self) -> &Path {
+        match self {
+            Wanted::Sops(path, ..) | Wanted::Age(path, _) => path,
+        }
+    }
+
+    /// The new content; `None` if it stays.
+    fn bytes(self, identities: &Identities, rotate: bool) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Error> {
+        match self {
+            Wanted::Sops(_, document, rule) => document.open(identities)?.rekeyed(&rule, rotate),
+            Wanted::Age(path, entry) => {
+                let plain = agenix::read(&files::read(&path)?, identities)?;
+                entry.encrypt(&plain).map(Some)
+            }
+        }
+    }
+
+    fn recipients(&self) -> Vec<String> {
+        match self {
+            Wanted::Sops(_, _, rule) => {
+                rule.groups.iter().flatten().map(|recipient| recipient.text().to_owned()).collect()
+            }
+            Wanted::Age(_, entry) => entry.recipients.iter().map(|recipient| recipient.text().to_owned()).collect(),
+        }
+    }
+}
+
 impl Rekey {
-    pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let mut result = SecretsResult::default();
-        let mut wanted: Vec<(PathBuf, SopsDocument, CreationRule)> = Vec::new();
+    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         let rules = self.rules.rules()?;
-        let mut failures = Vec::new();
+        let agenix = self.agenix.load()?;
+        if !self.dry_run {
+            files::finish_interrupted(session, &self.paths)?;
+        }
+        let mut result = SecretsResult::default();
+        let mut wanted = self.wanted(rules.as_ref(), agenix.as_ref(), &mut result)?;
+        if self.dry_run {
+            result.files = wanted.iter().map(|wanted| wanted.path().display().to_string()).collect();
+            result.changed = !result.files.is_empty();
+            session.print(&result, describe)?;
+            return Ok(if self.check && result.changed { Exit::No } else { Exit::Done });
+        }
+        if !wanted.is_empty() {
+            let identities = self.identities.load(session)?;
+            let places: Vec<PathBuf> = wanted.iter().map(|wanted| wanted.path().to_owned()).collect();
+            let _lock = Lock::of(places.iter().map(PathBuf::as_path))?;
+            // Another run may have written before the lock was ours.
+            result.warnings.clear();
+            wanted = self.wanted(rules.as_ref(), agenix.as_ref(), &mut result)?;
+            wanted.retain(|wanted| places.iter().any(|place| place == wanted.path()));
+            let mut batch = Batch::default();
+            let mut failures = Vec::new();
+            for wanted in wanted {
+                let (path, recipients) = (wanted.path().to_owned(), wanted.recipients());
+                let place = path.display().to_string();
+                match wanted.bytes(&identities, self.rotate) {
+                    Ok(Some(bytes)) => match batch.add(&path, &bytes) {
+                        Ok(()) => {
+                            result.files.push(place);
+                            result.recipients.extend(recipients);
+                        }
+                        Err(error) => failures.push(error.in_file(&place)),
+                    },
+                    Ok(None) => {}
+                    Err(error) => failures.push(error.in_file(&place)),
+                }
+            }
+            if let Some(failure) = Failure::join(failures) {
+                return Err(failure.hint("no file was changed"));
+            }
+            // From here on a signal must not stop it half-way, and a closed pipe neither.
+            session.begin_apply();
+            batch.commit()?;
+        }
+        result.recipients.sort();
+        result.recipients.dedup();
+        result.changed = !result.files.is_empty();
+        session.print(&result, describe)?;
+        Ok(Exit::Done)
+    }
+
+    /// The files that are not for their recipients (all, with --rotate).
+    fn wanted(
+        &self,
+        rules: Option<&CreationRules>,
+        agenix: Option<&AgenixRules>,
+        result: &mut SecretsResult,
+    ) -> Result<Vec<Wanted>, Failure> {
+        let mut wanted = Vec::new();
         for path in files::tree(&self.paths)? {
+            if let Some(entry) = agenix.and_then(|rules| rules.entry(&path)) {
+                let header =
+                    agenix::Header::parse(&files::read(&path)?).map_err(|error| error.in_file(path.display()))?;
+                if self.rotate || header.fits(&entry.recipients) != agenix::Fit::Certain {
+                    wanted.push(Wanted::Age(path, entry.clone()));
+                }
+                continue;
+            }
             let Some(document) = sops_document(&path) else { continue };
-            let rule = match (self.rules.recipients.as_slice(), rules.as_ref().and_then(|rules| rules.rule_for(&path)))
-            {
+            let found = rules.and_then(|rules| rules.rule_for(&path));
+            let rule = match (self.rules.recipients.as_slice(), found) {
                 ([], Some(rule)) => rule.clone(),
                 ([], None) => {
                     result.warnings.push(format!("{}: no creation rule matches; left as it is", path.display()));
@@ -60,51 +167,76 @@ impl Rekey {
                 result.warnings.push(format!("{}: its rule names no age recipient; left as it is", path.display()));
                 continue;
             }
-            if !self.rotate && same_recipients(&document.metadata, &rule) {
-                continue;
-            }
-            wanted.push((path, document, rule));
-        }
-        if self.dry_run {
-            result.files = wanted.iter().map(|(path, ..)| path.display().to_string()).collect();
-            result.changed = !result.files.is_empty();
-            session.print(&result, describe)?;
-            return Ok(if self.check && result.changed { Exit::No } else { Exit::Done });
-        }
-        let mut staged = Vec::new();
-        if !wanted.is_empty() {
-            let identities = self.identities.load(session)?;
-            for (path, document, rule) in wanted {
-                let place = path.display().to_string();
-                let bytes = document.open(&identities).and_then(|opened| opened.rekeyed(&rule, self.rotate));
-                match bytes.and_then(|bytes| bytes.map(|bytes| Staged::new(&path, &bytes, 0o644)).transpose()) {
-                    Ok(Some(file)) => {
-                        staged.push(file);
-                        result.files.push(place);
-                        let texts = rule.groups.iter().flatten().map(|recipient| recipient.text().to_owned());
-                        result.recipients.extend(texts);
-                    }
-                    Ok(None) => {}
-                    Err(error) => failures.push(error.in_file(&place)),
+            let rule = self.with_threshold(rule, &document, &path, result);
+            let threshold = self.threshold.is_some() && needed_groups(&document.metadata) != rule.threshold;
+            if self.rotate || threshold || !same_recipients(&document.metadata, &rule) {
+                if !self.rotate {
+                    warn_of_removed(&document, &rule, &path, result);
                 }
+                wanted.push(Wanted::Sops(path, document, rule));
             }
         }
-        if let Some(failure) = Failure::join(failures) {
-            return Err(failure.hint("no file was changed"));
+        Ok(wanted)
+    }
+
+    /// As `sops updatekeys`: a file goes on needing as many groups as it did, and never more than there are.
+    fn with_threshold(
+        &self,
+        mut rule: CreationRule,
+        document: &SopsDocument,
+        path: &Path,
+        result: &mut SecretsResult,
+    ) -> CreationRule {
+        let groups = rule.groups.len();
+        if groups < 2 {
+            rule.threshold = None;
+            return rule;
         }
-        for file in staged {
-            file.commit()?;
+        let old = needed_groups(&document.metadata);
+        let threshold = match self.threshold {
+            Some(given) => Some(usize::from(given)),
+            // A file that had no groups takes what its rule says.
+            None => old.or(rule.threshold),
+        };
+        let threshold = threshold.unwrap_or(groups).clamp(2, groups);
+        if let (Some(wanted), None) = (rule.threshold, self.threshold)
+            && wanted.clamp(2, groups) != threshold
+        {
+            result.warnings.push(format!(
+                "{}: its rule wants {wanted} key groups and the file needs {threshold}; --threshold {wanted} changes that",
+                path.display()
+            ));
         }
-        result.recipients.sort();
-        result.recipients.dedup();
-        result.changed = !result.files.is_empty();
-        session.print(&result, describe)?;
-        Ok(Exit::Done)
+        rule.threshold = Some(threshold);
+        rule
     }
 }
 
+/// The data key stays, so that who was taken off and kept a copy of it can read what comes next.
+fn warn_of_removed(document: &SopsDocument, rule: &CreationRule, path: &Path, result: &mut SecretsResult) {
+    let stays = |name: &String| rule.groups.iter().flatten().any(|recipient| name.starts_with(recipient.text()));
+    for name in document.metadata.recipients().iter().filter(|name| !stays(name)) {
+        let name: String = name.chars().take(72).collect();
+        result.warnings.push(format!(
+            "{}: {name} is taken off; with a kept data key it can still read the file: give --rotate, and change the secrets",
+            path.display()
+        ));
+    }
+}
+
+/// How many of its key groups a file needs; `None` if it has none.
+pub(crate) fn needed_groups(metadata: &Metadata) -> Option<usize> {
+    let groups = metadata.groups().len();
+    let given = match metadata.raw.get("shamir_threshold") {
+        Some(Json::Number(number)) => number.as_u64().map(|number| number as usize),
+        Some(Json::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    (groups > 1).then(|| given.filter(|given| *given > 0).unwrap_or(groups))
+}
+
 /// The file, if it is an encrypted one.
-pub(super) fn sops_document(path: &std::path::Path) -> Option<SopsDocument> {
+pub(super) fn sops_document(path: &Path) -> Option<SopsDocument> {
     let bytes = files::read(path).ok()?;
     // Most files of a tree are no SOPS files, and this word is in every one that is.
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);

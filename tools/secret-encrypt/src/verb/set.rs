@@ -55,14 +55,18 @@ pub struct Set {
 }
 
 impl Set {
-    pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
+    pub(super) fn run(self, session: &mut Session) -> Result<Exit, Failure> {
         let Some(file) = &self.file else {
             let many = SetMany { base: self.base.as_deref(), if_missing: self.if_missing, dry_run: self.dry_run };
             return many.run(session, &self.rules, &self.identities);
         };
         let place = file.display().to_string();
+        crate::agenix::refuse_age_file(file)?;
+        let puts = self.values()?;
+        files::finish_interrupted(session, std::slice::from_ref(file))?;
+        let _lock = files::Lock::of([file.as_path()])?;
         let opened = crate::host::open(file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
-        let mut puts = self.values()?;
+        let mut puts = puts;
         let exists = |pointer: &Pointer| !matches!(opened.value(pointer), Err(Error::NoSuchValue { .. }));
         if self.if_missing {
             puts.retain(|(pointer, _)| !exists(pointer));

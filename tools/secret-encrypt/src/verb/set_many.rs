@@ -10,8 +10,9 @@ use serde_json::Value as Json;
 use super::create::new_file;
 use super::set::checked;
 use super::{RuleFlags, describe};
+use crate::Error;
+use crate::files::{self, Batch};
 use crate::keys::IdentityFlags;
-use crate::{Error, files};
 
 /// How the requests are carried out.
 pub(super) struct SetMany<'a> {
@@ -32,26 +33,30 @@ struct Request {
 impl SetMany<'_> {
     pub(super) fn run(
         &self,
-        session: &Session,
+        session: &mut Session,
         rules: &RuleFlags,
         identities: &IdentityFlags,
     ) -> Result<Exit, Failure> {
         let mut result = SecretsResult::default();
-        let mut staged = Vec::new();
+        let mut batch = Batch::default();
         let mut failures = Vec::new();
-        for request in requests()? {
-            let done = self.stage(session, &request, rules, identities, &mut result);
-            match done {
-                Ok(file) => staged.extend(file),
-                Err(failure) => failures.push(failure.place(request.file)),
+        let requests = requests()?;
+        let paths: Vec<_> = requests.iter().map(|request| self.place(request)).collect();
+        let mut _lock = None;
+        if !self.dry_run {
+            files::finish_interrupted(session, &paths)?;
+            _lock = Some(files::Lock::of(paths.iter().map(std::path::PathBuf::as_path))?);
+        }
+        for request in requests {
+            if let Err(failure) = self.stage(session, &request, rules, identities, &mut batch, &mut result) {
+                failures.push(failure.place(request.file));
             }
         }
         if let Some(failure) = Failure::join(failures) {
             return Err(failure.hint("no file was changed"));
         }
-        for file in staged {
-            file.commit()?;
-        }
+        session.begin_apply();
+        batch.commit()?;
         result.changed = !result.files.is_empty();
         session.print(&result, describe)?;
         Ok(Exit::Done)
@@ -63,9 +68,10 @@ impl SetMany<'_> {
         request: &Request,
         rules: &RuleFlags,
         identities: &IdentityFlags,
+        batch: &mut Batch,
         result: &mut SecretsResult,
-    ) -> Result<Option<files::Staged>, Failure> {
-        let path = self.base.unwrap_or(Path::new("")).join(&request.file);
+    ) -> Result<(), Failure> {
+        let path = self.place(request);
         let mut puts = request.puts.clone();
         let bytes = if std::fs::symlink_metadata(&path).is_ok() {
             let opened = crate::host::open(&path, &identities.load(session)?)?;
@@ -82,16 +88,16 @@ impl SetMany<'_> {
             result.added.extend(puts.iter().map(|(pointer, _)| format!("{}{pointer}", request.file)));
             Some(new_file(rules, &path, &puts)?)
         };
-        let Some(bytes) = bytes else { return Ok(None) };
+        let Some(bytes) = bytes else { return Ok(()) };
         result.files.push(path.display().to_string());
-        if self.dry_run {
-            return Ok(None);
+        if !self.dry_run {
+            batch.add(&path, &bytes)?;
         }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| Error::io(Exit::CannotCreate, "make the directory", parent.display(), error))?;
-        }
-        Ok(Some(files::Staged::new(&path, &bytes, 0o644)?))
+        Ok(())
+    }
+
+    fn place(&self, request: &Request) -> std::path::PathBuf {
+        self.base.unwrap_or(Path::new("")).join(&request.file)
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Unset {
 impl Unset {
     pub(super) fn run(self, session: &Session) -> Result<Exit, Failure> {
         let place = self.file.display().to_string();
+        crate::agenix::refuse_age_file(&self.file)?;
+        files::finish_interrupted(session, std::slice::from_ref(&self.file))?;
+        let _lock = files::Lock::of([self.file.as_path()])?;
         let pointers = self.pointers.iter().map(|text| checked(text)).collect::<Result<Vec<_>, _>>()?;
         let opened =
             crate::host::open(&self.file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;

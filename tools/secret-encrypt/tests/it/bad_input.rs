@@ -131,3 +131,88 @@ fn values_come_from_standard_input_and_are_not_repeated() {
     assert!(!(ran.text() + &ran.stderr).contains(CANARY));
     assert_eq!(ran.json()["changed"], false, "the same value changes nothing");
 }
+
+/// Every byte of what matters, in every format: nothing is given out, nothing is written, nobody panics.
+#[test]
+fn flipped_bits_are_found_in_every_format() {
+    let program = Program::new();
+    let step = if crate::program::full_tier() { 1 } else { 23 };
+    for (name, text) in [
+        ("x.yaml", format!("a: {CANARY}\n")),
+        ("x.json", format!("{{\"a\": \"{CANARY}\"}}\n")),
+        ("x.env", format!("A={CANARY}\n")),
+        ("x.ini", format!("[s]\na = {CANARY}\n")),
+        ("x.bin", CANARY.to_owned()),
+    ] {
+        program.write(name, &text);
+        program.encrypt(name);
+        let good = std::fs::read(program.path(name)).unwrap();
+        let start = good.windows(4).position(|window| window == b"ENC[").unwrap();
+        let end = start + good[start..].iter().position(|byte| *byte == b']').unwrap();
+        for at in (start..end).step_by(step) {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            program.write(name, &bad);
+            let ran = program.run(&["decrypt", name]).fails(65);
+            assert!(!ran.stderr.contains(CANARY), "{name} {at}");
+            assert_eq!(std::fs::read(program.path(name)).unwrap(), bad);
+        }
+        for cut in (1..good.len()).step_by(step * 5) {
+            program.write(name, &good[..cut]);
+            let ran = program.run(&["decrypt", name]);
+            assert!(
+                [65, 77].contains(&ran.code) && ran.stdout.is_empty() && !ran.stderr.contains(CANARY),
+                "{name} {cut}: {ran:?}"
+            );
+        }
+    }
+}
+
+/// Every verb that opens a file, with a file that was tampered with and with a wrong key.
+#[test]
+fn no_verb_writes_what_it_cannot_trust() {
+    let program = Program::new();
+    let good = sealed(&program);
+    program.run(&["keygen", "other.key"]).ok();
+    program.write("plain.yaml", format!("a: {CANARY}-2\n"));
+    program.write("base.yaml", &good);
+    program.run_with(&["set", "base.yaml", "/b"], "before").ok();
+    program.write("theirs.yaml", &good);
+    program.run_with(&["set", "theirs.yaml", "/b"], "theirs").ok();
+    let manifest = r#"{"schema": "secrets.manifest/v1", "secrets": [{"name": "n", "file": "x.yaml", "pointer": "/n", "generator": {"uuid": {}}},
+        {"name": "a", "file": "x.yaml", "pointer": "/a"}]}"#;
+    program.write("manifest.json", manifest);
+    let own = program.recipient.clone();
+    let verbs: [&[&str]; 9] = [
+        &["set", "x.yaml", "/b"],
+        &["unset", "x.yaml", "/b"],
+        &["rekey", "--rotate", "-r", &own, "x.yaml"],
+        &["create", "--missing", "manifest.json"],
+        &["encrypt", "--to", "x.yaml", "plain.yaml"],
+        &["merge", "base.yaml", "x.yaml", "theirs.yaml"],
+        &["convert", "--to", "agenix", "x.yaml"],
+        &["exec", "--manifest", "manifest.json", "--only", "a", "--", "cat", "/dev/null"],
+        &["materialize", "manifest.json", "--root", "/dev/shm/plumbline-never-made"],
+    ];
+    let swapped = good.replacen("lastmodified: \"20", "lastmodified: \"19", 1);
+    for args in verbs {
+        for (text, identity, codes) in [(&swapped, "age.key", [65, 65]), (&good, "other.key", [77, 77])] {
+            program.write("x.yaml", text);
+            let mut command = program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
+            command.env("SOPS_AGE_KEY_FILE", program.path(identity)).args(args);
+            let ran = crate::program::finish(&mut command, "new");
+            assert!(codes.contains(&ran.code), "{args:?} {}: {}", ran.code, ran.stderr);
+            let said = ran.text() + &ran.stderr;
+            assert!(!said.contains(CANARY) && !said.contains("AGE-SECRET-KEY") && !said.contains("panicked"), "{said}");
+            assert_eq!(&program.read("x.yaml"), text, "{args:?}");
+        }
+    }
+    assert!(!std::path::Path::new("/dev/shm/plumbline-never-made").exists());
+    // No key and no value in any file but where they belong.
+    let found =
+        crate::program::finish(program.command("grep").args(["-rl", "-e", CANARY, "-e", "AGE-SECRET-KEY", "."]), "")
+            .text();
+    let mut found: Vec<&str> = found.lines().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["./age.key", "./other.key", "./plain.yaml"]);
+}

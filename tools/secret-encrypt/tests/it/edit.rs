@@ -93,3 +93,73 @@ fn recipients_of_every_kind_of_key() {
     assert_eq!(program.run(&["decrypt", "-i", "id", "y.yaml"]).ok().text(), "a: for the host\n");
     program.run_with(&["recipient"], "# comment only\n").fails(65);
 }
+
+/// One value changes three lines (two within one second of the last change), in every format.
+#[test]
+fn a_changed_value_is_a_diff_of_three_lines() {
+    let program = Program::new();
+    let files = [
+        ("x.yaml", "# c\na: one\nb:\n  - two\n", "/a"),
+        ("x.json", "{\n  \"a\": \"one\",\n  \"b\": [\"two\"]\n}\n", "/a"),
+        ("x.env", "A=one\n# c\nB=two\n", "/A"),
+        ("x.ini", "; c\n[a]\nk = one\n\n[b]\nk = two\n", "/a/k"),
+    ];
+    for (name, text, pointer) in files {
+        program.write(name, text);
+        program.encrypt(name);
+        let before = program.read(name);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let done = program.run_with(&["set", name, pointer], "other").ok().json();
+        assert_eq!(done["updated"], json!([pointer]));
+        let after = program.read(name);
+        let differing = before.lines().zip(after.lines()).filter(|(a, b)| a != b).count();
+        assert_eq!((differing, before.lines().count()), (3, after.lines().count()), "{name}\n{before}\n{after}");
+        // The same again writes nothing, not even the time.
+        assert_eq!(program.run_with(&["set", name, pointer], "other").ok().json()["changed"], false);
+        assert_eq!(program.read(name), after);
+        // A generated value, and back to where it was.
+        let new = if name == "x.ini" { "/a/NEW" } else { "/NEW" };
+        program.run(&["set", name, new, "--generate", "base64=24"]).ok();
+        assert_eq!(program.run(&["decrypt", name, "--pointer", new]).ok().text().len(), 32);
+        program.run(&["unset", name, new]).ok();
+        assert_eq!(program.decrypt(name), text.replacen("one", "other", 1));
+        let dry = program.run_with(&["set", "--dry-run", name, pointer], "third").ok().json();
+        assert_eq!((&dry["changed"], program.decrypt(name).contains("third")), (&json!(true), false));
+    }
+}
+
+#[test]
+fn every_generator_makes_what_it_says() {
+    let program = Program::new();
+    program.write(".sops.yaml", format!("creation_rules:\n  - age: {}\n", program.recipient));
+    let kinds = ["hex", "base64", "password", "ed25519", "secp256k1", "ssh_key", "uuid"];
+    let generator = |kind: &str| match kind {
+        "hex" | "base64" => json!({kind: {"bytes": 32}}),
+        "password" => json!({kind: {"length": 40}}),
+        _ => json!({kind: {}}),
+    };
+    let secret = |kind: &&str| json!({"name": kind.replace('_', "-"), "file": "new/all.yaml", "pointer": format!("/{kind}"), "generator": generator(kind)});
+    let secrets: Vec<_> = kinds.iter().map(secret).collect();
+    program.write("manifest.json", json!({"schema": "secrets.manifest/v1", "secrets": secrets}).to_string());
+    let dry = program.run(&["create", "--missing", "--dry-run", "manifest.json"]).ok().json();
+    assert_eq!(dry["added"].as_array().unwrap().len(), 7);
+    assert!(!program.path("new").exists());
+    program.run(&["create", "--missing", "manifest.json"]).ok();
+    let value = |kind: &str| program.run(&["decrypt", "new/all.yaml", "--pointer", &format!("/{kind}")]).ok().text();
+    assert!(value("hex").len() == 64 && value("hex").bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(value("base64").len(), 44);
+    assert!(value("password").len() == 40 && value("password").bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    assert_eq!(value("secp256k1").len(), 64);
+    assert_eq!(value("uuid").len(), 36);
+    for (kind, program_name, args) in [("ssh_key", "ssh-keygen", ["-y", "-f"]), ("ed25519", "openssl", ["pkey", "-in"])]
+    {
+        program.write(kind, value(kind));
+        std::fs::set_permissions(program.path(kind), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        if let Some(real) = crate::program::peer(program_name, "apt-get install openssh-client openssl") {
+            crate::program::finish(program.command(&real).args(args).arg(kind), "").ok();
+        }
+    }
+    let first = program.read("new/all.yaml");
+    assert_eq!(program.run(&["create", "--missing", "manifest.json"]).ok().json()["changed"], false);
+    assert_eq!(program.read("new/all.yaml"), first, "what is there is never replaced");
+}

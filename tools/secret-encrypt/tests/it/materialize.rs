@@ -178,3 +178,57 @@ fn exec_cleans_up_after_a_signal() {
     assert!(!directory.exists());
     let _ = finish(&mut host.program.command("true"), "");
 }
+
+#[test]
+fn exec_through_pipes_leaves_nothing_in_a_file() {
+    let host = Host::new();
+    host.program.write("manifest.json", Host::manifest().to_string());
+    host.program.write("tmp/.keep", "");
+    let script = "cd \"$CREDENTIALS_DIRECTORY\"; stat -c '%A %a' token; cat token; cat token db; pwd";
+    let mut command = host.program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
+    command.env("XDG_RUNTIME_DIR", host.program.path("tmp"));
+    command.args(["exec", "--pipes", "--manifest", "manifest.json", "--", "sh", "-c", script]);
+    let ran = finish(&mut command, "").ok();
+    let text = ran.text();
+    let (head, directory) = text.trim_end().rsplit_once("w'").unwrap();
+    assert_eq!(head, "prw------- 600\nabcabcp@ss '");
+    assert!(directory.contains("/tmp/plumbline-exec-") && !PathBuf::from(directory).exists(), "{directory}");
+}
+
+#[test]
+fn exec_can_be_tried_first() {
+    let host = Host::new();
+    host.program.write("manifest.json", Host::manifest().to_string());
+    let ran = host.program.run(&["exec", "--dry-run", "--manifest", "manifest.json", "--", "touch", "ran"]).ok().json();
+    assert_eq!(ran["added"], json!(["db", "token"]));
+    assert!(!host.program.path("ran").exists());
+}
+
+/// A killed run leaves the old generation or the new one, never a part of one.
+#[test]
+fn a_killed_materialize_leaves_one_whole_generation() {
+    let host = Host::new();
+    host.materialize(&Host::manifest(), &[]).ok();
+    let root = host.root.path().to_str().unwrap().to_owned();
+    let rounds = if crate::program::full_tier() { 100 } else { 6 };
+    for round in 0..rounds {
+        host.program.run_with(&["set", "secrets/web1.yaml", "/token"], format!("token {round}")).ok();
+        let mut command = host.program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
+        let mut child = command
+            .args(["materialize", "manifest.json", "--root", &root])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 + 60 * round / rounds));
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert_eq!(fs::read_to_string(host.path("run/secrets/db")).unwrap(), "p@ss 'w'");
+        assert!(fs::read_to_string(host.path("run/secrets/rendered/app.env")).unwrap().ends_with("@h/x\n"));
+        let done = host.materialize(&Host::manifest(), &[]).ok().json();
+        assert_eq!(fs::read_to_string(host.path("run/secrets/token")).unwrap(), format!("token {round}"), "{done}");
+    }
+    let left: Vec<_> =
+        fs::read_dir(host.path("run/secrets.d")).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}

@@ -148,3 +148,8 @@ pub(crate) fn skipped(what: &str, install: &str) {
 pub(crate) fn sops() -> Option<PathBuf> {
     peer("sops", "go install github.com/getsops/sops/v3/cmd/sops@v3.13.3")
 }
+
+/// Whether tests that take long run too.
+pub(crate) fn full_tier() -> bool {
+    std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")
+}

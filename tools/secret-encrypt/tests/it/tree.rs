@@ -96,3 +96,48 @@ fn recipients_of_other_kinds_are_kept() {
     assert!(program.read("x.yaml").contains(pgp), "{}", program.read("x.yaml"));
     program.run(&["rekey", "--rotate", "-r", &other, "x.yaml"]).fails(76);
 }
+
+/// As `sops updatekeys`: the threshold of a file stays, and is never more than its groups.
+#[test]
+fn key_groups_keep_their_threshold() {
+    let program = Program::new();
+    let keys: Vec<String> = ["b", "c"]
+        .iter()
+        .map(|name| {
+            let made = program.run(&["keygen", &format!("{name}.key")]).ok().json();
+            made["recipients"][0].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let own = program.recipient.clone();
+    let rules = |groups: &[&str], more: &str| {
+        let groups: Vec<String> = groups.iter().map(|recipient| format!("{{age: [{recipient}]}}")).collect();
+        program.write(".sops.yaml", format!("creation_rules:\n  - key_groups: [{}]\n{more}", groups.join(", ")));
+    };
+    let threshold = || {
+        let text = program.read("x.yaml");
+        text.lines().find_map(|line| line.trim().strip_prefix("shamir_threshold: ")).unwrap_or_default().to_owned()
+    };
+    program.write("all.key", program.read("age.key") + &program.read("b.key") + &program.read("c.key"));
+    let all = ["rekey", "-i", "all.key", "x.yaml"];
+    rules(&[&own, &keys[0], &keys[1]], "    shamir_threshold: 2\n");
+    program.write("x.yaml", "a: secret\n");
+    program.run(&["encrypt", "--in-place", "x.yaml"]).ok();
+    assert_eq!(threshold(), "2");
+    // A group fewer: two of two. A rule that says something else is pointed out and not followed.
+    rules(&[&own, &keys[0]], "");
+    program.run(&all).ok();
+    assert_eq!(threshold(), "2");
+    rules(&[&own, &keys[0], &keys[1]], "    shamir_threshold: 3\n");
+    let ran = program.run(&all).ok().json();
+    assert_eq!(threshold(), "2");
+    assert!(ran["warnings"][0].as_str().unwrap().contains("--threshold 3"), "{ran}");
+    assert_eq!(program.run(&all).ok().json()["changed"], false);
+    program.run(&[&all[..], &["--threshold", "3"]].concat()).ok();
+    assert_eq!(threshold(), "3");
+    program.run(&["decrypt", "x.yaml"]).fails(77);
+    assert_eq!(program.run(&["decrypt", "-i", "all.key", "x.yaml"]).ok().text(), "a: secret\n");
+    // No groups any more.
+    program.write(".sops.yaml", format!("creation_rules:\n  - age: {own}\n"));
+    program.run(&all).ok();
+    assert_eq!((threshold(), program.decrypt("x.yaml")), (String::new(), "a: secret\n".into()));
+}
