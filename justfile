@@ -79,6 +79,11 @@ demo *arguments: build
 bench area:
     tests/bench/{{ area }}
 
+# Fuzz every parser that has a target in tests/fuzz, each for some seconds
+[group('develop')]
+fuzz seconds="60" *targets:
+    tests/fuzz/run {{ seconds }} {{ targets }}
+
 # Size and start-up time of each dist binary
 [group('develop')]
 sizes: dist

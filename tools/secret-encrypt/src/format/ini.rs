@@ -292,7 +292,7 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
         match (index, line.as_bytes().first()) {
             (0, _) if several && line == " " => {}
             (0, _) => own.push_str(line),
-            (_, Some(b'\t')) => *behind = line[1..].to_owned(),
+            (_, Some(b'\t')) => line[1..].clone_into(&mut behind),
             (_, Some(b' ')) => {
                 own.push('\n');
                 own.push_str(&line[1..]);
@@ -341,8 +341,8 @@ fn parse(text: &str) -> Result<Parsed, Error> {
     walk.current = walk.sections.len().saturating_sub(1);
     let last = ini.sections.iter().rfind(|section| section.name != BLOCK);
     walk.parsed.layout.insert_at = last.map_or(bom(text), |section| section.end);
-    let path = vec![last.map_or(DEFAULT, |section| &section.name).to_owned()];
-    walk.comment(&ini.trailing, &path, None, Comments::default());
+    // These no other program reads, and so they may belong to the file itself, whatever its last section is.
+    walk.comment(&ini.trailing, &[], None, Comments::default());
     Ok(walk.parsed)
 }
 
@@ -360,8 +360,7 @@ impl Walk<'_> {
         let path = vec![section.name.clone()];
         if section.name == BLOCK {
             // Comments before the block belong to nobody; people left them there.
-            let before = self.sections.last().cloned().unwrap_or_else(|| vec![DEFAULT.into()]);
-            self.comment(&section.comment, &before, None, Comments::default());
+            self.comment(&section.comment, &[], None, Comments::default());
             return self.block(section);
         }
         let pointer = Pointer::root().join(section_key(section));
@@ -468,7 +467,8 @@ impl Walk<'_> {
         // Where a person moved it from, most likely; only an encrypted one can have come from elsewhere.
         let near = self.current.saturating_sub(1)..(self.current + 2).min(self.sections.len());
         let near = self.sections.get(near).filter(|_| EncText::is_meant(&own)).unwrap_or_default();
-        let elsewhere = near.iter().filter(|other| other.as_slice() != path).cloned().collect();
+        let near = near.iter().filter(|other| other.as_slice() != path);
+        let elsewhere = near.cloned().chain((!path.is_empty()).then(Vec::new)).collect();
         let pointer = path.iter().fold(Pointer::root(), |pointer, key| pointer.join(key));
         let value = Value::comment(&own);
         self.push(
@@ -495,7 +495,7 @@ impl Walk<'_> {
         let mut start = section.start;
         // Without a line break at the end of the file both before the block are ours.
         let open = section.end == text.len() && !text.ends_with('\n');
-        for _ in 0..1 + usize::from(open) {
+        for _ in 0..=usize::from(open) {
             if text[..start].ends_with("\n\n") || (start < section.start || open) && text[..start].ends_with('\n') {
                 start -= 1;
             }

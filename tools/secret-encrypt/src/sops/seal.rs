@@ -150,6 +150,12 @@ fn decrypt(slot: &Slot, cipher: &Cipher) -> Result<Option<Value>, Error> {
     }
 }
 
+/// Whether an encrypted comment opens under the path of the place where it stands.
+fn opens_here(slot: &Slot, cipher: &Cipher) -> bool {
+    let enc = EncText::parse(slot.value.as_text().unwrap_or_default());
+    enc.is_some_and(|enc| cipher.decrypt(&enc, &slot.additional()).is_some())
+}
+
 fn verify(mac: &str, metadata: &Metadata, cipher: &Cipher) -> Result<(), Error> {
     let stored = metadata.mac().ok_or(Error::MacMissing)?;
     let time = metadata.lastmodified().ok_or(Error::MacMissing)?;
@@ -183,7 +189,13 @@ pub(crate) fn seal(
         if covered && mixed && meant && !slot.always {
             let value = decrypt(slot, cipher)?;
             mac.add(value.as_ref().unwrap_or(&slot.value), covered);
-            slots.push(SealedSlot::Keep);
+            // A comment that was moved is bound to its new place, where other readers look for it.
+            slots.push(match value.filter(|_| slot.is_comment() && !slot.elsewhere.is_empty()) {
+                Some(value) if !opens_here(slot, cipher) => {
+                    SealedSlot::Enc(cipher.encrypt(&value, &slot.additional())?.to_string())
+                }
+                _ => SealedSlot::Keep,
+            });
             continue;
         }
         mac.add(&slot.value, covered);

@@ -109,11 +109,9 @@ fn values_are_put_and_taken_away() {
         program.decrypt("x.ini"),
         "; head\n\n; about a\na=1\nz=5\n[s]\nb = two\nd = `x#y`\n\n; about t\n[t]\nc = 3\nf = true\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
     );
+    // What stands before a key is one comment, and goes with it.
     program.run(&["unset", "x.ini", "/DEFAULT/a", "/t"]).ok();
-    assert_eq!(
-        program.decrypt("x.ini"),
-        "; head\n\nz=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
-    );
+    assert_eq!(program.decrypt("x.ini"), "z=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n");
     for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/sops/mac", "x"), ("/s/n", "[1]")] {
         program
             .run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]"))
