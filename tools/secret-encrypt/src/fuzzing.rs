@@ -93,3 +93,97 @@ pub fn enc_text(text: &str) {
     let written = enc.to_string();
     assert_eq!(EncText::parse(&written).as_ref(), Some(&enc), "{written}");
 }
+
+/// The corpus of tests/fuzz and mutations of it, without instrumentation: what a fuzzer found once is tried in every run.
+/// `FUZZ_SECONDS` makes it longer.
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    /// What makes each format turn another way.
+    const TOKENS: [&str; 30] = [
+        "\n", "\r\n", " ", "  ", "\t", ":", ": ", "- ", "#", " #", "; ", "|\n", ">-\n", "|2\n", "\"", "'", "`",
+        "\"\"\"", "=", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "---\n", "sops", "\\",
+    ];
+
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % limit.max(1) as u64) as usize
+        }
+    }
+
+    fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(bytes.len() + 1);
+            let to = (at + dice.below(12)).min(bytes.len());
+            match dice.below(6) {
+                0 => drop(bytes.drain(at..to)),
+                1 => {
+                    let part = bytes[at..to].to_vec();
+                    let place = dice.below(bytes.len() + 1);
+                    bytes.splice(place..place, part);
+                }
+                2 => {
+                    let other = &others[dice.below(others.len())];
+                    let from = dice.below(other.len() + 1);
+                    let part = other[from..(from + dice.below(40)).min(other.len())].to_vec();
+                    bytes.splice(at..at, part);
+                }
+                3 if at < bytes.len() => bytes[at] = b' ' + dice.below(95) as u8,
+                _ => drop(bytes.splice(at..at, TOKENS[dice.below(TOKENS.len())].bytes())),
+            }
+        }
+    }
+
+    fn run(target: &str, call: impl Fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus").join(target);
+        let mut corpus: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        corpus.sort();
+        let corpus: Vec<Vec<u8>> = corpus.iter().map(|path| std::fs::read(path).unwrap()).collect();
+        for bytes in &corpus {
+            call(bytes);
+        }
+        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        let seed = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x9e37_79b9_7f4a_7c15);
+        let (begun, mut dice) = (Instant::now(), Dice(seed));
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            let mut bytes = corpus[dice.below(corpus.len())].clone();
+            mutate(&mut bytes, &corpus, &mut dice);
+            let shown = String::from_utf8_lossy(&bytes).into_owned();
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&bytes)));
+            assert!(ended.is_ok(), "{target} fails for {shown:?}");
+        }
+    }
+
+    #[test]
+    fn yaml() {
+        run("secrets-yaml", |bytes| super::document("yaml", bytes));
+    }
+
+    #[test]
+    fn json() {
+        run("secrets-json", |bytes| super::document("json", bytes));
+    }
+
+    #[test]
+    fn dotenv() {
+        run("secrets-dotenv", |bytes| super::document("dotenv", bytes));
+    }
+
+    #[test]
+    fn ini() {
+        run("secrets-ini", |bytes| super::document("ini", bytes));
+    }
+
+    #[test]
+    fn enc() {
+        run("secrets-enc", |bytes| super::enc_text(&String::from_utf8_lossy(bytes)));
+    }
+}

@@ -292,7 +292,7 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
         match (index, line.as_bytes().first()) {
             (0, _) if several && line == " " => {}
             (0, _) => own.push_str(line),
-            (_, Some(b'\t')) => *behind = line[1..].to_owned(),
+            (_, Some(b'\t')) => line[1..].clone_into(&mut behind),
             (_, Some(b' ')) => {
                 own.push('\n');
                 own.push_str(&line[1..]);
@@ -495,7 +495,7 @@ impl Walk<'_> {
         let mut start = section.start;
         // Without a line break at the end of the file both before the block are ours.
         let open = section.end == text.len() && !text.ends_with('\n');
-        for _ in 0..1 + usize::from(open) {
+        for _ in 0..=usize::from(open) {
             if text[..start].ends_with("\n\n") || (start < section.start || open) && text[..start].ends_with('\n') {
                 start -= 1;
             }

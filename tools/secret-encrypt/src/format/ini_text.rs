@@ -212,7 +212,7 @@ impl Reader<'_> {
     fn inline(&self, range: Range<usize>) -> Result<Option<Range<usize>>, Error> {
         let rest = &self.text[range.clone()];
         let blank = rest.len() - rest.trim_start().len();
-        match rest[blank..].as_bytes().first() {
+        match rest.as_bytes().get(blank) {
             None => Ok(None),
             Some(b'#' | b';') => Ok(Some(range.start + blank..range.start + without_break(rest).len())),
             Some(_) => Err(self.wrong("text follows a closing bracket or quote")),

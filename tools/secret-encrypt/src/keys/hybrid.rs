@@ -62,7 +62,9 @@ fn decode(text: &str, hrp: &str) -> Option<Zeroizing<Vec<u8>>> {
 /// HKDF-SHA256 (RFC 5869) for outputs of at most 32 bytes; several parts are one input.
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Zeroizing::default() };
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
 

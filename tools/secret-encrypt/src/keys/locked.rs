@@ -116,7 +116,7 @@ impl Locked {
     }
 
     fn passphrase(&self, what: &str) -> Result<secrecy::SecretString, Error> {
-        Prompt.passphrase(what).ok_or_else(|| self.bad(&format!("it has a passphrase, and {}", Prompt::REMEDY)))
+        Prompt::passphrase(what).ok_or_else(|| self.bad(&format!("it has a passphrase, and {}", Prompt::REMEDY)))
     }
 
     fn decrypt_file(&self, bytes: &[u8]) -> Result<Zeroizing<String>, Error> {

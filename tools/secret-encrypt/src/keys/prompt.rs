@@ -27,7 +27,7 @@ impl Prompt {
     pub(super) const REMEDY: &'static str = "there is no terminal to ask for it; give it in the file descriptor that AGE_PASSPHRASE_FD names, or in AGE_PASSPHRASE";
 
     /// The passphrase of something; `None` where nobody can be asked, or nobody answered.
-    pub(super) fn passphrase(self, what: &str) -> Option<SecretString> {
+    pub(super) fn passphrase(what: &str) -> Option<SecretString> {
         // Read once: a pipe has it only once, and there may be several keys.
         static GIVEN: OnceLock<Option<SecretString>> = OnceLock::new();
         if std::env::var_os(DESCRIPTOR).or_else(|| std::env::var_os(VARIABLE)).is_some_and(|value| !value.is_empty()) {
@@ -66,7 +66,7 @@ impl age::Callbacks for Prompt {
     }
 
     fn request_passphrase(&self, description: &str) -> Option<SecretString> {
-        self.passphrase(&printable(description))
+        Self::passphrase(&printable(description))
     }
 }
 
