@@ -218,7 +218,11 @@ fn of_document(document: &SopsDocument) -> Vec<Finding> {
     let block = || Pointer::root().join("sops");
     let rule = match metadata.rule() {
         Ok(rule) => rule,
-        Err(error) => return vec![Finding::error("bad-metadata", block(), error.to_string())],
+        Err(error) => {
+            return vec![
+                Finding::error("bad-metadata", block(), error.to_string()).fix("restore the block from version control"),
+            ];
+        }
     };
     for slot in &document.parsed.slots {
         if let Err(error) = status(slot, &rule) {
