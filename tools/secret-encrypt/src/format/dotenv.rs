@@ -39,6 +39,10 @@ impl Format for Dotenv {
             let slot = &parsed.slots[*index];
             let new = match put {
                 Put::Enc(enc) => Zeroizing::new(enc.clone()),
+                // In a comment sops leaves a backslash as it is.
+                Put::Plain(value) if slot.is_comment() => {
+                    Zeroizing::new(value.as_text().unwrap_or_default().replace('\n', "\\n"))
+                }
                 Put::Plain(value) => Zeroizing::new(line_text(value)?),
             };
             edits.push((slot.span.clone(), new));

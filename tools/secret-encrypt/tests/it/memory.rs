@@ -1,4 +1,5 @@
 //! What is left in memory, and what hostile files cost.
+#![allow(clippy::format_collect, reason = "short texts of tests")]
 
 use std::os::unix::process::CommandExt;
 
