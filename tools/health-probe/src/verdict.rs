@@ -118,8 +118,12 @@ impl<'a> Judgement<'a> {
         let count = self.len();
         let (mut impacts, mut degrades) = (vec![Vec::new(); count], vec![Vec::new(); count]);
         for (node, judged) in self.judged.iter().enumerate() {
-            judged.blocked_by.iter().for_each(|&root| impacts[root].push(node));
-            judged.weakened_by.iter().for_each(|&root| degrades[root].push(node));
+            for &root in &judged.blocked_by {
+                impacts[root].push(node);
+            }
+            for &root in &judged.weakened_by {
+                degrades[root].push(node);
+            }
         }
         let mut causes: Vec<RootCause> = Vec::new();
         for (node, item) in self.checklist.items.iter().enumerate() {

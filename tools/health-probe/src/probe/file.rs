@@ -80,7 +80,7 @@ fn judge(path: &str, user: Option<&str>, public: bool) -> Verdict {
             return Err(acl(directory));
         }
         if !known.may(&metadata, 0o1) {
-            let message = format!("{name} cannot get to {path}: {}", owned(directory, &metadata));
+            let message = format!("{name} cannot get to {path}: {} {}", directory.display(), owned(&metadata));
             return Err(Problem::fail(Reason::FileUnreadable, message));
         }
     }
@@ -88,15 +88,15 @@ fn judge(path: &str, user: Option<&str>, public: bool) -> Verdict {
         return Err(acl(&real));
     }
     if !known.may(&metadata, 0o4) {
-        let message = format!("{name} cannot read {}", owned(Path::new(path), &metadata));
+        let message = format!("{name} cannot read {path}: it {}", owned(&metadata));
         return Err(Problem::fail(Reason::FileUnreadable, message));
     }
     Ok(format!("{name} can read it"))
 }
 
-fn owned(path: &Path, metadata: &std::fs::Metadata) -> String {
+fn owned(metadata: &std::fs::Metadata) -> String {
     let mode = metadata.mode() & 0o7777;
-    format!("{} has mode {mode:04o} and belongs to {}:{}", path.display(), metadata.uid(), metadata.gid())
+    format!("has mode {mode:04o} and belongs to {}:{}", metadata.uid(), metadata.gid())
 }
 
 /// An access list says more than the mode does.

@@ -217,9 +217,21 @@ impl Probe {
             tunnel(&mut stream, target, login.as_deref(), &peer).await?;
         }
         let (stream, warning) = handshake(stream, &url.endpoint.host, &self.tls, &dial, trace).await?;
-        let mut answer = exchange(stream, self.head(&out)?, trace).await?;
+        let answer = exchange(stream, self.head(&out)?, trace).await;
+        let mut answer = answer.map_err(|problem| self.insisted(problem, trace))?;
         answer.warning = warning;
         Ok(answer)
+    }
+
+    /// A server that insists on a certificate of ours says so after the handshake (TLS 1.3), or merely hangs up.
+    fn insisted(&self, problem: Problem, trace: &Trace) -> Problem {
+        let hung_up = matches!(problem.reason, Reason::ConnectReset | Reason::HttpEmptyReply);
+        if !(hung_up && trace.asked_for_certificate && self.tls.client.is_none()) {
+            return problem;
+        }
+        let peer = trace.address.as_deref().unwrap_or_default();
+        let message = format!("{peer} asks for a certificate of ours, and hangs up without one");
+        Problem::fail(Reason::TlsClientCertRequired, message)
     }
 
     /// What the proxy is told about who we are: the check's own header, or the login that the environment gives.

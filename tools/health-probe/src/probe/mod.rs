@@ -47,8 +47,8 @@ use crate::net::{Endpoint, TlsPlan, Trusts, resolve};
 use crate::observation::{Observation, Problem, Trace, Verdict};
 use crate::profile::Profile;
 use crate::reason::Reason;
-use turns::Turns;
 
+pub(crate) use turns::Turns;
 pub(crate) use units::Units;
 
 /// How long after a failure it is tried again.

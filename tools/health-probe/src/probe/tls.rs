@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{Dial, Preparing};
 use crate::net::{Endpoint, TlsPlan, classify, connect, handshake};
-use crate::observation::{Trace, Verdict};
+use crate::observation::{Problem, Trace, Verdict};
 use crate::reason::Reason;
 
 /// How long a server that asks for a certificate of ours is given to say that it insists. With TLS 1.3 that comes after the
@@ -45,8 +45,13 @@ impl Probe {
             if let Ok(Err(error)) = said {
                 let peer = trace.address.clone().unwrap_or_default();
                 let problem = classify(&peer, &error);
-                if matches!(problem.reason, Reason::TlsClientCertRequired | Reason::TlsHandshake) {
-                    return Err(problem);
+                match problem.reason {
+                    Reason::TlsClientCertRequired | Reason::TlsHandshake => return Err(problem),
+                    Reason::ConnectReset if self.plan.client.is_none() => {
+                        let message = format!("{peer} asks for a certificate of ours, and hangs up without one");
+                        return Err(Problem::fail(Reason::TlsClientCertRequired, message));
+                    }
+                    _ => {}
                 }
             }
         }

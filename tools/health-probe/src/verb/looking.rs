@@ -142,10 +142,9 @@ impl Looking {
         observations: &mut [Observation],
     ) -> bool {
         self.context.units.next_round();
-        let (mut later, at_once): (BTreeSet<usize>, Vec<usize>) =
-            (nodes.iter().copied().filter(|&node| self.checklist.is_after_needs(node)).collect(), {
-                nodes.iter().copied().filter(|&node| !self.checklist.is_after_needs(node)).collect()
-            });
+        let waits = |node: &usize| self.checklist.is_after_needs(*node);
+        let at_once: Vec<usize> = nodes.iter().copied().filter(|node| !waits(node)).collect();
+        let mut later: BTreeSet<usize> = nodes.iter().copied().filter(waits).collect();
         let mut complete = self.look_now(&at_once, deadline, again, observations).await;
         // Those that wait for what they need, from the bottom up.
         while complete && !later.is_empty() {

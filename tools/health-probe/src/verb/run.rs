@@ -17,7 +17,7 @@ use crate::checklist::{Checklist, ForAll};
 use crate::format;
 use crate::net::{Endpoint, Trusts, certificates};
 use crate::other_report::OtherReport;
-use crate::probe::Context;
+use crate::probe::{Context, Turns};
 use crate::schedule::Limits;
 use crate::state::State;
 use crate::verdict::Run;
@@ -175,7 +175,7 @@ fn judge(flags: &RunFlags, session: &Session) -> Result<Exit, Failure> {
             allow_exec: flags.allow_exec,
             now: flags.now.map(jiff::Timestamp::as_second),
             units: checklist.units(),
-            turns: Default::default(),
+            turns: Turns::default(),
         },
         limits: Limits { concurrency: flags.concurrency, per_host: flags.per_host },
         run: Run {

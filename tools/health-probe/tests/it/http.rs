@@ -230,6 +230,8 @@ fn proxies_are_used_only_where_the_check_asks_for_one() {
     std::fs::write(&file, checks.to_string()).unwrap();
     let output = command(&["run", "--no-second-look", file.to_str().unwrap()])
         .env("http_proxy", format!("http://ann:c4n4ry@127.0.0.1:{proxy}"))
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -234,7 +234,7 @@ fn a_zabbix_agent_that_reports_refuses_or_is_none() {
     let unknown = one(zabbix(agent, json!({"key": "no.such"}))).check("x");
     assert!(unknown["message"].as_str().unwrap().contains("Unknown metric"), "{unknown}");
     // An agent hangs up on who is not in its Server= list.
-    let strict = serve(|stream| drop(stream));
+    let strict = serve(drop);
     let refused = one(zabbix(strict, json!({}))).check("x");
     assert_eq!(refused["reason"], "auth_failed");
     assert!(refused["message"].as_str().unwrap().contains("Server="));
@@ -471,7 +471,7 @@ fn with_systemctl(answers: &[(&str, &str)], checks: &Value, more: &[&str]) -> (V
     let mut cases = String::new();
     for (at, (pattern, answer)) in answers.iter().enumerate() {
         std::fs::write(home.join(at.to_string()), answer).unwrap();
-        cases.push_str(&format!("  *{pattern}*) cat {}/{at} ;;\n", home.display()));
+        cases.push_str(&format!("  *\"{pattern}\"*) cat {}/{at} ;;\n", home.display()));
     }
     let script = format!(
         "#!/bin/sh\necho \"$*\" >>{0}/calls\ncase \"$*\" in\n{cases}  *) echo 'Host is down' >&2; exit 1 ;;\nesac\n",
@@ -540,4 +540,16 @@ fn units_that_failed_and_units_that_were_restarted() {
     assert_eq!((restarted["state"].as_str(), restarted["reason"].as_str()), (Some("degraded"), Some("unit_restarted")));
     assert_eq!(restarted["message"], "restarted 2 times since the last run");
     assert_eq!(look(4)["state"], "up");
+}
+
+#[test]
+fn echo_requests_are_answered_or_not_allowed() {
+    let check = one(json!({"icmp": {"host": "127.0.0.1"}})).check("x");
+    match check["state"].as_str().unwrap() {
+        "up" => assert_eq!(check["figures"]["loss_percent"], 0.0, "{check}"),
+        // A user may send none where net.ipv4.ping_group_range leaves its group out.
+        state => assert_eq!((state, check["reason"].as_str()), ("unknown", Some("permission")), "{check}"),
+    }
+    let with_port = json!([{"id": "x", "icmp": {"host": "127.0.0.1:80"}}]);
+    assert_eq!(run(&["check"], with_port).json()["findings"][0]["code"], "bad-address");
 }

@@ -281,7 +281,7 @@ fn redis_with_users_and_over_tls() {
     command.args(["--port", &plain_text, "--tls-port", &secure_text, "--bind", "127.0.0.1", "--save", ""]);
     command.args(["--tls-cert-file", cert_file.to_str().unwrap(), "--tls-key-file", key_file.to_str().unwrap()]);
     command.args(["--tls-auth-clients", "no", "--tls-ca-cert-file", cert_file.to_str().unwrap()]);
-    command.args(["--user", "probe on >probe-password +ping", "--user", "default off"]);
+    command.args(["--user", "probe", "on", ">probe-password", "+ping", "--user", "default", "off"]);
     let _server = start(command.current_dir(directory.path()));
     assert_eq!(wait_for(json!({"tcp": {"address": format!("127.0.0.1:{plain}")}})).code, 0);
     secret(directory.path(), "right", "probe-password");
