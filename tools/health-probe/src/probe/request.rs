@@ -145,10 +145,15 @@ fn describe(peer: &str, error: &hyper::Error) -> Problem {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.is::<Endless>()) {
+            if matches!(io.get_ref(), Some(inner) if inner.is::<Endless>()) {
                 return Problem::fail(Reason::HttpProtocol, format!("the head of the answer of {peer} does not end"));
             }
-            return classify(peer, io);
+            let problem = classify(peer, io);
+            // What hyper calls bad input is what the server said: a chunk without a length.
+            if problem.reason != Reason::Internal {
+                return problem;
+            }
+            break;
         }
         source = inner.source();
     }
