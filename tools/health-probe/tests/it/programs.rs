@@ -30,6 +30,9 @@ struct Running {
     check: Value,
 }
 
+/// Starts a program in a directory of its own.
+type Start = fn(&Path) -> Running;
+
 fn caddy(directory: &Path) -> Running {
     let port = free_port();
     std::fs::write(directory.join("Caddyfile"), format!("{{\nadmin 127.0.0.1:{port}\n}}\n")).unwrap();
@@ -119,7 +122,7 @@ fn zabbix_agent(directory: &Path) -> Running {
 
 #[test]
 fn programs_of_debian_are_what_their_profiles_say() {
-    let programs: [(&str, &str, fn(&Path) -> Running); 8] = [
+    let programs: [(&str, &str, Start); 8] = [
         ("caddy", "caddy", caddy),
         ("prometheus", "prometheus", prometheus),
         ("prometheus-alertmanager", "prometheus-alertmanager", alertmanager),
