@@ -322,7 +322,7 @@ impl<S: Stream> Login<'_, S> {
             match kind {
                 b'D' if first.is_none() => first = Some(value(&body).ok_or_else(|| self.no_postgres())?),
                 b'E' => return Err(self.failed(&body)),
-                b'Z' => return self.judge(query, first, trace),
+                b'Z' => return self.judge(query, first.flatten(), trace),
                 b'1' | b'2' | b'C' | b'D' | b's' | b'I' | b'n' | b'S' | b'N' | b'T' => {}
                 _ => return Err(self.no_postgres()),
             }
@@ -330,9 +330,8 @@ impl<S: Stream> Login<'_, S> {
         Err(self.no_postgres())
     }
 
-    fn judge(&self, query: &Query, first: Option<Option<String>>, trace: &mut Trace) -> Verdict {
+    fn judge(&self, query: &Query, text: Option<String>, trace: &mut Trace) -> Verdict {
         let secrets: Vec<Secret> = self.password.clone().into_iter().collect();
-        let text = first.flatten();
         if let Some(figure) = text.as_deref().and_then(|text| text.parse::<f64>().ok()).filter(|it| it.is_finite()) {
             trace.figures.insert("value".into(), figure);
         }

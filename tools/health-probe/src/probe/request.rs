@@ -1,5 +1,10 @@
 //! One exchange of a request for an answer over a connection of its own.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
@@ -7,6 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::{Stream, classify};
 use crate::observation::{Problem, Step, Trace, ms_since};
@@ -16,6 +22,50 @@ use crate::reason::Reason;
 pub(super) const LARGEST_BODY: usize = 1024 * 1024;
 /// The largest head of an answer.
 const LARGEST_HEAD: usize = 64 * 1024;
+
+/// The most that is read before there is a head: hints (103) may come before it, but not without an end.
+const MOST_BEFORE_HEAD: usize = 4 * LARGEST_HEAD;
+
+/// A stream that ends where too much comes before the head of the answer.
+struct Bounded<S> {
+    stream: S,
+    left: usize,
+    has_head: Arc<AtomicBool>,
+}
+
+/// There is no end to what comes before the head.
+#[derive(Debug, thiserror::Error)]
+#[error("the head does not end")]
+struct Endless;
+
+impl<S: Stream> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if !self.has_head.load(Ordering::Relaxed) {
+            match self.left.checked_sub(read) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Endless))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
 
 /// What an answer was.
 pub(super) struct Answer {
@@ -43,6 +93,8 @@ pub(super) async fn exchange<S: Stream + 'static>(
     let peer = trace.address.clone().unwrap_or_default();
     trace.step = Step::Answer;
     let started = Instant::now();
+    let has_head = Arc::new(AtomicBool::new(false));
+    let stream = Bounded { stream, left: MOST_BEFORE_HEAD, has_head: Arc::clone(&has_head) };
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
         .handshake(TokioIo::new(stream))
@@ -50,6 +102,7 @@ pub(super) async fn exchange<S: Stream + 'static>(
         .map_err(|error| describe(&peer, &error))?;
     let work = async {
         let response = sender.send_request(request).await.map_err(|error| describe(&peer, &error))?;
+        has_head.store(true, Ordering::Relaxed);
         trace.phases.processing = Some(ms_since(started));
         trace.step = Step::Body;
         let started = Instant::now();
@@ -91,8 +144,16 @@ async fn read(response: Response<Incoming>, peer: &str) -> Result<Answer, Proble
 fn describe(peer: &str, error: &hyper::Error) -> Problem {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return classify(peer, io);
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            if matches!(io.get_ref(), Some(inner) if inner.is::<Endless>()) {
+                return Problem::fail(Reason::HttpProtocol, format!("the head of the answer of {peer} does not end"));
+            }
+            let problem = classify(peer, io);
+            // What hyper calls bad input is what the server said: a chunk without a length.
+            if problem.reason != Reason::Internal {
+                return problem;
+            }
+            break;
         }
         source = inner.source();
     }

@@ -80,7 +80,7 @@ fn seen(said: Vec<u8>) -> Vec<(String, Observation)> {
             seen
         };
         tokio::select! {
-            () = async { server.await } => unreachable!("a server does not end"),
+            () = server => unreachable!("a server does not end"),
             seen = look => seen,
         }
     })

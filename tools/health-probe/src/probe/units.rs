@@ -76,12 +76,15 @@ pub(super) type Properties = BTreeMap<String, String>;
 /// What was answered for all units of a manager.
 type Answer = Result<HashMap<String, Properties>, Problem>;
 
+/// The answer of a round, where there was one.
+type Known = Option<(u64, Arc<Answer>)>;
+
 /// What systemd says, by manager.
 #[derive(Debug, Default)]
 pub(crate) struct Units {
     names: BTreeMap<Scope, BTreeSet<String>>,
     round: AtomicU64,
-    known: BTreeMap<Scope, Mutex<Option<(u64, Arc<Answer>)>>>,
+    known: BTreeMap<Scope, Mutex<Known>>,
 }
 
 impl Units {

@@ -34,7 +34,12 @@ impl Url {
         let port = uri.port_u16().unwrap_or(if secured { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.is_empty() { "/" } else { path };
-        Ok(Self { secure: secured, endpoint: Endpoint::new(uri.host().unwrap_or_default(), port), path: path.into() })
+        let endpoint = Endpoint::new(uri.host().unwrap_or_default(), port);
+        // A round through its own parser: a host that is only dots is none, and nobody listens on port 0.
+        if endpoint.to_string().parse::<Endpoint>().is_err() {
+            return Err("the URL names no host that can be looked up".into());
+        }
+        Ok(Self { secure: secured, endpoint, path: path.into() })
     }
 
     /// Host, and port where it is not the usual one, as the Host header has it.
@@ -105,7 +110,9 @@ mod tests {
         assert_eq!(url("http://[::1]:81/a?token=x&b").shown("http", "https"), "http://[::1]:81/a?token=...&b");
         let error = Url::parse("https://user:hunter2@example.org/", "http", "https").unwrap_err();
         assert!(!error.contains("hunter2"), "{error}");
-        assert!(Url::parse("file:///etc/passwd", "http", "https").is_err());
+        for wrong in ["file:///etc/passwd", "http://./", "http://a:0/", "http://", "http://a b/"] {
+            assert!(Url::parse(wrong, "http", "https").is_err(), "{wrong}");
+        }
     }
 
     proptest! {

@@ -22,7 +22,7 @@ fn seen(columns: u16, environment: &[(&str, &str)], more: &str) -> Option<String
     let file = directory.path().join("checks.json");
     std::fs::write(&file, checks.to_string()).unwrap();
     let line = format!(
-        "stty cols {columns} rows 24; '{}' run '{}' --wait 1500ms --interval 300ms --output json {more} >'{}'",
+        "stty cols {columns} rows 24; '{}' run '{}' --wait 900ms --interval 200ms --output json {more} >'{}'",
         env!("CARGO_BIN_EXE_health-probe"),
         file.display(),
         directory.path().join("report.json").display()

@@ -1,28 +1,37 @@
 //! Profiles against the programs themselves, where Debian has them: when they run, and when they are gone.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::server::free_port;
-use crate::tool::{Process, has, run};
+use crate::tool::{has, run};
 
-fn start(command: &mut Command, directory: &Path) -> Process {
-    command
-        .current_dir(directory)
-        .env("HOME", directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Process(command.spawn().unwrap())
+/// A program that ends with the test, and its children with it.
+struct Family(Child);
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(command: &mut Command, directory: &Path) -> Family {
+    command.current_dir(directory).env("HOME", directory).process_group(0);
+    Family(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// A program under way, and the check that looks at it.
 struct Running {
-    process: Process,
+    process: Family,
     check: Value,
 }
+
+/// Starts a program in a directory of its own.
+type Start = fn(&Path) -> Running;
 
 fn caddy(directory: &Path) -> Running {
     let port = free_port();
@@ -113,7 +122,7 @@ fn zabbix_agent(directory: &Path) -> Running {
 
 #[test]
 fn programs_of_debian_are_what_their_profiles_say() {
-    let programs: [(&str, &str, fn(&Path) -> Running); 8] = [
+    let programs: [(&str, &str, Start); 8] = [
         ("caddy", "caddy", caddy),
         ("prometheus", "prometheus", prometheus),
         ("prometheus-alertmanager", "prometheus-alertmanager", alertmanager),
@@ -139,9 +148,8 @@ fn programs_of_debian_are_what_their_profiles_say() {
     // All of them start at once, on a machine that may have other things to do.
     let output = run(&["run", "--wait", "60s", "--interval", "200ms"], json!(checks));
     assert_eq!(output.code, 0, "{}", output.stdout);
-    for mut one in running {
-        one.process.0.kill().unwrap();
-        one.process.0.wait().unwrap();
+    for one in running {
+        drop(one.process);
     }
     let output = run(&["run", "--no-second-look"], json!(checks));
     for check in output.json()["checks"].as_array().unwrap() {

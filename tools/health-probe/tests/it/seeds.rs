@@ -91,7 +91,7 @@ impl Town {
         let is_closed = id.contains(".closed.");
         let name = if is_closed {
             "closed".to_owned()
-        } else if id.ends_with(".ssh") {
+        } else if check["ssh"].is_object() {
             "ssh".to_owned()
         } else if check["http"]["connect"].is_string() {
             let at = check["http"]["connect"].as_str().unwrap().split(':').next().unwrap().to_owned();
