@@ -183,7 +183,9 @@ pub(super) fn left_keys(failure: &Failure) -> bool {
 
 /// Whether the connection itself is gone (libssh2.h: send, timeout, disconnect, timeout of the socket, receive).
 fn is_broken(error: &ssh2::Error) -> bool {
-    matches!(error.code(), ssh2::ErrorCode::Session(-7 | -9 | -13 | -30 | -43))
+    // A connection that breaks while an answer is awaited is reported as a key that was not verified.
+    let unanswered = error.message().starts_with("Waiting for");
+    unanswered || matches!(error.code(), ssh2::ErrorCode::Session(-7 | -9 | -13 | -30 | -43))
 }
 
 /// Gives a password wherever it is asked for.
