@@ -77,7 +77,7 @@ fn mounts_and_what_lies_in_them() {
     );
 
     // Not declared any more: units first, then the mount; the line of somebody else is untouched.
-    lab.exec("echo 'tmpfs /srv/other tmpfs noauto 0 0' >>/etc/fstab");
+    lab.exec("echo 'tmpfs /srv/other tmpfs noauto 0 0' >>/etc/fstab; chmod 600 /etc/fstab");
     let gone = lab.apply(&desired("lab1", &json!([]))).expect(0).json();
     assert_eq!(status(&gone, "/srv/media"), "done", "{gone}");
     assert_eq!(
@@ -91,6 +91,8 @@ fn mounts_and_what_lies_in_them() {
             &json!([{"id": "m", "mount": {"path": "/srv/other", "device": device, "fstype": "none", "options": ["bind"]}}]),
         )
     };
+    // The file that was taken from others stays so.
+    assert_eq!(lab.exec("stat -c %a /etc/fstab"), "600");
     lab.exec("mkdir -p /srv/source; echo x >/srv/source/x");
     lab.apply(&taken("/srv/source")).expect(0);
     assert_eq!(lab.exec("cat /srv/other/x"), "x");

@@ -8,12 +8,13 @@ use contract::{Exit, FileMode};
 
 use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
-use crate::engine::entry::{Difference, Entry};
+use crate::engine::entry::{Access, Content, Difference, Entry, Node};
 use crate::engine::hash::sha256;
 use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed, keep, original_bytes};
 use crate::engine::process::Process;
 use crate::engine::run::Undo;
+use crate::engine::tree::Live;
 use crate::engine::units::systemctl;
 use crate::fault::{Fault, Outcome};
 
@@ -49,9 +50,8 @@ impl MountKind<'_> {
         format!("{} {} {} {} 0 {pass}", escape(device), escape(path), escape(fstype), escape(&options.join(",")))
     }
 
-    fn fstab(&self, host: &Host) -> Entry {
-        let line = self.line();
-        Entry::file(FSTAB, with_line(&host.text(FSTAB), &self.0.path, Some(&line)).into_bytes(), 0o644)
+    fn fstab(&self, host: &Host) -> Outcome<Entry> {
+        fstab(host, &with_line(&host.text(FSTAB), &self.0.path, Some(&self.line())))
     }
 
     /// The device node that is named, directly or by a tag; none for remote shares and such.
@@ -107,7 +107,7 @@ impl Kind for MountKind<'_> {
     }
 
     fn observe(&self, view: View<'_>) -> Outcome<Difference> {
-        let mut found = self.fstab(view.host).compare(view.host)?;
+        let mut found = self.fstab(view.host)?.compare(view.host)?;
         if found.op.is_some() {
             found.why = vec![FSTAB.into()];
         }
@@ -139,7 +139,7 @@ impl Kind for MountKind<'_> {
         let live = mounted(apply.host, path);
         let replaced = live.as_ref().is_some_and(|live| self.is_other(live));
         let stays = live.is_some() && !replaced;
-        let changes = self.fstab(apply.host).compare(apply.host)?.op.is_some();
+        let changes = self.fstab(apply.host)?.compare(apply.host)?.op.is_some();
         if live.is_some() && (replaced || changes) {
             apply.run.note(&Undo::Mount { path: path.clone(), mounted: true })?;
             apply.run.sync()?;
@@ -149,7 +149,7 @@ impl Kind for MountKind<'_> {
         }
         // The mount point itself, as a directory of root's where there is none.
         apply.make_parents(&format!("{path}/-"))?;
-        apply.place_unowned(&self.fstab(apply.host))?;
+        apply.place_unowned(&self.fstab(apply.host)?)?;
         apply.barrier()?;
         apply.manager_is_stale |= changes;
         apply.reload_manager()?;
@@ -183,6 +183,17 @@ impl Kind for MountKind<'_> {
         apply.own("mount", &self.0.path, Some(sha256(line.as_bytes())), false, original);
         Ok(())
     }
+}
+
+/// The whole file with this text. Its mode and owner stay: somebody may have taken it from others for what it holds.
+fn fstab(host: &Host, text: &str) -> Outcome<Entry> {
+    let access = match host.tree.look(FSTAB)? {
+        Live::File(live) => Access { mode: live.mode, owner: live.uid.to_string(), group: live.gid.to_string() },
+        _ => Access::root(0o644),
+    };
+    let content = Content::new(text.as_bytes());
+    let node = Node::File { content, access, validate: Vec::new(), keep_existing: false };
+    Ok(Entry { path: FSTAB.into(), node })
 }
 
 /// What has to be done to a mount that is no longer declared.
@@ -232,7 +243,7 @@ pub fn take_away(apply: &mut Apply<'_>, thing: &OwnedThing) -> Outcome<()> {
         None => None,
     };
     let text = with_line(&apply.host.text(FSTAB), path, old.as_deref());
-    apply.place_unowned(&Entry::file(FSTAB, text.into_bytes(), 0o644))?;
+    apply.place_unowned(&fstab(apply.host, &text)?)?;
     apply.barrier()?;
     apply.manager_is_stale = true;
     apply.reload_manager()?;

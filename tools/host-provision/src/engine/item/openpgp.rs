@@ -53,8 +53,8 @@ fn packet(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         Some(bytes.get(at..at + length)?.iter().fold(0, |value, byte| (value << 8) | usize::from(*byte)))
     };
     let first = *bytes.first()?;
-    let (tag, start, length) = match (first & 0xc0, first & 0x40 != 0) {
-        (0xc0, _) => {
+    let (tag, start, length) = match first & 0xc0 {
+        0xc0 => {
             let (start, length) = match number(1, 1)? {
                 short @ 0..192 => (2, short),
                 middle @ 192..224 => (3, ((middle - 192) << 8) + number(2, 1)? + 192),
@@ -64,7 +64,7 @@ fn packet(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             };
             (first & 0x3f, start, length)
         }
-        (0x80, _) => {
+        0x80 => {
             let width = match first & 3 {
                 0 => 1,
                 1 => 2,
