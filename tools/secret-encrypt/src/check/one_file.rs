@@ -220,7 +220,8 @@ fn of_document(document: &SopsDocument) -> Vec<Finding> {
         Ok(rule) => rule,
         Err(error) => {
             return vec![
-                Finding::error("bad-metadata", block(), error.to_string()).fix("restore the block from version control"),
+                Finding::error("bad-metadata", block(), error.to_string())
+                    .fix("restore the block from version control"),
             ];
         }
     };
