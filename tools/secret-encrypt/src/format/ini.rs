@@ -404,7 +404,7 @@ impl Walk<'_> {
                 None,
             );
             // To sops the comment of a key stands behind it, and so is in force for the next one.
-            active = self.comment(&key.comment, &path, Some(key.span.end), Comments::default(), None);
+            active = self.comment(&key.comment, &path, Some(key.anchor), Comments::default(), None);
             if let Some(range) = &key.unread {
                 let piece = Piece { range: range.clone(), inline: true };
                 self.comment(&[piece], &path, None, active.clone(), None);
