@@ -301,7 +301,7 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
     let comment = value.as_text().unwrap_or_default();
     let mut behind = Zeroizing::default();
     if !has_tail {
-        return (Zeroizing::new(comment.replace(['\n', '\r'], " ")), behind);
+        return (Zeroizing::new(comment.replace('\n', " ")), behind);
     }
     let line = &text[line_start(text, slot.span.start)..];
     let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
