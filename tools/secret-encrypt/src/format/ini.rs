@@ -304,7 +304,7 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
         return (Zeroizing::new(comment.replace('\n', " ")), behind);
     }
     let line = &text[line_start(text, slot.span.start)..];
-    let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    let indent = &line[..line.len() - line.trim_start().len()];
     let mut own = Zeroizing::new(String::with_capacity(comment.len() * 2));
     let several = comment.contains('\n');
     for (index, line) in comment.split('\n').enumerate() {
