@@ -26,7 +26,9 @@ pub fn document(format: &str, bytes: &[u8]) {
         Ok(()) => {}
         // Refusals that say what they refuse.
         Err(
-            Error::Alias { .. }
+            // The safety net of YAML: what would not read back is not written.
+            Error::RoundTrip
+            | Error::Alias { .. }
             | Error::LooksEncrypted { .. }
             | Error::Unsupported(_)
             | Error::Syntax { .. }

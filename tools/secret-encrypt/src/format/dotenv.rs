@@ -39,6 +39,10 @@ impl Format for Dotenv {
             let slot = &parsed.slots[*index];
             let new = match put {
                 Put::Enc(enc) => Zeroizing::new(enc.clone()),
+                // In a comment sops leaves a backslash as it is.
+                Put::Plain(value) if slot.is_comment() => {
+                    Zeroizing::new(value.as_text().unwrap_or_default().replace('\n', "\\n"))
+                }
                 Put::Plain(value) => Zeroizing::new(line_text(value)?),
             };
             edits.push((slot.span.clone(), new));
@@ -123,9 +127,6 @@ fn line_text(value: &Value) -> Result<String, Error> {
         return Err(Error::Unsupported(
             "a value holds a backslash and an n, which dotenv would read as a line break".into(),
         ));
-    }
-    if text.contains('\r') {
-        return Err(Error::Unsupported("a value holds a carriage return, which dotenv cannot hold".into()));
     }
     Ok(text.replace('\n', "\\n"))
 }

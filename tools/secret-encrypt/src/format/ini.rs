@@ -47,13 +47,20 @@ impl Format for IniFormat {
             let slot = &parsed.slots[*index];
             let tail = parsed.layout.tails.get(*index).cloned().flatten();
             match put {
+                // A comment that stands behind a header alone gets a line of its own: the header ends at the last bracket of its
+                // line, and an encrypted comment has one.
+                Put::Enc(enc) if slot.is_comment() && slot.span.is_empty() && begins_line(text, slot.span.start) => {
+                    edits.push((slot.span.clone(), Zeroizing::new(format!("; {enc}\n"))));
+                    edits.extend(tail.map(|range| (range, Zeroizing::default())));
+                }
                 Put::Enc(enc) => {
                     edits.push((slot.span.clone(), Zeroizing::new(quote(enc, slot.style))));
                     edits.extend(tail.map(|range| (range, Zeroizing::default())));
                 }
                 Put::Plain(value) if slot.is_comment() => {
                     let (own, behind) = comment_lines(text, slot, value, tail.is_some());
-                    edits.push((slot.span.clone(), own));
+                    let alone = own.is_empty() && !behind.is_empty() && value.bytes.starts_with(BEHIND_HEADER);
+                    edits.push((if alone { whole_line(text, &slot.span) } else { slot.span.clone() }, own));
                     edits.extend(tail.map(|range| (range, behind)));
                 }
                 Put::Plain(value) => {
@@ -173,6 +180,18 @@ fn section_key(section: &Section) -> String {
     if section.number == 0 { section.name.clone() } else { format!("{}#{}", section.name, section.number + 1) }
 }
 
+/// How a comment begins that stood behind a header, and had a line of its own only while it was encrypted.
+const BEHIND_HEADER: &[u8] = b"  \n\t";
+
+fn begins_line(text: &str, at: usize) -> bool {
+    line_start(text, at) == at || at == bom(text)
+}
+
+/// The line of a span with its line break.
+fn whole_line(text: &str, span: &Range<usize>) -> Range<usize> {
+    line_start(text, span.start).max(bom(text))..text[span.end..].find('\n').map_or(text.len(), |at| span.end + at + 1)
+}
+
 fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |newline| newline + 1)
 }
@@ -282,15 +301,15 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
     let comment = value.as_text().unwrap_or_default();
     let mut behind = Zeroizing::default();
     if !has_tail {
-        return (Zeroizing::new(comment.replace(['\n', '\r'], " ")), behind);
+        return (Zeroizing::new(comment.replace('\n', " ")), behind);
     }
     let line = &text[line_start(text, slot.span.start)..];
-    let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    let indent = &line[..line.len() - line.trim_start().len()];
     let mut own = Zeroizing::new(String::with_capacity(comment.len() * 2));
     let several = comment.contains('\n');
     for (index, line) in comment.split('\n').enumerate() {
         match (index, line.as_bytes().first()) {
-            (0, _) if several && line == " " => {}
+            (0, _) if several && (line == " " || line == "  ") => {}
             (0, _) => own.push_str(line),
             (_, Some(b'\t')) => line[1..].clone_into(&mut behind),
             (_, Some(b' ')) => {
@@ -342,7 +361,7 @@ fn parse(text: &str) -> Result<Parsed, Error> {
     let last = ini.sections.iter().rfind(|section| section.name != BLOCK);
     walk.parsed.layout.insert_at = last.map_or(bom(text), |section| section.end);
     // These no other program reads, and so they may belong to the file itself, whatever its last section is.
-    walk.comment(&ini.trailing, &[], None, Comments::default());
+    walk.comment(&ini.trailing, &[], None, Comments::default(), None);
     Ok(walk.parsed)
 }
 
@@ -360,14 +379,15 @@ impl Walk<'_> {
         let path = vec![section.name.clone()];
         if section.name == BLOCK {
             // Comments before the block belong to nobody; people left them there.
-            self.comment(&section.comment, &[], None, Comments::default());
+            self.comment(&section.comment, &[], None, Comments::default(), None);
             return self.block(section);
         }
         let pointer = Pointer::root().join(section_key(section));
         if section.keys.is_empty() {
             self.parsed.layout.collections.push((pointer.clone(), "a section"));
         }
-        let mut active = self.comment(&section.comment, &path, Some(section.anchor), Comments::default());
+        let mut active =
+            self.comment(&section.comment, &path, Some(section.anchor), Comments::default(), Some(section.start));
         for key in &section.keys {
             self.push(
                 Slot {
@@ -384,10 +404,10 @@ impl Walk<'_> {
                 None,
             );
             // To sops the comment of a key stands behind it, and so is in force for the next one.
-            active = self.comment(&key.comment, &path, Some(key.span.end), Comments::default());
+            active = self.comment(&key.comment, &path, Some(key.anchor), Comments::default(), None);
             if let Some(range) = &key.unread {
                 let piece = Piece { range: range.clone(), inline: true };
-                self.comment(&[piece], &path, None, active.clone());
+                self.comment(&[piece], &path, None, active.clone(), None);
             }
         }
         Ok(())
@@ -399,9 +419,24 @@ impl Walk<'_> {
     }
 
     /// Makes the slots of a comment; the texts that are in force behind it.
-    fn comment(&mut self, pieces: &[Piece], path: &[String], anchor: Option<usize>, mut active: Comments) -> Comments {
+    fn comment(
+        &mut self,
+        pieces: &[Piece],
+        path: &[String],
+        anchor: Option<usize>,
+        mut active: Comments,
+        header: Option<usize>,
+    ) -> Comments {
         let text = self.text;
         let raw = |piece: &Piece| &text[piece.range.clone()];
+        if let ([piece], Some(anchor), Some(start)) = (pieces, anchor, header)
+            && piece.inline
+        {
+            let stop = piece.range.start + raw(piece).trim_end().len();
+            let own = format!("  \n\t{}", &text[anchor..stop]);
+            self.comment_slot(own, start..start, path, &mut active, Some(anchor..stop));
+            return active;
+        }
         let encrypted = pieces.iter().any(|piece| EncText::is_meant(unmarked(raw(piece))));
         let lines = pieces.iter().filter(|piece| !piece.inline).count();
         if encrypted || lines == 0 {

@@ -1,4 +1,5 @@
 //! Every rule in every format, several documents, recipients of other kinds: both directions with real sops.
+#![allow(clippy::format_collect, reason = "short texts of tests")]
 
 use std::path::Path;
 
@@ -49,7 +50,7 @@ fn sealed_places(program: &Program, name: &str) -> Vec<String> {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}"), out)),
             Value::Array(list) => {
-                list.iter().enumerate().for_each(|(at, value)| walk(value, &format!("{path}/{at}"), out))
+                list.iter().enumerate().for_each(|(at, value)| walk(value, &format!("{path}/{at}"), out));
             }
             Value::String(text) if text.starts_with("ENC[") => out.push(path.to_owned()),
             _ => {}
@@ -207,7 +208,7 @@ fn recipients_of_other_kinds_are_kept() {
                     }
                 }
                 _ => {
-                    let squeezed = |text: &str| text.replace(' ', "").replace('"', "");
+                    let squeezed = |text: &str| text.replace([' ', '"'], "");
                     for line in with.lines().filter(|line| !line.contains("type:str") && !line.contains("lastmodified"))
                     {
                         assert!(squeezed(&now).contains(&squeezed(line)), "{name} {what} lost {line}\n{now}");
