@@ -128,9 +128,6 @@ fn line_text(value: &Value) -> Result<String, Error> {
             "a value holds a backslash and an n, which dotenv would read as a line break".into(),
         ));
     }
-    if text.contains('\r') {
-        return Err(Error::Unsupported("a value holds a carriage return, which dotenv cannot hold".into()));
-    }
     Ok(text.replace('\n', "\\n"))
 }
 

@@ -301,10 +301,10 @@ fn comment_lines(text: &str, slot: &Slot, value: &Value, has_tail: bool) -> (Zer
     let comment = value.as_text().unwrap_or_default();
     let mut behind = Zeroizing::default();
     if !has_tail {
-        return (Zeroizing::new(comment.replace(['\n', '\r'], " ")), behind);
+        return (Zeroizing::new(comment.replace('\n', " ")), behind);
     }
     let line = &text[line_start(text, slot.span.start)..];
-    let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    let indent = &line[..line.len() - line.trim_start().len()];
     let mut own = Zeroizing::new(String::with_capacity(comment.len() * 2));
     let several = comment.contains('\n');
     for (index, line) in comment.split('\n').enumerate() {
@@ -404,7 +404,7 @@ impl Walk<'_> {
                 None,
             );
             // To sops the comment of a key stands behind it, and so is in force for the next one.
-            active = self.comment(&key.comment, &path, Some(key.span.end), Comments::default(), None);
+            active = self.comment(&key.comment, &path, Some(key.anchor), Comments::default(), None);
             if let Some(range) = &key.unread {
                 let piece = Piece { range: range.clone(), inline: true };
                 self.comment(&[piece], &path, None, active.clone(), None);

@@ -44,6 +44,8 @@ pub(super) struct Key {
     /// Behind its line, or the last of its lines.
     pub(super) end: usize,
     pub(super) value: String,
+    /// Where a comment behind the value goes.
+    pub(super) anchor: usize,
     /// The value as it is written, with its quotes.
     pub(super) span: Range<usize>,
     pub(super) style: Style,
@@ -132,6 +134,8 @@ pub(super) fn parse(text: &str) -> Result<Ini, Error> {
                         name,
                         start: line.start,
                         end: reader.at,
+                        // Where there is no value, blanks before the comment are the comment's.
+                        anchor: if read.span.is_empty() { begin + offset } else { read.span.end },
                         value: read.value,
                         span: read.span,
                         style: read.style,

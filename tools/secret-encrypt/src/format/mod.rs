@@ -236,7 +236,7 @@ pub(crate) struct PlaceBudget(usize);
 impl PlaceBudget {
     /// That of a text of this length.
     pub(crate) fn new(length: usize) -> Self {
-        Self(length.saturating_mul(16) + (1 << 20))
+        Self(length.saturating_mul(4) + (1 << 20))
     }
 
     /// Takes a place out of it.

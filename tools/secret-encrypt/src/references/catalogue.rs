@@ -21,16 +21,17 @@ impl Catalogue {
             return None;
         }
         let json = format.read_json(bytes).ok()?;
-        let mut references = Vec::new();
-        for (pointer, value) in leaves(&json) {
-            let Json::String(text) = value else { return None };
-            let meant = is_reference(text)
-                || declared.iter().any(|scheme| text.split_once(':').is_some_and(|(own, _)| own == scheme));
-            if !meant {
-                return None;
-            }
-            references.push((pointer, Reference::parse(text, declared)));
+        let meant = |text: &str| {
+            is_reference(text)
+                || declared.iter().any(|scheme| text.split_once(':').is_some_and(|(own, _)| own == scheme))
+        };
+        // Places are named only where it is a catalogue: in a file made for it they would be a thousand times the file.
+        if !every_leaf(&json, &|leaf| leaf.as_str().is_some_and(meant)) {
+            return None;
         }
+        let reference =
+            |(pointer, value): (Pointer, &Json)| value.as_str().map(|text| (pointer, Reference::parse(text, declared)));
+        let references: Vec<_> = leaves(&json).into_iter().filter_map(reference).collect();
         (!references.is_empty()).then_some(Self { references })
     }
 
@@ -46,6 +47,15 @@ impl Catalogue {
                 Err(reason) => Err(Error::BadReference { pointer, reason }),
             })
             .collect()
+    }
+}
+
+/// Whether every value that is no object or array passes.
+fn every_leaf(json: &Json, test: &dyn Fn(&Json) -> bool) -> bool {
+    match json {
+        Json::Object(map) => map.values().all(|value| every_leaf(value, test)),
+        Json::Array(list) => list.iter().all(|value| every_leaf(value, test)),
+        leaf => test(leaf),
     }
 }
 

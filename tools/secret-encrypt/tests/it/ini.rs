@@ -19,6 +19,7 @@ fn formatting_is_kept() {
         "\n\na = 1\n\n\n",
         "[a]",
         "[a]\nb = c ; d",
+        "[a] ; d\nb = c\n\n[e]\t# f\n",
         "[a]\r\n; x\r\n;\r\n; y\r\nb = c\r\n",
         ";\n; x\n\n;\n[a]\nb = c\n",
         "; only\n",
@@ -112,11 +113,12 @@ fn values_are_put_and_taken_away() {
     // What stands before a key is one comment, and goes with it.
     program.run(&["unset", "x.ini", "/DEFAULT/a", "/t"]).ok();
     assert_eq!(program.decrypt("x.ini"), "z=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n");
-    for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/sops/mac", "x"), ("/s/n", "[1]")] {
+    for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/s/n", "[1]")] {
         program
             .run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]"))
             .fails(65);
     }
+    program.run_with(&["set", "x.ini", "/sops/mac"], "x").fails(2);
     for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n"] {
         program.write("y.ini", text);
         program.run(&["encrypt", "--in-place", "-r", &program.recipient, "y.ini"]).fails(65);
