@@ -200,7 +200,7 @@ impl Checks<'_, '_> {
             let edges = if dependency.strength == Strength::Needs && !login { &mut needs } else { &mut wants };
             match &dependency.on {
                 Node::Database(cluster) => {
-                    edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster)))
+                    edges.extend(self.model.cluster(cluster).map(|cluster| database_of(&cluster)));
                 }
                 Node::Service(other) => {
                     let Some(service) = self.model.service(other) else { continue };
