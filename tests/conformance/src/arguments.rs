@@ -19,9 +19,9 @@ pub struct Arguments {
     /// Only the contract (documents, errors, exits, pipes), or the behaviour as well
     #[arg(long, default_value = "full", value_enum)]
     pub level: Level,
-    /// Only cases whose name contains this
+    /// Only cases whose name contains this; given several times, one of them
     #[arg(long, value_name = "TEXT")]
-    pub only: Option<String>,
+    pub only: Vec<String>,
     /// Where `tools` and `cases` lie
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR")))]
     pub cases_in: PathBuf,
@@ -40,7 +40,7 @@ impl Arguments {
             if self.level == Level::Full {
                 cases.extend(behaviour(&self.cases_in.join("cases").join(&name), &name)?);
             }
-            cases.retain(|case| self.only.as_ref().is_none_or(|text| case.name.contains(text)));
+            cases.retain(|case| self.only.is_empty() || self.only.iter().any(|text| case.name.contains(text)));
             chosen.extend(cases.into_iter().map(|case| (case, program.clone())));
         }
         Ok(chosen)
