@@ -59,7 +59,7 @@ pub fn lockouts(desired: &HostDesired) -> Vec<Lockout> {
 pub fn dropping_ruleset(item: &HostItem) -> Option<&str> {
     let file = item.file.as_ref()?;
     let text = file.content.as_deref()?;
-    let is_ruleset = file.path.starts_with("/etc/nftables") || file.path.ends_with(".nft");
+    let is_ruleset = file.path.starts_with("/etc/nftables") || file.path.rsplit('.').next() == Some("nft");
     (is_ruleset && text.contains("hook input") && text.contains("policy drop")).then_some(text)
 }
 

@@ -27,7 +27,8 @@ impl SshdSettings {
         for (index, item) in desired.items.iter().enumerate() {
             let Some(file) = &item.file else { continue };
             let Some(text) = &file.content else { continue };
-            let is_drop_in = file.path.starts_with("/etc/ssh/sshd_config.d/") && file.path.ends_with(".conf");
+            let is_drop_in =
+                file.path.starts_with("/etc/ssh/sshd_config.d/") && file.path.rsplit('.').next() == Some("conf");
             if is_drop_in || file.path == "/etc/ssh/sshd_config" {
                 let at = Pointer::root().join("items").join(index).join("file").join("content");
                 files.push((&file.path, text, at));

@@ -81,11 +81,11 @@ pub(super) fn item_of(desired: &HostDesired) -> Result<&Nixos, Failure> {
     })
 }
 
+/// Finds the bytes of a file, by its path in the flake and its source on the controller; none for one to be left out.
+pub(super) type Bytes<'a> = &'a dyn Fn(&str, &str) -> Result<Option<Vec<u8>>, Failure>;
+
 /// Writes the declared files of a flake; `bytes` finds those that lie on the controller.
-pub(super) fn stage(
-    nixos: &Nixos,
-    bytes: &dyn Fn(&str, &str) -> Result<Option<Vec<u8>>, Failure>,
-) -> Result<Staging, Failure> {
+pub(super) fn stage(nixos: &Nixos, bytes: Bytes<'_>) -> Result<Staging, Failure> {
     let staging = Staging::new()?;
     let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for (path, file) in &nixos.files {

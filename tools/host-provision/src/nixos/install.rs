@@ -92,7 +92,7 @@ impl InstallArgs {
                 .map(Some)
                 .map_err(|refusal| refusal.into_failure(&self.base, source))
         })?;
-        let disks = self.disks_of_flake(&nix, &nixos, &flake)?;
+        let disks = disks_of_flake(&nix, &nixos, &flake)?;
         let replaces = controller.places.pinned(&name);
         if self.target.accept_new || self.target.host_key.is_some() {
             host.keys = host.keys.made_anew();
@@ -130,40 +130,19 @@ impl InstallArgs {
         Ok(result)
     }
 
-    /// The disks that the configuration formats (disko), asked of the flake itself.
-    fn disks_of_flake(&self, nix: &Nix, nixos: &Nixos, flake: &Staging) -> Result<Vec<String>, Failure> {
-        let mount = Mount { here: flake.path().to_owned(), there: "/work", writable: false };
-        let reference = nixos.flake.clone().unwrap_or_else(|| path_flake(&nix.seen(&mount)));
-        let args = [
-            "eval",
-            "--json",
-            "--no-update-lock-file",
-            &format!("{reference}#nixosConfigurations.\"{}\".config.disko.devices.disk", nixos.attr),
-            "--apply",
-            "disks: map (name: disks.${name}.device) (builtins.attrNames disks)",
-        ]
-        .map(str::to_owned);
-        let output = nix.output(&args, &[mount], "say which disks the configuration formats")?;
-        let disks: Vec<String> = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if disks.is_empty() {
-            return Err(Failure::new(Exit::BadDocument, "no_disks", "the configuration formats no disk")
-                .hint("declare disko.devices.disk, so that it is known what will be wiped"));
-        }
-        Ok(disks)
-    }
-
     /// Whether the server can be installed, and whether every disk that would be wiped was named by a person.
     fn examine(&self, session: &Session, host: &SshHost, disks: &[String]) -> Result<InventoryAddress, Failure> {
         let (mut transport, way) = connect(session, host, &host.addresses)?;
-        let links: String = disks
+        let links: Vec<String> = disks
             .iter()
             .filter(|disk| disk.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._:-+".contains(&byte)))
             .map(|disk| format!("echo link {disk} $(readlink -f {disk});"))
             .collect();
         let script = format!(
             "uname -m; grep MemTotal: /proc/meminfo; for p in tar setsid; do command -v $p >/dev/null || echo missing $p; done; \
-             test -e /etc/NIXOS && echo nixos; id -u; sudo -n true 2>/dev/null && echo sudo; {links} \
-             echo disks; lsblk -dnb -o NAME,SIZE,TYPE,MODEL"
+             test -e /etc/NIXOS && echo nixos; id -u; sudo -n true 2>/dev/null && echo sudo; {} \
+             echo disks; lsblk -dnb -o NAME,SIZE,TYPE,MODEL",
+            links.concat()
         );
         let said = perform(&mut *transport, None, &script, b"")?;
         let (facts, listed) = said.stdout.split_once("disks\n").unwrap_or((&said.stdout, ""));
@@ -310,6 +289,28 @@ impl InstallArgs {
             }
         }
     }
+}
+
+/// The disks that the configuration formats (disko), asked of the flake itself.
+fn disks_of_flake(nix: &Nix, nixos: &Nixos, flake: &Staging) -> Result<Vec<String>, Failure> {
+    let mount = Mount { here: flake.path().to_owned(), there: "/work", writable: false };
+    let reference = nixos.flake.clone().unwrap_or_else(|| path_flake(&nix.seen(&mount)));
+    let args = [
+        "eval",
+        "--json",
+        "--no-update-lock-file",
+        &format!("{reference}#nixosConfigurations.\"{}\".config.disko.devices.disk", nixos.attr),
+        "--apply",
+        "disks: map (name: disks.${name}.device) (builtins.attrNames disks)",
+    ]
+    .map(str::to_owned);
+    let output = nix.output(&args, &[mount], "say which disks the configuration formats")?;
+    let disks: Vec<String> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    if disks.is_empty() {
+        return Err(Failure::new(Exit::BadDocument, "no_disks", "the configuration formats no disk")
+            .hint("declare disko.devices.disk, so that it is known what will be wiped"));
+    }
+    Ok(disks)
 }
 
 fn disk(line: &str) -> Option<Disk> {

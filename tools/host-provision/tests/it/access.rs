@@ -237,7 +237,9 @@ fn the_port_moves_where_a_socket_listens() {
     assert!(host.logs_in(22));
     let done = host.apply(&move_to(2222, "2222")).expect(0).json();
     assert!(done["access_proof"].as_str().unwrap().ends_with(":2222"), "{done}");
-    assert!(host.logs_in(2222) && !host.logs_in(22));
+    assert!(host.logs_in(2222));
+    let old = format!("{}:22", host.address()).parse().unwrap();
+    assert!(std::net::TcpStream::connect_timeout(&old, Duration::from_secs(1)).is_err(), "the old port is still open");
     assert_eq!(
         host.exec("systemctl is-active ssh.socket; ls /etc/systemd/system/ssh.socket.d; ls /var/lib/plumbline/pending"),
         "active\nzz-plumbline.conf"

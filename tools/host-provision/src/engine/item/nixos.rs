@@ -80,9 +80,9 @@ impl NixosKind<'_> {
     /// What the system is built from, as it is now: the same source gives the same system.
     fn source(&self) -> Outcome<String> {
         let Some(flake) = &self.0.flake else {
-            let lines: String =
+            let lines: Vec<String> =
                 self.0.files.iter().map(|(path, file)| format!("{path}\0{}\n", Self::hash_of(file))).collect();
-            return Ok(format!("{} {}", self.0.attr, sha256(lines.as_bytes())));
+            return Ok(format!("{} {}", self.0.attr, sha256(lines.concat().as_bytes())));
         };
         if is_pinned(flake) {
             return Ok(flake.clone());
