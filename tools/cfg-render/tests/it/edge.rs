@@ -161,8 +161,9 @@ fn who_is_not_logged_in_comes_no_further_than_the_door() {
     assert!(lower.contains("x-authentik-username: ann\r\n") && !lower.contains("username: root"), "{open}");
     assert!(lower.contains("x-forwarded-for: 127.0.0.1\r\n") && !open.contains("203.0.113.66"), "{open}");
     assert!(lower.contains("x-forwarded-proto: http\r\n"), "{open}");
-    let except = ask(port, "app.door.test", "/open/page", "");
+    let except = ask(port, "app.door.test", "/open/page", forged);
     assert!(except.starts_with("HTTP/1.1 200 ") && except.contains("GET /open/page "), "{except}");
+    assert!(!except.to_ascii_lowercase().contains("username: root"), "{except}");
     // The provider's own pages are reached through the same name.
     let pages = ask(port, "app.door.test", "/outpost.goauthentik.io/start?rd=x", "");
     assert!(pages.contains("GET /outpost.goauthentik.io/start?rd=x "), "{pages}");

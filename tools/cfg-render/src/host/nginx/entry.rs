@@ -65,7 +65,7 @@ pub(crate) fn write(
             // Paths that are open to all have everything but the question.
             for open in &forward.except {
                 let open = builder.fit(location_path(open), &at.join("auth"))?;
-                let body = guard.iter().chain(&tail).cloned().collect();
+                let body = guard.iter().chain(&login.clear).chain(&tail).cloned().collect();
                 locations.push(location(builder, entry, &open, body));
             }
             let body = guard.into_iter().chain(login.question).chain(tail).collect();

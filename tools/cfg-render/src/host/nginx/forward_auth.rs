@@ -9,6 +9,8 @@ use crate::model::Entry;
 pub(super) struct Login {
     /// In the entry's location.
     pub(super) question: Vec<Directive>,
+    /// In locations that are open to all: what a client sent under the provider's names counts for nothing there either.
+    pub(super) clear: Vec<Directive>,
     /// Beside it.
     pub(super) locations: Vec<Directive>,
 }
@@ -89,5 +91,6 @@ pub(super) fn write(builder: &mut HostBuilder<'_, '_>, entry: &Entry<'_>, forwar
             ));
         }
     }
-    Some(Login { question, locations })
+    let clear = gate.headers().iter().map(|header| Directive::new("proxy_set_header", [*header, ""])).collect();
+    Some(Login { question, clear, locations })
 }

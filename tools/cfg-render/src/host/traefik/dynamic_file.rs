@@ -222,6 +222,13 @@ fn open_paths(
     if let Some(Value::Array(chain)) = without.get_mut("middlewares") {
         chain.retain(|middleware| middleware.as_str() != Some(&format!("{name}-login")));
     }
+    // What a client sent under the provider's names counts for nothing here either: an empty value takes a header away.
+    let strip = format!("{name}-strip");
+    let empty: Map<String, Value> = gate.headers().iter().map(|header| ((*header).to_owned(), json!(""))).collect();
+    parts.middlewares.insert(strip.clone(), json!({"headers": {"customRequestHeaders": empty}}));
+    let mut chain = without.get("middlewares").and_then(Value::as_array).cloned().unwrap_or_default();
+    chain.push(json!(strip));
+    without.insert("middlewares".into(), Value::Array(chain));
     for (index, path) in forward.except.iter().enumerate() {
         let path = builder.fit(quoted(path), &at)?;
         let mut open = without.clone();
