@@ -124,6 +124,8 @@ fn walk(value: &Json, way: Way<'_>, found: &mut Vec<Finding>) {
                 walk(item, Way { up: Some(&way), key: None, index }, found);
             }
         }
+        // A reference to a secret, also where it is the option of a module. A value that is no name is judged as a text.
+        Json::Object(keys) if keys.len() == 1 && keys.get("secret").and_then(Json::as_str).is_some_and(is_name) => {}
         Json::Object(object) => {
             for (key, item) in object {
                 walk(item, Way { up: Some(&way), key: Some(key), index: 0 }, found);
@@ -131,6 +133,10 @@ fn walk(value: &Json, way: Way<'_>, found: &mut Vec<Finding>) {
         }
         _ => {}
     }
+}
+
+fn is_name(text: &str) -> bool {
+    text.parse::<contract::SecretName>().is_ok()
 }
 
 /// Forms that only secrets have.

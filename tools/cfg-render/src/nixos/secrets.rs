@@ -117,10 +117,20 @@ fn nixos_group(group: &str) -> &str {
     if group == "www-data" { "nginx" } else { group }
 }
 
-fn units(found: &SecretUse) -> Vec<(&'static str, Nix)> {
+fn units(builder: &NixosBuilder<'_, '_>, found: &SecretUse) -> Vec<(&'static str, Nix)> {
     let mut keys = Vec::new();
-    if !found.units.is_empty() {
-        keys.push(("restartUnits", Nix::texts(&found.units)));
+    let mut restart = BTreeSet::new();
+    for unit in &found.units {
+        let name = unit.strip_suffix(".service").unwrap_or(unit);
+        match builder.model.service(name).filter(|service| !service.run.containers().is_empty()) {
+            Some(service) => restart.extend(super::containers::units_of(builder, name, service)),
+            None => {
+                restart.insert(unit.clone());
+            }
+        }
+    }
+    if !restart.is_empty() {
+        keys.push(("restartUnits", Nix::texts(&restart)));
     }
     if !found.reload_units.is_empty() {
         keys.push(("reloadUnits", Nix::texts(&found.reload_units)));
@@ -170,13 +180,13 @@ fn sops(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse
         early.push(("neededForUsers", Nix::Bool(true)));
         builder.set(&module, &["sops", "secrets", name.as_str()], Nix::set(early), &from);
         if in_template {
-            keys.extend(units(found));
+            keys.extend(units(builder, found));
             builder.set(&module, &["sops", "secrets", &format!("{name}{TWIN}")], Nix::set(keys), &from);
         }
         return;
     }
     keys.extend(common(found));
-    keys.extend(units(found));
+    keys.extend(units(builder, found));
     keys.extend(link(found).map(|link| ("path", Nix::text(link))));
     builder.set(&module, &["sops", "secrets", name.as_str()], Nix::set(keys), &from);
 }

@@ -298,12 +298,15 @@ fn user_of_service(
 /// Units on the same host that are started before.
 fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, service: &Service, at: &Pointer) {
     let (model, host) = (builder.model, builder.host);
-    let of = |name: &String| -> Option<String> {
+    let of = |name: &String| -> Vec<String> {
         if model.cluster(name).is_some_and(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
-            return Some("postgresql.service".into());
+            return vec!["postgresql.service".into()];
         }
-        let needed = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name))?;
-        model.unit_of(name, needed)
+        let Some(needed) = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name)) else {
+            return Vec::new();
+        };
+        let containers = super::containers::units_of(builder, name, needed);
+        if containers.is_empty() { model.unit_of(name, needed).into_iter().collect() } else { containers }
     };
     let databases: Vec<String> = service
         .databases
@@ -313,10 +316,10 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         .collect();
     let mut units: Vec<String> = Vec::new();
     for name in service.needs.iter().chain(&databases).chain(&service.wants) {
-        if let Some(found) =
-            of(name).filter(|found| !units.contains(found) && found.strip_suffix(".service") != Some(unit))
-        {
-            units.push(found);
+        for found in of(name) {
+            if !units.contains(&found) && found.strip_suffix(".service") != Some(unit) {
+                units.push(found);
+            }
         }
     }
     if units.is_empty() {

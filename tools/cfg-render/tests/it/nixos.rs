@@ -279,7 +279,7 @@ fn a_rich_host_comes_to_what_it_says() {
     assert_eq!(host["networking"]["defaultGateway6"]["address"], "2001:db8::fe");
     assert_eq!(host["boot"]["kernelModules"], json!(["wireguard", "fuse"]));
     let worker = &host["systemd"]["services"]["worker"];
-    assert_eq!(worker["serviceConfig"]["ExecStart"], "/run/current-system/sw/bin/worker --flag=$$HOME \"a b\"");
+    assert_eq!(worker["serviceConfig"]["ExecStart"], "/run/current-system/sw/bin/worker \"--flag=$$HOME\" \"a b\"");
     assert_eq!(worker["serviceConfig"]["MemoryMax"], "1G");
     assert_eq!(
         worker["serviceConfig"]["EnvironmentFile"],
