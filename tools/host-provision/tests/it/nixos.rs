@@ -182,7 +182,8 @@ fn a_flake_is_checked_before_anything_is_asked() {
     };
     let lock = with(&|nixos| drop(nixos["files"].as_object_mut().unwrap().remove("flake.lock")));
     assert!(lock.contains("host-provision lock"), "{lock}");
-    let cases: [(&dyn Fn(&mut Value), &str); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(Change<'_>, &str); 5] = [
         (&|nixos| nixos["files"]["secrets/age-key.txt"] = json!({"source": "secrets/age-key.txt"}), "private key"),
         (&|nixos| nixos["files"]["k"] = json!({"content": concat!("AGE-SECRET", "-KEY-1TEST")}), "private key"),
         (&|nixos| nixos["files"]["../x"] = json!({"content": ""}), "plain path"),
