@@ -59,7 +59,7 @@ ubuntu_make() {
   mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
   mount -t proc proc "$root/proc"
   chroot "$root" apt-get -q update
-  chroot "$root" apt-get -qy --download-only install nginx-light jq
+  chroot "$root" apt-get -qy --download-only install nginx-light jq tzdata
   rm -rf "$temp/gnupg" "$temp/all.gpg" "$temp/ubuntu.gpg"
   mkdir "$temp/dns"
   rm -f "$root"/etc/ssh/ssh_host_*_key* "$root"/var/lib/dbus/machine-id "$root/etc/hostname"

@@ -371,10 +371,11 @@ mod tests {
             host in "[abA]{1,2}(\\.[ab]{1,2})?", port in prop::sample::select(vec![22_u16, 20, 21, 2])
         ) {
             let file = tempfile::NamedTempFile::new().unwrap();
-            let text: String = lines.iter().map(|(marker, hosts, other)| {
+            let mut text = String::new();
+            for (marker, hosts, other) in &lines {
                 let marker = ["", "", "@revoked ", "@cert-authority "][usize::from(*marker)];
-                format!("{marker}{} {}\n", hosts.join(","), if *other { OTHER } else { KEY })
-            }).collect();
+                text.push_str(&format!("{marker}{} {}\n", hosts.join(","), if *other { OTHER } else { KEY }));
+            }
             std::fs::write(file.path(), &text).unwrap();
             let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
             let Some((mut theirs, marked)) = ssh_keygen(file.path(), &name) else { return Ok(()) };
