@@ -1,7 +1,5 @@
 //! What the fleet says about a host and no part renders yet. Silence would look like success.
 
-use contract::Pointer;
-
 use super::HostBuilder;
 use crate::fleet::{Auth, HostNetwork, ProxyKind, Run};
 use crate::model::Model;
