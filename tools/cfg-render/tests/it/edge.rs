@@ -195,6 +195,7 @@ fn the_proxy_behind_must_show_the_name_that_was_asked_for() {
     let (edge_conf, back_conf) = (place(&fleet, "edge", edge.path()), place(&fleet, "back", back.path()));
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "the CA of this test");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let issuer = rcgen::Issuer::new(ca, ca_key);

@@ -54,7 +54,7 @@ fn fleet() -> Value {
                 "containers": {"engine": "docker"},
                 "proxy": {"kind": "traefik", "image": "docker.io/library/traefik:v3.5.3", "http3": true, "metrics_port": 8082,
                     "acme": {"challenge": "http-01"}, "real_ip_from": ["198.51.100.0/24"]}},
-            "back": {"os": "debian-13", "addresses": {"lan": ["10.1.0.2"]}, "ssh": {"from": ["lan"],
+            "back": {"os": "debian-13", "addresses": {"lan": ["10.1.0.2"]}, "containers": {"engine": "docker"}, "ssh": {"from": ["lan"],
                 "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}
         },
         "services": {
