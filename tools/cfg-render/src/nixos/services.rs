@@ -315,10 +315,12 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         .map(|cluster| cluster.name.to_owned())
         .collect();
     let mut units: Vec<String> = Vec::new();
+    let mut from = vec![at.clone()];
     for name in service.needs.iter().chain(&databases).chain(&service.wants) {
         for found in of(name) {
             if !units.contains(&found) && found.strip_suffix(".service") != Some(unit) {
                 units.push(found);
+                from.push(model.cluster(name).map_or_else(|| Model::service_at(name), |cluster| cluster.pointer()));
             }
         }
     }
@@ -326,7 +328,7 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         return;
     }
     for key in ["after", "wants"] {
-        builder.set(file, &["systemd", "services", unit, key], Nix::texts(&units), std::slice::from_ref(at));
+        builder.set(file, &["systemd", "services", unit, key], Nix::texts(&units), &from);
     }
 }
 
