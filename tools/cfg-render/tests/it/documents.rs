@@ -249,7 +249,8 @@ fn what_is_not_rendered_is_named() {
         .iter()
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
-    for place in ["/hosts/back/network"] {
+    {
+        let place = "/hosts/back/network";
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

@@ -52,7 +52,8 @@ fn a_directory_is_the_same_fleet() {
             let from_file = cfg_render(&verb, &whole.to_string());
             let said = String::from_utf8_lossy(&from_directory.stdout).replace(&format!("{path}/"), "");
             // Findings name the file of the directory in which their place is; all else is the same.
-            let same: String = said.split_inclusive('\n').filter(|line| !line.starts_with("      \"file\": ")).collect();
+            let same: String =
+                said.split_inclusive('\n').filter(|line| !line.starts_with("      \"file\": ")).collect();
             let (left, right) =
                 if verb == ["check"] { (same, said.contains("\"file\": \"services/")) } else { (said, true) };
             assert_eq!(left, String::from_utf8_lossy(&from_file.stdout), "{verb:?} of {name}");
