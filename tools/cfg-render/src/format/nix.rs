@@ -167,11 +167,7 @@ pub fn is_balanced(text: &str) -> bool {
                     return false;
                 }
             }
-            '#' => {
-                if !chars.by_ref().any(|c| c == '\n') {
-                    return false;
-                }
-            }
+            '#' if !chars.by_ref().any(|c| c == '\n') => return false,
             '/' if chars.peek() == Some(&'*') => {
                 let mut last = ' ';
                 if !chars.by_ref().skip(1).any(|c| std::mem::replace(&mut last, c) == '*' && c == '/') {
@@ -420,7 +416,11 @@ fn check(text: &str) -> Written<()> {
 }
 
 fn write_text(out: &mut String, parts: &[Part], depth: usize) -> Written<()> {
-    if fits_indented(parts) { write_indented(out, parts, depth) } else { write_quoted(out, parts) }
+    if !fits_indented(parts) {
+        return write_quoted(out, parts);
+    }
+    write_indented(out, parts, depth);
+    Ok(())
 }
 
 fn write_quoted(out: &mut String, parts: &[Part]) -> Written<()> {
@@ -487,7 +487,7 @@ fn fits_indented(parts: &[Part]) -> bool {
         && lines().all(|line| !line.trim().is_empty() && !line.ends_with('\''))
 }
 
-fn write_indented(out: &mut String, parts: &[Part], depth: usize) -> Written<()> {
+fn write_indented(out: &mut String, parts: &[Part], depth: usize) {
     out.push_str("''\n");
     let mut at_start = true;
     for part in parts {
@@ -514,7 +514,6 @@ fn write_indented(out: &mut String, parts: &[Part], depth: usize) -> Written<()>
     }
     indent(out, depth);
     out.push_str("''");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub(crate) struct Hole {
     pub(crate) why: String,
     /// Where that stands.
     pub(crate) pointer: Pointer,
+    /// The service that comes through it, if that stands elsewhere.
+    pub(crate) client: Option<Pointer>,
 }
 
 /// From where a hole is open.
@@ -60,12 +62,13 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         };
         for from in sources {
             for proto in protos {
-                found.insert(Hole { from: from.clone(), proto, ports, why: why.into(), pointer: pointer.clone() });
+                let (why, pointer) = (why.to_owned(), pointer.clone());
+                found.insert(Hole { from: from.clone(), proto, ports, why, pointer, client: None });
             }
         }
     };
     let proxy = host.proxy();
-    let mut from_hosts: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
+    let mut from_hosts: Vec<(IpAddr, u16, String, Pointer, Option<Pointer>)> = Vec::new();
     for served in model.fleet.routes() {
         let Edge::Host(edge) = served.edge else { continue };
         let (name, route) = (served.service, served.route);
@@ -89,7 +92,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
                 Through::Port => served.port.map(|(_, port)| port.port),
             };
             if let (Some(address), Some(port)) = (address, port) {
-                from_hosts.push((address, port, format!("{name} from {}", edge.name), served.place.clone()));
+                from_hosts.push((address, port, format!("{name} from {}", edge.name), served.place.clone(), None));
             }
         }
     }
@@ -106,7 +109,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own)
                 && let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network))
             {
-                from_hosts.push((address, port.port, format!("{name} from {}", via.name), at));
+                from_hosts.push((address, port.port, format!("{name} from {}", via.name), at, None));
             }
         }
     }
@@ -120,19 +123,20 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             open(&[PUBLIC.into()], Proto::Udp, PortRange::one(tailscale.port.unwrap_or(41641)), "overlay", &at);
         }
     }
-    if let Some((prometheus, _)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
+    if let Some((prometheus, watcher)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
         for scrape in model.scrapes() {
             let Some((on, port)) = &scrape.on else { continue };
             let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
             if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network)))
             {
-                from_hosts.push((address, *port, format!("metrics of {}", scrape.job), scrape.pointer.clone()));
+                let why = format!("metrics of {}", scrape.job);
+                from_hosts.push((address, *port, why, scrape.pointer.clone(), Some(Model::service_at(watcher))));
             }
         }
     }
-    for (client, port, why, pointer) in watched(model, host) {
+    for (client, port, why, pointer, service) in watched(model, host) {
         if let Some(address) = model.shared_network(client, host).and_then(|network| client.address(&network)) {
-            from_hosts.push((address, port, why, pointer));
+            from_hosts.push((address, port, why, pointer, Some(service)));
         }
     }
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
@@ -140,19 +144,20 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
                 for address in cluster.spec.bind.iter().filter_map(|network| client.address(network)) {
                     let why = format!("{} of {}", cluster.name, database.service_name);
-                    from_hosts.push((address, cluster.spec.port, why, database.pointer.clone()));
+                    from_hosts.push((address, cluster.spec.port, why, database.pointer.clone(), None));
                 }
             }
         }
     }
-    for (address, port, why, pointer) in from_hosts {
-        found.insert(Hole { from: Source::Address(address), proto: "tcp", ports: PortRange::one(port), why, pointer });
+    for (address, port, why, pointer, client) in from_hosts {
+        let (from, ports) = (Source::Address(address), PortRange::one(port));
+        found.insert(Hole { from, proto: "tcp", ports, why, pointer, client });
     }
     found.into_iter().collect()
 }
 
-/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, and why.
-fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer)> {
+/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, why, and the service that watches.
+fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer, Pointer)> {
     let monitoring = &model.fleet.monitoring;
     let mut found = Vec::new();
     let loki = monitoring.loki.as_ref().and_then(|role| model.service(&role.service));
@@ -161,14 +166,18 @@ fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16,
         let senders = model.hosts().filter(|other| {
             other.name != host.name && other.spec.agents.as_ref().is_some_and(|agents| agents.alloy.is_some())
         });
-        found.extend(senders.map(|sender| (sender, port, "logs".to_owned(), sender.at("agents").join("alloy"))));
+        let at = monitoring.loki.as_ref().map_or_else(Pointer::root, |role| Model::service_at(&role.service));
+        found.extend(
+            senders.map(|sender| (sender, port, "logs".to_owned(), sender.at("agents").join("alloy"), at.clone())),
+        );
     }
     let agent = host.spec.agents.as_ref().and_then(|agents| agents.zabbix_agent.as_ref());
-    let server = monitoring.zabbix.as_ref().and_then(|role| model.service(&role.server));
-    if let (Some(agent), Some(server)) = (agent, server) {
+    let server = monitoring.zabbix.as_ref().and_then(|role| Some((&role.server, model.service(&role.server)?)));
+    if let (Some(agent), Some((name, server))) = (agent, server) {
         let port = agent.port.unwrap_or(10050);
         let askers = model.hosts_of(server).filter(|asker| asker.name != host.name);
-        found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), host.at("agents").join("zabbix_agent"))));
+        let (own, at) = (host.at("agents").join("zabbix_agent"), Model::service_at(name));
+        found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), own.clone(), at.clone())));
     }
     found
 }
@@ -182,7 +191,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let ssh = host.ssh();
     let mut from = vec![host.at("firewall"), host.at("ssh")];
     let holes = holes(builder.model, host);
-    from.extend(holes.iter().map(|hole| hole.pointer.clone()));
+    from.extend(holes.iter().flat_map(|hole| hole.client.iter().chain([&hole.pointer])).cloned());
     let mut networks = Networks::default();
     let mut rules = vec![
         Rule::new("iifname \"lo\" accept"),

@@ -3,7 +3,7 @@
 use contract::Pointer;
 
 use super::{HostView, Model};
-use crate::fleet::{Cluster, Service, ServiceDatabase};
+use crate::fleet::{Cluster, OsFamily, Service, ServiceDatabase};
 
 /// A cluster, where it is and what its places are called.
 #[derive(Debug, Clone)]
@@ -27,6 +27,10 @@ impl ClusterView<'_> {
 
     /// Its unit on this host.
     pub fn unit(&self, host: &HostView) -> String {
+        // NixOS runs one server; Debian's units are named after their clusters.
+        if host.os.family == OsFamily::Nixos {
+            return "postgresql.service".into();
+        }
         format!("postgresql@{}-main.service", self.version(host))
     }
 }

@@ -20,9 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use contract::Pointer;
+use contract::document::Engine;
 
 use self::secret_use::SecretTable;
-use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Port, ProxyKind, Service};
+use crate::fleet::{ANY, Fleet, LOCAL, OsFamily, PUBLIC, Port, ProxyKind, Service};
 
 pub use agent::AgentView;
 pub use certificate::{Certificate, CertificateStore};
@@ -188,6 +189,22 @@ impl<'f> Model<'f> {
             Run::Container(_) | Run::Containers(_) | Run::Compose(_) => Some(format!("{name}.service")),
             Run::Static(_) | Run::HomeManager(_) => None,
         }
+    }
+
+    /// The units of a service on a host, with the container that each runs. Where containers are a project, its unit stands for all;
+    /// on NixOS each has its own.
+    pub fn units_on(&self, host: &HostView, name: &str, service: &Service) -> Vec<(Option<String>, String)> {
+        let containers = service.run.containers();
+        if host.os.family != OsFamily::Nixos || containers.is_empty() {
+            return self.unit_of(name, service).map(|unit| (None, unit)).into_iter().collect();
+        }
+        let docker = host.spec.containers.as_ref().is_some_and(|spec| spec.engine == Engine::Docker);
+        let engine = if docker { "docker" } else { "podman" };
+        if containers.len() == 1 {
+            return vec![(None, format!("{engine}-{name}.service"))];
+        }
+        let unit = |container: &str| (Some(container.to_owned()), format!("{engine}-{name}-{container}.service"));
+        containers.iter().map(|(container, _)| unit(container)).collect()
     }
 
     /// The system user of a service: the one named, else that of its kind.

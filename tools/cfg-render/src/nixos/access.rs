@@ -70,7 +70,7 @@ fn bans(builder: &mut NixosBuilder<'_, '_>) {
         match builder.model.fleet.networks.get(name) {
             Some(network) => ignored.extend(network.ranges().iter().map(ToString::to_string)),
             None if name.parse::<ipnet::IpNet>().is_ok() || name.parse::<std::net::IpAddr>().is_ok() => {
-                ignored.push(name.clone())
+                ignored.push(name.clone());
             }
             None => builder.shared.findings.push(Finding::error(
                 "unknown-ref",

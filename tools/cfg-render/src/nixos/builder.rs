@@ -59,6 +59,11 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
         module.from.extend(from.iter().cloned());
     }
 
+    /// A module holds something because of another place, too.
+    pub(super) fn also_from(&mut self, module: &str, from: &Pointer) {
+        self.modules.entry(module.to_owned()).or_default().from.insert(from.clone());
+    }
+
     /// Sets an option by its path in one text, which holds no name of the user.
     pub(super) fn option(&mut self, module: &str, path: &str, value: Nix, from: &Pointer) {
         let path: Vec<&str> = path.split('.').collect();

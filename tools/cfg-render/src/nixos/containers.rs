@@ -36,18 +36,6 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     }
 }
 
-/// The units of a service's containers. Elsewhere the project of a service is one unit; here each container has its own.
-pub(super) fn units_of(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service) -> Vec<String> {
-    let docker = builder.host.spec.containers.as_ref().is_some_and(|engine| engine.engine == Engine::Docker);
-    let engine = if docker { "docker" } else { "podman" };
-    let all = service.run.containers();
-    let several = all.len() > 1;
-    let unit = |container: &str| {
-        if several { format!("{engine}-{name}-{container}.service") } else { format!("{engine}-{name}.service") }
-    };
-    all.iter().map(|(container, _)| unit(container)).collect()
-}
-
 /// The containers of a service find one another by name on a network of their own.
 fn network(builder: &mut NixosBuilder<'_, '_>, name: &str, engine: &str) {
     let at = Model::service_at(name).join("run");
@@ -151,6 +139,7 @@ fn add_container(
         keys.push(("extraOptions", Nix::texts(options)));
     }
     builder.set(&file, &["virtualisation", "oci-containers", "containers", id], Nix::set(keys), &from);
+    super::services::dependencies(builder, &file, &unit, service, &Model::service_at(name));
     if several {
         for key in ["after", "requires"] {
             let value = Nix::texts([format!("{engine}-network-{name}.service")]);

@@ -43,6 +43,9 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         let sources = std::slice::from_ref(&hole.from);
         for text in rules(builder, sources, hole.proto, &hole.ports.to_string(), &hole.why, &hole.pointer) {
             rule(builder, &module, &text, &hole.pointer);
+            if let Some(client) = &hole.client {
+                builder.also_from(&module, client);
+            }
         }
     }
     for (index, line) in host.spec.extra.iter().flat_map(|extra| extra.nftables.iter()).enumerate() {

@@ -144,7 +144,7 @@ fn system_file(builder: &mut NixosBuilder<'_, '_>) {
     }
     let list: Vec<Pointer> = from.iter().cloned().collect();
     let header = builder.shared.header("#", &list);
-    let lines: String = modules.iter().map(|module| format!("  {module}\n")).collect();
+    let lines = modules.iter().fold(String::new(), |lines, module| lines + "  " + module + "\n");
     let path = builder.path_of("inputs");
     builder.tree.text(&path, format!("{header}inputs:\n[\n{lines}]\n"), from.clone());
     let nixpkgs = attribute(&nixpkgs_of(builder.model, host));

@@ -1,6 +1,7 @@
 //! Secrets of the host: sops-nix or agenix decrypts them into RAM, from the same files that secret-encrypt keeps.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use contract::document::{ManifestTemplate, TemplateEscape};
 use contract::{Finding, Pointer, SecretName, placeholders, places};
@@ -123,7 +124,9 @@ fn units(builder: &NixosBuilder<'_, '_>, found: &SecretUse) -> Vec<(&'static str
     for unit in &found.units {
         let name = unit.strip_suffix(".service").unwrap_or(unit);
         match builder.model.service(name).filter(|service| !service.run.containers().is_empty()) {
-            Some(service) => restart.extend(super::containers::units_of(builder, name, service)),
+            Some(service) => {
+                restart.extend(builder.model.units_on(builder.host, name, service).into_iter().map(|(_, unit)| unit))
+            }
             None => {
                 restart.insert(unit.clone());
             }
@@ -259,7 +262,7 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
     let from: Vec<Pointer> = found.from.iter().cloned().collect();
     let given = builder.model.fleet.secrets.get(name).and_then(|spec| spec.file.clone());
     let file = match given {
-        Some(file) if file.ends_with(".age") => file,
+        Some(file) if Path::new(&file).extension().is_some_and(|ending| ending == "age") => file,
         Some(file) => {
             let at = super::place(&["secrets", name.as_str(), "file"]);
             builder.shared.findings.push(

@@ -296,7 +296,13 @@ fn user_of_service(
 }
 
 /// Units on the same host that are started before.
-fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, service: &Service, at: &Pointer) {
+pub(super) fn dependencies(
+    builder: &mut NixosBuilder<'_, '_>,
+    file: &str,
+    unit: &str,
+    service: &Service,
+    at: &Pointer,
+) {
     let (model, host) = (builder.model, builder.host);
     let of = |name: &String| -> Vec<String> {
         if model.cluster(name).is_some_and(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
@@ -305,8 +311,7 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         let Some(needed) = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name)) else {
             return Vec::new();
         };
-        let containers = super::containers::units_of(builder, name, needed);
-        if containers.is_empty() { model.unit_of(name, needed).into_iter().collect() } else { containers }
+        model.units_on(host, name, needed).into_iter().map(|(_, unit)| unit).collect()
     };
     let databases: Vec<String> = service
         .databases
@@ -315,10 +320,12 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         .map(|cluster| cluster.name.to_owned())
         .collect();
     let mut units: Vec<String> = Vec::new();
+    let mut from = vec![at.clone()];
     for name in service.needs.iter().chain(&databases).chain(&service.wants) {
         for found in of(name) {
             if !units.contains(&found) && found.strip_suffix(".service") != Some(unit) {
                 units.push(found);
+                from.push(model.cluster(name).map_or_else(|| Model::service_at(name), |cluster| cluster.pointer()));
             }
         }
     }
@@ -326,7 +333,7 @@ fn dependencies(builder: &mut NixosBuilder<'_, '_>, file: &str, unit: &str, serv
         return;
     }
     for key in ["after", "wants"] {
-        builder.set(file, &["systemd", "services", unit, key], Nix::texts(&units), std::slice::from_ref(at));
+        builder.set(file, &["systemd", "services", unit, key], Nix::texts(&units), &from);
     }
 }
 

@@ -75,7 +75,7 @@ fn host(facts: &HostFacts, networks: &mut serde_json::Map<String, Value>) -> (St
         match kind_of(address) {
             Kind::Nowhere => {}
             Kind::Public => {
-                addresses.entry("public".into()).or_default().push(text.split('/').next().unwrap_or_default())
+                addresses.entry("public".into()).or_default().push(text.split('/').next().unwrap_or_default());
             }
             Kind::Overlay => {
                 networks.entry("tailnet").or_insert_with(|| json!({"tailscale": {}}));

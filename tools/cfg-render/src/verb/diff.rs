@@ -56,7 +56,9 @@ pub(super) fn run(args: &DiffArgs, session: &Session) -> Result<Exit, Failure> {
             }
         }
         let mut new = Items::new();
-        rendered.iter().for_each(|rendered| items(&rendered.desired, &mut new));
+        for rendered in &rendered {
+            items(&rendered.desired, &mut new);
+        }
         (old, new)
     };
     let text = compare(&old, &new);

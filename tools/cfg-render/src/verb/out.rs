@@ -95,7 +95,7 @@ pub(super) fn write(
         fs::remove_file(&target).map_err(|error| Failure::io(Exit::Io, "remove the file", target.display(), &error))?;
         changed.insert(format!("removed {path}, which the fleet no longer makes"));
     }
-    let mut text: String = changed.iter().map(|line| format!("{line}\n")).collect();
+    let mut text: String = changed.iter().fold(String::new(), |text, line| text + line + "\n");
     if text.is_empty() {
         text = format!("nothing to do: {} files are as they should be\n", files.len());
     }
@@ -151,7 +151,7 @@ pub(super) fn generated(directory: &Path) -> Result<Vec<String>, Failure> {
             if kind.is_dir() {
                 open.push(path);
             } else if kind.is_file()
-                && path.ends_with(".nix")
+                && Path::new(&path).extension().is_some_and(|ending| ending == "nix")
                 && fs::read_to_string(entry.path()).is_ok_and(|text| text.starts_with(MARK))
             {
                 found.push(path);

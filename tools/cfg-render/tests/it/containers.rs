@@ -49,7 +49,7 @@ fn desired(fleet: &Value) -> Value {
 
 fn file(desired: &Value, path: &str) -> String {
     let files = files_of(desired);
-    files.iter().find(|(known, _)| known == path).map(|(_, text)| text.clone()).unwrap_or_else(|| panic!("{path}"))
+    files.iter().find(|(known, _)| known == path).map_or_else(|| panic!("{path}"), |(_, text)| text.clone())
 }
 
 /// The templates of a host's manifest by name.

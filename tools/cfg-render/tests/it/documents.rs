@@ -92,11 +92,13 @@ fn a_managed_database_is_one_thing_from_wherever_it_is_seen() {
         args.extend(["--with", host]);
     }
     let app = document(&["health", "--from", "tools-prod"], &fleet);
-    assert_eq!(check(&app, "tools-prod.outline.check-0")["needs"], json!(["pg.postgres"]));
+    // What the program answers stands on its unit, and that on the database: a failure leads to it from either.
+    assert_eq!(check(&app, "tools-prod.outline.check-0")["needs"], json!(["tools-prod.outline.unit"]));
+    assert!(check(&app, "tools-prod.outline.unit")["needs"].as_array().unwrap().contains(&json!("pg.postgres")));
     // Its name needs the app and the database behind it, and wants the sign-on of another host.
     let outside = document(&args, &fleet);
     let name = check(&outside, "outline.https");
-    for need in ["pg.postgres", "tools-prod.outline.check-0", "tools-prod.proxy"] {
+    for need in ["pg.postgres", "tools-prod.outline.unit", "tools-prod.outline.check-0", "tools-prod.proxy"] {
         assert!(name["needs"].as_array().unwrap().contains(&json!(need)), "{need}: {name}");
     }
     assert!(name["wants"].as_array().unwrap().contains(&json!("authentik.https")), "{name}");
@@ -247,7 +249,8 @@ fn what_is_not_rendered_is_named() {
         .iter()
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
-    for place in ["/hosts/back/network"] {
+    {
+        let place = "/hosts/back/network";
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

@@ -126,7 +126,7 @@ fn early_data_may_ask_and_not_change() {
         String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
     };
     let path = session.to_str().unwrap().to_owned();
-    for (method, status) in [("GET", "HTTP/1.1 200 "), ("POST", "HTTP/1.1 425 ")] {
+    let early_answer = |method: &str| {
         // A session for one time: early data is accepted once only.
         let first = talk(&["-sess_out", &path], None, &request("GET"));
         assert!(first.contains("HTTP/1.1 200 "), "{first}");
@@ -134,6 +134,17 @@ fn early_data_may_ask_and_not_change() {
         fs::write(&early, request(method)).unwrap();
         let said = talk(&["-sess_in", &path], Some(&early), "");
         assert!(said.contains("Early data was accepted"), "{method}: {said}");
-        assert!(said.contains(status), "{method}: {said}");
+        said
+    };
+    let said = early_answer("GET");
+    assert!(said.contains("HTTP/1.1 200 "), "GET: {said}");
+    // Where the handshake ends before nginx looks at the request, nobody can play it again, and nginx takes it for a usual one (405:
+    // a file takes no POST). One of a few comes first.
+    for attempt in 1.. {
+        let said = early_answer("POST");
+        if said.contains("HTTP/1.1 425 ") {
+            break;
+        }
+        assert!(said.contains("HTTP/1.1 405 ") && attempt < 50, "POST: {said}");
     }
 }

@@ -54,7 +54,11 @@ fn written(fleet: &Value) -> (tempfile::TempDir, PathBuf) {
         {
             let file = home.path().join(source);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            let text = if source.ends_with(".nix") { "{ ... }: { }\n" } else { "stands in\n" };
+            let text = if Path::new(source).extension().is_some_and(|ending| ending == "nix") {
+                "{ ... }: { }\n"
+            } else {
+                "stands in\n"
+            };
             std::fs::write(file, text).unwrap();
         }
     }
@@ -122,8 +126,8 @@ fn the_seeds_come_to_what_they_say() {
     let Some(snek) = value("seed-000.json").map(|all| all["snek"].clone()) else { return };
     assert_eq!(
         snek["services"]["caddy"]["virtualHosts"].as_object().unwrap().len(),
-        7,
-        "three names twice, and the sinkhole"
+        9,
+        "four names twice, and the sinkhole"
     );
     let ask = snek["services"]["caddy"]["globalConfig"].as_str().unwrap();
     assert!(ask.contains("ask http://127.0.0.1:2583/tls-check"), "{ask}");
@@ -253,7 +257,7 @@ fn rich() -> Value {
                     "db": {"image": "docker.io/library/y:1", "env": {"PASSWORD": {"secret": "token"}}, "capabilities": ["CHOWN"]}
                 }},
                 "ports": {"http": {"port": 8100, "container_port": 80, "container": "web", "bind": "lan"}},
-                "proxy": [{"names": ["two.example.net"], "from": ["lan"]}], "backup": {"none": "nothing"}
+                "needs": ["worker"], "proxy": [{"names": ["two.example.net"], "from": ["lan"]}], "backup": {"none": "nothing"}
             },
             "mine": {"host": "box", "run": {"nixos": {"module": "services.mine", "options": {"a.b": [1, {"c": null}], "token": {"secret": "token"}, "pkg": {"$nix": "pkgs.htop"}}, "system": {"boot.kernelModules": ["fuse"]}}}, "backup": {"none": "nothing"}}
         },
@@ -293,6 +297,8 @@ fn a_rich_host_comes_to_what_it_says() {
     assert_eq!(web["ports"], json!(["10.1.0.1:8100:80"]));
     assert_eq!(web["volumes"], json!(["/opt/two/data:/data", "vol:/v:ro"]));
     assert_eq!(web["dependsOn"], json!(["two-db"]));
+    let unit = &host["systemd"]["services"]["podman-two-web"];
+    assert_eq!(unit["after"], json!(["worker.service", "podman-network-two.service"]));
     let mine = &host["services"]["mine"];
     assert_eq!(
         mine,
@@ -307,6 +313,22 @@ fn a_rich_host_comes_to_what_it_says() {
         host["systemd"]["tmpfiles"]["settings"]["10-plumbline"]["/etc/secret.conf"]["L+"]["argument"],
         "/run/secrets/rendered/file-etc-secret.conf"
     );
+}
+
+#[test]
+fn health_asks_for_the_units_that_nixos_has() {
+    let units = |fleet: &Value, host: &str| -> BTreeMap<String, String> {
+        let report = document(&["health", "--from", host], fleet);
+        let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["unit"].is_object());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        checks.map(|check| (text(&check["id"]), text(&check["unit"]["name"]))).collect()
+    };
+    let found = units(&rich(), "box");
+    assert_eq!(found["box.two.web.unit"], "podman-two-web.service");
+    assert_eq!(found["box.two.db.unit"], "podman-two-db.service");
+    assert_eq!(found["box.worker.unit"], "worker.service");
+    // One server, whatever its version; a cluster's name is Debian's.
+    assert_eq!(units(&fleet("seed-000.json"), "snek")["snek.postgres.unit"], "postgresql.service");
 }
 
 #[test]

@@ -212,23 +212,26 @@ impl Checks<'_, '_> {
         let sign_on = service.sso.iter().filter_map(|sso| self.model.fleet.sso.get(&sso.provider));
         let wants =
             edges(&service.wants.iter().cloned().chain(sign_on.map(|sso| sso.service.clone())).collect::<Vec<_>>());
-        let unit_id = format!("{}.{name}.unit", host.name);
-        let unit = self.model.unit_of(name, service).filter(|_| !is_timed(service));
-        if let Some(unit) = &unit {
+        let mut units = self.model.units_on(host, name, service);
+        units.retain(|_| !is_timed(service));
+        let mut unit_ids = Vec::new();
+        for (container, unit) in units {
+            let id = format!("{}.{name}.{}unit", host.name, container.map_or_else(String::new, |name| name + "."));
             self.add(HealthCheck {
-                id: unit_id.clone(),
+                id: id.clone(),
                 group: Some(name.to_owned()),
                 tags: vec!["unit".into()],
                 needs: needs.clone(),
                 wants: wants.clone(),
                 critical,
                 from: vec![at.clone()],
-                unit: Some(UnitCheck { name: unit.clone(), scope: None }),
+                unit: Some(UnitCheck { name: unit, scope: None }),
                 ..HealthCheck::default()
             });
+            unit_ids.push(id);
         }
         // What the unit wants, the unit says.
-        let (inner, wants) = if unit.is_some() { (vec![unit_id], Vec::new()) } else { (needs, wants) };
+        let (inner, wants) = if unit_ids.is_empty() { (needs, wants) } else { (unit_ids, Vec::new()) };
         let declared: BTreeSet<&str> =
             service.health.iter().map(|spec| service.port(spec.port.as_deref()).map_or("", |(port, _)| port)).collect();
         for (port_name, port) in

@@ -166,11 +166,10 @@ impl Checks<'_, '_> {
         }
     }
 
-    /// What a host's own report says about a service, which is read along with this one.
+    /// What a host's own report says about a service, which is read along with this one: its unit, and what it answers. Units that
+    /// run and programs that answer are two things, and either stands behind a name.
     fn services_behind(&self, name: &str, service: &Service) -> Vec<String> {
-        // A container has no unit; all that its host sees of it stands behind its name.
-        let unit = if self.model.unit_of(name, service).is_some() { ".unit" } else { "" };
-        self.model.hosts_of(service).map(|host| format!("{}.{name}{unit}", host.name)).collect()
+        self.model.hosts_of(service).map(|host| format!("{}.{name}", host.name)).collect()
     }
 
     /// What the names of a service need and want of other services, on whatever host: only from here can that be said.

@@ -70,9 +70,9 @@ pub(super) fn sort(
         }
         if let Some(line) = builder.fit(env::line(dialect, variable, &resolved.text), &at) {
             if resolved.url {
-                sorted.url_lines.push_str(&line)
+                sorted.url_lines.push_str(&line);
             } else {
-                sorted.lines.push_str(&line)
+                sorted.lines.push_str(&line);
             }
             sorted.kept.push(variable.clone());
         }

@@ -93,7 +93,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Servi
         builder.push(HostItem {
             id: format!("unit:{unit_name}"),
             stage: Stage::Services,
-            from: from.to_vec(),
+            from: from.clone(),
             unit: Some(Unit { name: unit_name, state: Some(UnitState::Started), ..Unit::default() }),
             ..HostItem::default()
         });

@@ -115,10 +115,8 @@ fn force(builder: &mut HostBuilder<'_, '_>, users: &BTreeSet<&str>, from: &[Poin
     let admin = |user: &str| {
         user == "root" || user == host.ssh().user || host.spec.users.get(user).is_some_and(|user| user.admin)
     };
-    let forced: Vec<_> = users
-        .iter()
-        .filter(|user| host.spec.users.contains_key(**user) && is_plain(**user) && !admin(**user))
-        .collect();
+    let forced: Vec<_> =
+        users.iter().filter(|user| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user)).collect();
     if forced.is_empty() {
         return;
     }

@@ -21,9 +21,9 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         return;
     }
     match builder.host.proxy().kind {
-        ProxyKind::Nginx => nginx::add(builder, &sites),
-        ProxyKind::Caddy => caddy::add(builder, &sites),
-        ProxyKind::Traefik => traefik::add(builder, &sites),
+        ProxyKind::Nginx => nginx::add(builder, sites),
+        ProxyKind::Caddy => caddy::add(builder, sites),
+        ProxyKind::Traefik => traefik::add(builder, sites),
     }
 }
 
