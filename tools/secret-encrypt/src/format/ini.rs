@@ -144,6 +144,11 @@ impl Format for IniFormat {
         Ok(splice(text, vec![(range, Zeroizing::default())]))
     }
 
+    /// The comment above a key, which stays, and the one behind its value, which goes, are one encrypted text.
+    fn removes_in_clear(&self) -> bool {
+        true
+    }
+
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut bytes = Zeroizing::new(Vec::new());
         let members = || json.as_object().into_iter().flatten();
