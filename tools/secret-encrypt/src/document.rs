@@ -122,6 +122,17 @@ impl OpenDocument {
         other: Option<&OpenDocument>,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let document = &self.document;
+        if !removes.is_empty() && document.format.removes_in_clear() {
+            let mut plain = self.plaintext()?;
+            for pointer in removes {
+                plain = document.format.remove(&plain, pointer).map_err(|error| near(error, &document.parsed))?;
+            }
+            for (pointer, json) in puts {
+                refuse_enc(pointer, json)?;
+                plain = document.format.put(&plain, pointer, json)?;
+            }
+            return self.replaced_beside(&plain, other);
+        }
         let mut bytes = Zeroizing::new(document.bytes.clone());
         let mut changed = false;
         for pointer in removes {

@@ -136,20 +136,17 @@ impl Format for IniFormat {
             }
             [_, key] => {
                 let key = section.keys.iter().find(|found| found.name == *key).ok_or_else(nowhere)?;
-                // What is said about the key goes with it; a heading that a blank line sets apart stays.
-                let mut start = key.start;
-                for piece in key.comment.iter().rev().filter(|piece| !piece.inline) {
-                    let line = line_start(text, piece.range.start);
-                    if text[piece.range.end..start].matches('\n').count() > 1 {
-                        break;
-                    }
-                    start = line;
-                }
-                start..key.end
+                // Its line alone, as in every other format: sops too keeps a comment of which the key goes.
+                key.start..key.end
             }
             _ => return Err(nowhere()),
         };
         Ok(splice(text, vec![(range, Zeroizing::default())]))
+    }
+
+    /// The comment above a key, which stays, and the one behind its value, which goes, are one encrypted text.
+    fn removes_in_clear(&self) -> bool {
+        true
     }
 
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {

@@ -202,6 +202,11 @@ pub(crate) trait Format: Sync {
     /// Where nothing is there.
     fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error>;
 
+    /// Whether something is taken out of the text in clear, because it shares an encrypted text with what stays.
+    fn removes_in_clear(&self) -> bool {
+        false
+    }
+
     /// A new text that holds a JSON object.
     ///
     /// # Errors

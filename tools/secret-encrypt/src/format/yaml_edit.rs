@@ -6,7 +6,6 @@ use contract::Pointer;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::yaml::BLOCK_KEY;
 use super::yaml_lines::dash_of;
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
@@ -216,7 +215,7 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
                 Json::from(found.missing[0].as_str())
             );
             // Behind the last value, or inside the empty braces.
-            let at = match pairs.iter().rfind(|(key, _)| !is_block_key(key)) {
+            let at = match pairs.iter().rfind(|(key, _)| !key.is_block_key()) {
                 Some((_, last)) if !pairs.is_empty() => last.end(text),
                 _ => found.node.span.start + 1,
             };
@@ -228,7 +227,7 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             let mut map = serde_json::Map::new();
             map.insert(found.missing[0].clone(), nested(&found.missing[1..], value));
             write_block(&Json::Object(map), column, 2, &mut new);
-            let last = pairs.iter().rfind(|(key, _)| found.entry.is_some() || !is_block_key(key));
+            let last = pairs.iter().rfind(|(key, _)| found.entry.is_some() || !key.is_block_key());
             Ok(insert_line(text, last.map_or(0, |(key, value)| value.end(text).max(key.span.end)), new))
         }
         Data::Seq { flow, items } if is_next(&found.missing[0], items) => {
@@ -254,10 +253,6 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
 /// Whether a key of a pointer names the place behind the last element.
 fn is_next(key: &str, items: &[Rc<Node>]) -> bool {
     key == "-" || key == items.iter().filter(|item| !item.is_comment_element()).count().to_string()
-}
-
-fn is_block_key(key: &Node) -> bool {
-    matches!(&key.data, Data::Scalar { text, .. } if text == BLOCK_KEY)
 }
 
 /// Puts whole lines behind the line in which `at` lies.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 use serde_json::{Map, Value as Json};
 
+use super::yaml::BLOCK_KEY;
 use super::yaml_scalar::resolve;
 use crate::Error;
 use crate::sops::Kind;
@@ -96,32 +97,49 @@ impl Node {
             if text.starts_with("ENC[") && text.ends_with(",type:comment]"))
     }
 
+    /// Whether it is the key of the block of SOPS, if it is a key at the top.
+    pub(super) fn is_block_key(&self) -> bool {
+        matches!(&self.data, Data::Scalar { text, .. } if text == BLOCK_KEY)
+    }
+
     /// Whether a scalar is a block scalar.
     pub(super) fn is_block_scalar(&self) -> bool {
         matches!(self.data, Data::Scalar { style: ScalarStyle::Literal | ScalarStyle::Folded, .. })
     }
 }
 
-/// Where the content of a block scalar ends: behind its last line that is not blank, and, where the value keeps more than one
-/// newline at its end, behind the blank lines that it keeps.
+/// Where the content of a block scalar ends: behind the last line that its value has anything of, be it blank; where it has
+/// no line, behind its header.
 fn block_end(text: &str, span: &Range<usize>, value: &str) -> usize {
-    let content = text.get(span.clone()).unwrap_or_default();
-    let end = span.start + content.trim_end().len();
-    let kept = value.len() - value.trim_end_matches('\n').len();
-    let mut end_with_kept = end;
-    for _ in 1..kept {
-        match text[end_with_kept..].find('\n') {
-            Some(at) => end_with_kept += at + 1,
-            None => break,
-        }
-    }
-    if kept > 1 { text[..end_with_kept].len().max(end) } else { end }
+    const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
+    let solid = text.get(span.clone()).unwrap_or_default().trim_end_matches(BLANK).len();
+    let (from, blank_lines) = if solid == 0 {
+        (text[..span.start].trim_end_matches(BLANK).len(), value.split_inclusive('\n').count())
+    } else {
+        let tail = &value[value.trim_end_matches(BLANK).len()..];
+        (span.start + solid, tail.matches('\n').count() - usize::from(tail.ends_with('\n')))
+    };
+    let line_end = |at: usize| {
+        let line = text[at..].split('\n').next().unwrap_or_default();
+        at + line.strip_suffix('\r').unwrap_or(line).len()
+    };
+    (0..blank_lines).fold(line_end(from), |end, _| match text[end..].find('\n') {
+        Some(at) => line_end(end + at + 1),
+        None => end,
+    })
 }
 
 /// Reads every document of a text.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
     let mut builder =
         Builder { text, frames: Vec::new(), anchors: HashMap::new(), documents: Vec::new(), early: Vec::new() };
+    // A line break to YAML and to nobody else: what is put behind it would be in its line, or not.
+    if let Some(at) =
+        text.bytes().zip(text.bytes().skip(1).chain([0])).position(|(byte, next)| byte == b'\r' && next != b'\n')
+    {
+        let message = "a carriage return stands without a line feed; write line feeds alone".into();
+        return Err(Error::Syntax { message, line: Some(line_of(text, at)) });
+    }
     let options = granit_parser::options! { emit_anchor_events: true, max_buffered_comment_events: 100_000 };
     let mut events = Parser::new_from_str_with_options(text, options).peekable();
     while let Some(next) = events.next() {
@@ -195,7 +213,13 @@ impl Builder<'_> {
             Event::Scalar(value, style, id, _) => {
                 let empty = style == ScalarStyle::Plain && range.is_empty();
                 let data = Data::Scalar { text: if empty { String::new() } else { value.into_owned() }, style };
-                self.add(id, Node { data, span: range, column, tag, anchor })?;
+                let mut node = Node { data, span: range, column, tag, anchor };
+                // A key stands where its anchor or tag does.
+                let before = self.text.get(node.outer_start()..node.span.start).unwrap_or_default();
+                if !before.contains('\n') {
+                    node.column = column.saturating_sub(before.chars().count());
+                }
+                self.add(id, node)?;
             }
             Event::Alias(id) => {
                 let target = self.anchors.get(&id).cloned();

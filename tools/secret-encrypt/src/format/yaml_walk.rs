@@ -103,7 +103,12 @@ impl Walk<'_> {
             self.layout.flow = *flow;
             self.layout.indent = if *flow { 0 } else { pairs.first().map_or(0, |(key, _)| key.column) };
             self.layout.empty = pairs.is_empty();
-            self.layout.insert_at = if *flow { root.span.end.saturating_sub(1) } else { document.end };
+            self.layout.insert_at = match pairs.last() {
+                _ if !*flow => document.end,
+                // A comma or a comment may follow.
+                Some((key, value)) => pair_end(self.text, key, value),
+                None => root.span.end.saturating_sub(1),
+            };
         }
         self.containers.clear();
         self.entries.clear();
@@ -124,11 +129,11 @@ impl Walk<'_> {
     /// The block with what would be left over without it.
     fn block_range(&self, root: &Node, pairs: &[(Rc<Node>, Rc<Node>)], at: usize) -> Range<usize> {
         let (key, value) = &pairs[at];
-        let end = value.end(self.text).max(key.span.end);
+        let end = pair_end(self.text, key, value);
         if matches!(root.data, Data::Map { flow: true, .. }) {
             return match at {
                 0 => key.outer_start()..pairs.get(1).map_or(end, |(next, _)| next.outer_start()),
-                _ => pairs[at - 1].1.end(self.text)..end,
+                _ => pair_end(self.text, &pairs[at - 1].0, &pairs[at - 1].1)..end,
             };
         }
         let start = self.text[..key.outer_start()].rfind('\n').map_or(0, |at| at + 1);
@@ -263,37 +268,43 @@ impl Walk<'_> {
         let mut own = own.into_iter().map(|at| comments[at]).peekable();
         let mut active = place.active.clone();
         let children: Vec<(Option<&Rc<Node>>, &Rc<Node>)> = match &node.data {
-            Data::Map { pairs, .. } => pairs.iter().map(|(key, value)| (Some(key), value)).collect(),
+            Data::Map { pairs, .. } => {
+                let own = pairs.iter().filter(|(key, _)| id != 0 || !key.is_block_key());
+                own.map(|(key, value)| (Some(key), value)).collect()
+            }
             Data::Seq { items, .. } => items.iter().map(|item| (None, item)).collect(),
             Data::Scalar { .. } | Data::Alias(_) => Vec::new(),
         };
         let flow = matches!(node.data, Data::Map { flow: true, .. } | Data::Seq { flow: true, .. });
-        if children.is_empty() {
+        if matches!(&node.data, Data::Map { pairs, .. } if pairs.is_empty())
+            || matches!(&node.data, Data::Seq { items, .. } if items.is_empty())
+        {
             let what = if matches!(node.data, Data::Seq { .. }) { "a list" } else { "a mapping" };
             self.layout.collections.push((place.pointer.clone(), what));
         }
+        let start_of = |(key, value): &(Option<&Rc<Node>>, &Rc<Node>)| {
+            key.map_or_else(|| value.outer_start(), |key| key.outer_start())
+        };
+        let starts: Vec<usize> = children.iter().map(start_of).collect();
         let mut elements = 0..;
-        for (index, (key, value)) in children.into_iter().enumerate() {
+        for (at, (key, value)) in children.into_iter().enumerate() {
             // An element that is a comment has no index of its own.
             let index = if key.is_none() && value.is_comment_element() {
-                format!("#{index}")
+                format!("#{at}")
             } else {
-                elements.next().unwrap_or(index).to_string()
+                elements.next().unwrap_or(at).to_string()
             };
-            let start = key.map_or_else(|| value.outer_start(), |key| key.outer_start());
-            // A comment at the end of a line goes before what stands on that line, as sops has it.
-            let line_end = self.text[value.end(self.text).max(start)..]
-                .find('\n')
-                .map_or(self.text.len(), |at| at + value.end(self.text).max(start));
-            while let Some(comment) = own
-                .next_if(|comment| comment.span.start < start || (!comment.own_line && comment.span.start < line_end))
-            {
+            let start = starts[at];
+            // A comment at the end of a line goes before what stands before it, as sops has it; behind a closing bracket
+            // before everything inside. Lines do not count for that: text that is folded comes back on one.
+            let limit = starts.get(at + 1).copied().unwrap_or(usize::MAX);
+            while let Some(comment) = own.next_if(|comment| {
+                let closed = self.containers[id].flow_end.is_some_and(|end| end <= comment.span.start);
+                comment.span.start < start || !comment.own_line && (closed || comment.span.start < limit)
+            }) {
                 self.comment(comment, id, place, &mut active)?;
             }
             let name = key.map(|key| key_text(key, self.text)).transpose()?;
-            if id == 0 && name.as_deref() == Some(BLOCK_KEY) {
-                continue;
-            }
             let inner = Place {
                 path: place.path.iter().cloned().chain(name.clone()).collect(),
                 pointer: match &name {
@@ -495,6 +506,17 @@ impl Walk<'_> {
             other => other,
         }
     }
+}
+
+/// Where a pair of a mapping ends: behind its value, and behind its colon where it has none.
+fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
+    let marks = [value.tag.as_ref().map(|(_, span)| span.end), value.anchor.as_ref().map(|span| span.end)];
+    let end = marks.into_iter().flatten().fold(value.end(text).max(key.span.end), usize::max);
+    let blank = text[end..].len() - text[end..].trim_start_matches([' ', '\t']).len();
+    if value.span.is_empty() && end == key.span.end && text[end + blank..].starts_with(':') {
+        return end + blank + 1;
+    }
+    end
 }
 
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.

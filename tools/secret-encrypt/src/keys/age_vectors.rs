@@ -40,13 +40,18 @@ fn official_vectors() {
     std::fs::write(directory.path().join("dump.mjs"), DUMP).unwrap();
     let done = Command::new("node").arg(directory.path().join("dump.mjs")).arg(directory.path()).status().unwrap();
     assert!(done.success());
+    let full = std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full");
     let mut count = [0, 0];
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "vector") {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             count[usize::from(name.starts_with("hybrid"))] += 1;
-            check(&name, &std::fs::read(&path).unwrap());
+            let bytes = std::fs::read(&path).unwrap();
+            // Three have 16 MiB, which takes a build without optimisation half a minute.
+            if full || bytes.len() < 4 << 20 {
+                check(&name, &bytes);
+            }
         }
     }
     assert!(count[0] >= 120 && count[1] >= 15, "{count:?}");

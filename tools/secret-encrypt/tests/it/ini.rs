@@ -110,9 +110,25 @@ fn values_are_put_and_taken_away() {
         program.decrypt("x.ini"),
         "; head\n\n; about a\na=1\nz=5\n[s]\nb = two\nd = `x#y`\n\n; about t\n[t]\nc = 3\nf = true\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
     );
-    // What stands before a key is one comment, and goes with it.
+    // A section goes with what stands above it; what stands above a key stays.
     program.run(&["unset", "x.ini", "/DEFAULT/a", "/t"]).ok();
-    assert_eq!(program.decrypt("x.ini"), "z=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n");
+    assert_eq!(
+        program.decrypt("x.ini"),
+        "; head\n\n; about a\nz=5\n[s]\nb = two\nd = `x#y`\n\n[u]\ne = \"\"\"multi\nline\"\"\"\n; end\n"
+    );
+    // As with sops, which keeps it as well (and counts it to the key before).
+    program.write("z.ini", "[s]\ny = 0\n; about a\na = 1 ; behind\n\n[t]\nb = 2\n");
+    program.encrypt("z.ini");
+    std::fs::copy(program.path("z.ini"), program.path("theirs.ini")).unwrap();
+    program.run(&["unset", "z.ini", "/s/a"]).ok();
+    assert_eq!(program.decrypt("z.ini"), "[s]\ny = 0\n; about a\n\n[t]\nb = 2\n");
+    if let Some(sops) = sops() {
+        finish(program.command(&sops).args(["unset", "theirs.ini", "[\"s\"][\"a\"]"]), "").ok();
+        let theirs = finish(program.command(&sops).args(["decrypt", "theirs.ini"]), "").ok().text();
+        assert!(theirs.contains("; about a") && !theirs.contains("a = 1"), "{theirs}");
+        let ours = finish(program.command(&sops).args(["decrypt", "z.ini"]), "").ok().text();
+        assert!(ours.contains("; about a") && !ours.contains("a = 1"), "{ours}");
+    }
     for (pointer, value) in [("/s/b/c", "x"), ("/only", "x"), ("/s/n", "[1]")] {
         program
             .run_with(&["set", "x.ini", pointer, "--json"], format!("{value:?}").replace("\"[1]\"", "[1]"))

@@ -17,6 +17,5 @@ mod readme;
 mod refs;
 mod round_trip;
 mod sops;
-mod sops_nix;
 mod tree;
 mod vectors;

@@ -1,5 +1,7 @@
 //! Against the real sops, both directions.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::program::{Program, finish, sops};
@@ -240,4 +242,32 @@ fn comments_belong_to_what_real_sops_thinks() {
         assert!(!ran.stderr.contains("unencrypted comment"), "{text}\n{}", ran.text());
         assert_eq!(program.decrypt("x.yaml"), text);
     }
+}
+
+/// What a fuzzer found once: anchors and tags on keys, commas at the end, folded text in brackets, blocks of blank lines.
+#[test]
+fn real_sops_reads_odd_yaml() {
+    let Some(sops) = sops() else { return };
+    let program = Program::new();
+    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/secrets-yaml");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        program.write("x.yaml", &text);
+        if text.contains("ENC[") {
+            continue;
+        }
+        if text.contains("\r-") {
+            program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+            assert_eq!(program.read("x.yaml"), text);
+            continue;
+        }
+        program.encrypt("x.yaml");
+        let theirs =
+            finish(program.command(&sops).args(["decrypt", "--output-type", "json", "x.yaml"]), "").ok().json();
+        assert_eq!(program.run(&["decrypt", "--json", "x.yaml"]).ok().json(), theirs, "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 9, "{count}");
 }
