@@ -168,7 +168,9 @@ impl Model<'_> {
         for (name, users) in &mut table.uses {
             if users.len() > 1 && self.fleet.secrets.get(name).is_none_or(|spec| spec.file.is_none()) {
                 let all: BTreeSet<_> = users.values().flat_map(SecretUse::places).cloned().collect();
-                users.values_mut().for_each(|found| found.because.clone_from(&all));
+                for found in users.values_mut() {
+                    found.because.clone_from(&all);
+                }
             }
         }
         table
