@@ -10,7 +10,7 @@ use contract::{FileMode, Pointer, places};
 use super::HostBuilder;
 use crate::fleet::{AgeKey, SecretBackend};
 use crate::format::systemd::{self, UnitFile};
-use crate::model::Model;
+use crate::model::{Model, SecretUse};
 
 const TOOL: &str = "/usr/local/lib/plumbline/secret-encrypt";
 
@@ -45,12 +45,12 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if (uses.is_empty() && builder.templates.is_empty()) || spec.backend == SecretBackend::None {
         return;
     }
-    let mut from: BTreeSet<Pointer> = uses.values().flat_map(|found| found.from.iter().cloned()).collect();
+    let mut from: BTreeSet<Pointer> = uses.values().flat_map(SecretUse::places).cloned().collect();
     from.insert(host.at("secrets"));
     let from: Vec<_> = from.into_iter().collect();
     let mut files: BTreeMap<String, BTreeSet<Pointer>> = BTreeMap::new();
     for (name, found) in &uses {
-        files.entry(model.secret_file(name).file).or_default().extend(found.from.iter().cloned());
+        files.entry(model.secret_file(name).file).or_default().extend(found.places().cloned());
     }
     builder.directory(Stage::Base, places::SECRET_FILES, 0o700, "root", "root", &from);
     for directory in

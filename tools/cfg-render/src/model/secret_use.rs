@@ -30,6 +30,16 @@ pub struct SecretUse {
     pub needed_for_users: bool,
     /// Places in the fleet that use it.
     pub from: BTreeSet<Pointer>,
+    /// Services that use it through what stands elsewhere, such as a mailer; and its users on other hosts, since a file of one host
+    /// holds it where there are none.
+    pub because: BTreeSet<Pointer>,
+}
+
+impl SecretUse {
+    /// Every place without which it would not be here as it is.
+    pub fn places(&self) -> impl Iterator<Item = &Pointer> {
+        self.from.union(&self.because)
+    }
 }
 
 /// Where the ciphertext of a secret is.
@@ -108,7 +118,9 @@ impl Model<'_> {
                 Holder::Host(host) => Some(host),
                 Holder::Controller => None,
             };
-            table.on(user, &used.secret, &used.place);
+            let found = table.on(user, &used.secret, &used.place);
+            let service = used.service.map(|name| Self::service_at(&name));
+            found.because.extend(service.filter(|at| !used.place.as_str().starts_with(&format!("{at}/"))));
         }
         for host in self.hosts() {
             self.host_secrets(&mut table, host);
@@ -151,6 +163,14 @@ impl Model<'_> {
                 found.link = spec.link.clone().or(found.link.take());
                 found.needed_for_users |= spec.needed_for_users;
                 found.units.extend(spec.units.iter().cloned());
+            }
+        }
+        for (name, users) in &mut table.uses {
+            if users.len() > 1 && self.fleet.secrets.get(name).is_none_or(|spec| spec.file.is_none()) {
+                let all: BTreeSet<_> = users.values().flat_map(SecretUse::places).cloned().collect();
+                for found in users.values_mut() {
+                    found.because.clone_from(&all);
+                }
             }
         }
         table

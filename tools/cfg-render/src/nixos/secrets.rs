@@ -125,7 +125,7 @@ fn units(builder: &NixosBuilder<'_, '_>, found: &SecretUse) -> Vec<(&'static str
         let name = unit.strip_suffix(".service").unwrap_or(unit);
         match builder.model.service(name).filter(|service| !service.run.containers().is_empty()) {
             Some(service) => {
-                restart.extend(builder.model.units_on(builder.host, name, service).into_iter().map(|(_, unit)| unit))
+                restart.extend(builder.model.units_on(builder.host, name, service).into_iter().map(|(_, unit)| unit));
             }
             None => {
                 restart.insert(unit.clone());
@@ -162,9 +162,9 @@ fn module_of(found: &SecretUse) -> String {
 
 fn sops(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse, in_template: bool) {
     let module = module_of(found);
-    let from: Vec<Pointer> = found.from.iter().cloned().collect();
+    let from: Vec<Pointer> = found.places().cloned().collect();
     let file = builder.model.secret_file(name);
-    for from in &found.from {
+    for from in &from {
         builder.tree.source(&file.file, &file.file, from);
     }
     let key = file.pointer.keys().collect::<Vec<_>>().join("/");
@@ -259,7 +259,7 @@ fn age_file(builder: &NixosBuilder<'_, '_>, name: &str) -> String {
 
 fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse) {
     let module = module_of(found);
-    let from: Vec<Pointer> = found.from.iter().cloned().collect();
+    let from: Vec<Pointer> = found.places().cloned().collect();
     let given = builder.model.fleet.secrets.get(name).and_then(|spec| spec.file.clone());
     let file = match given {
         Some(file) if Path::new(&file).extension().is_some_and(|ending| ending == "age") => file,
@@ -273,7 +273,7 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
         }
         None => format!("secrets/{name}.age"),
     };
-    for from in &found.from {
+    for from in &from {
         builder.tree.source(&file, &file, from);
     }
     let mut keys = vec![("file", NixosBuilder::from_root(&module, &file))];
