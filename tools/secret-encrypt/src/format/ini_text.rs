@@ -67,6 +67,11 @@ pub(super) struct Piece {
 /// # Errors
 /// Where go-ini would fail, and for keys that stand twice, of which go-ini keeps the last.
 pub(super) fn parse(text: &str) -> Result<Ini, Error> {
+    let mut breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
+    if let Some(at) = breaks.position(|(byte, next)| byte == b'\r' && next != b'\n') {
+        let line = Some(text[..at].matches('\n').count() as u64 + 1);
+        return Err(Error::Syntax { message: "a carriage return stands without a line feed".into(), line });
+    }
     let mut reader = Reader { text, at: 0, start: 0 };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();

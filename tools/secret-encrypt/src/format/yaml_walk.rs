@@ -101,7 +101,7 @@ impl Walk<'_> {
         }
         if index == 0 {
             self.layout.flow = *flow;
-            self.layout.indent = if *flow { 0 } else { pairs.first().map_or(0, |(key, _)| key.column) };
+            self.layout.indent = if *flow { 0 } else { pairs.first().map_or(0, |(key, _)| self.key_column(key)) };
             self.layout.empty = pairs.is_empty();
             self.layout.insert_at = match pairs.last() {
                 _ if !*flow => document.end,
@@ -124,6 +124,14 @@ impl Walk<'_> {
             Place { path: Vec::new(), pointer: root_pointer(index), active: Comments::default(), in_flow: false };
         self.collection(root, &place, &comments, &mut next)?;
         Ok(true)
+    }
+
+    /// Where a key stands, or the question mark before it.
+    fn key_column(&self, key: &Node) -> usize {
+        let header = if key.is_block_scalar() { header_of(self.text, key).0 } else { usize::MAX };
+        let before = self.text[..key.outer_start().min(header)].trim_end();
+        let line = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
+        if line.trim() == "?" { line.len() - 1 } else { key.column }
     }
 
     /// The block with what would be left over without it.
