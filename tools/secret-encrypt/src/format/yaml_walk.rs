@@ -129,9 +129,21 @@ impl Walk<'_> {
     /// Where a key stands, or the question mark before it.
     fn key_column(&self, key: &Node) -> usize {
         let header = if key.is_block_scalar() { header_of(self.text, key).0 } else { usize::MAX };
-        let before = self.text[..key.outer_start().min(header)].trim_end();
-        let line = &before[before.rfind('\n').map_or(0, |at| at + 1)..];
-        if line.trim() == "?" { line.len() - 1 } else { key.column }
+        let mut before = self.text[..key.outer_start().min(header)].trim_end();
+        loop {
+            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            let line = &before[start..];
+            // Comments may stand between the question mark and its key.
+            let comment = line.find('#').filter(|at| line[..*at].trim_end().len() < *at || *at == 0);
+            let mark = comment.map_or(line, |at| &line[..at]).trim_end();
+            if mark.trim_start() == "?" {
+                return mark.len() - 1;
+            }
+            if start == 0 || comment.is_none() || !mark.is_empty() {
+                return key.column;
+            }
+            before = before[..start].trim_end();
+        }
     }
 
     /// The block with what would be left over without it.
@@ -520,11 +532,15 @@ impl Walk<'_> {
 fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
     let marks = [value.tag.as_ref().map(|(_, span)| span.end), value.anchor.as_ref().map(|span| span.end)];
     let end = marks.into_iter().flatten().fold(value.end(text).max(key.span.end), usize::max);
-    let blank = text[end..].len() - text[end..].trim_start_matches([' ', '\t']).len();
-    if value.span.is_empty() && end == key.span.end && text[end + blank..].starts_with(':') {
-        return end + blank + 1;
+    if !value.span.is_empty() {
+        return end;
     }
-    end
+    // The place of a value that is not there may be before its colon, which may stand on a line further down.
+    let mut rest = text[key.span.end..].trim_start();
+    while rest.starts_with('#') {
+        rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
+    }
+    if rest.starts_with(':') { end.max(text.len() - rest.len() + 1) } else { end }
 }
 
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.
