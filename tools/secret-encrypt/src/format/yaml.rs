@@ -134,7 +134,9 @@ fn new_block(text: &str, parsed: &Parsed, metadata: &Metadata) -> String {
     let at = parsed.layout.insert_at;
     let block = block_text(metadata, parsed, parsed.layout.flow);
     if parsed.layout.flow {
-        return if parsed.layout.empty { block } else { format!(", {block}") };
+        // go-yaml takes a colon for a letter of the key where a comma follows at once.
+        let comma = if text[..at].ends_with(':') { " , " } else { ", " };
+        return if parsed.layout.empty { block } else { format!("{comma}{block}") };
     }
     if text[..at].is_empty() || text[..at].ends_with('\n') {
         return block;

@@ -146,6 +146,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a key that no question mark announces and its colon are not on one line: go-yaml refuses that.
+    fn goes_over_lines(&self, key: &Node) -> bool {
+        let announced = self.text[..key.outer_start()].trim_end().ends_with('?');
+        let colon = colon_behind(self.text, key.span.end).filter(|_| !announced);
+        colon.is_some_and(|colon| self.text[key.span.start..colon].contains('\n'))
+    }
+
     /// The block with what would be left over without it.
     fn block_range(&self, root: &Node, pairs: &[(Rc<Node>, Rc<Node>)], at: usize) -> Range<usize> {
         let (key, value) = &pairs[at];
@@ -206,6 +213,13 @@ impl Walk<'_> {
             Data::Map { pairs, .. } => {
                 self.containers.push(container(pairs.first().map_or(node.column, |(key, _)| key.column)));
                 for (key, value) in pairs {
+                    if flow && self.goes_over_lines(key) {
+                        let message = "a key within braces goes over several lines, which sops does not read".into();
+                        return Err(Error::Syntax {
+                            message,
+                            line: Some(yaml_tree::line_of(self.text, key.span.start)),
+                        });
+                    }
                     let name = key_text(key, self.text)?;
                     if parent.is_none() && name == BLOCK_KEY {
                         continue;
@@ -536,11 +550,16 @@ fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
         return end;
     }
     // The place of a value that is not there may be before its colon, which may stand on a line further down.
-    let mut rest = text[key.span.end..].trim_start();
+    colon_behind(text, key.span.end).map_or(end, |colon| end.max(colon + 1))
+}
+
+/// Where the colon is that follows a key, behind blanks, line breaks and comments.
+fn colon_behind(text: &str, key_end: usize) -> Option<usize> {
+    let mut rest = text[key_end..].trim_start();
     while rest.starts_with('#') {
         rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
     }
-    if rest.starts_with(':') { end.max(text.len() - rest.len() + 1) } else { end }
+    rest.starts_with(':').then_some(text.len() - rest.len())
 }
 
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.
