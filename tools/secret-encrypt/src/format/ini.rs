@@ -434,7 +434,7 @@ impl Walk<'_> {
             self.comment_slot(own, start..start, path, &mut active, Some(anchor..stop));
             return active;
         }
-        let encrypted = pieces.iter().any(|piece| EncText::is_meant(unmarked(raw(piece))));
+        let encrypted = pieces.iter().any(|piece| EncText::parse(unmarked(raw(piece))).is_some());
         let lines = pieces.iter().filter(|piece| !piece.inline).count();
         if encrypted || lines == 0 {
             // Another program, or a person, put more beside it: each is a comment of its own.
