@@ -21,6 +21,8 @@ with_secrets() { secret-encrypt exec --manifest "$controller" --base "$base" -- 
 cfg-render check --output text "$fleet" >&2
 cfg-render hosts "$fleet" >"$hosts"
 cfg-render secrets --controller "$fleet" >"$controller"
+secret-encrypt refs seal --base "$base" "$controller" >"$state/controller.references.json"
+cfg-render secrets --host "$host" "$fleet" | secret-encrypt refs seal --base "$base" >"$state/$host.references.json"
 
 # A pipe whose first program fails leaves the second one an empty input, which every tool refuses: nothing half-made gets through.
 for stage in base data; do

@@ -23,6 +23,8 @@ const FOREIGN: [&str; 7] = ["pgp", "kms", "gcp_kms", "hckms", "azure_keyvault", 
 pub(crate) struct CreationRules {
     /// Where they stand.
     pub path: PathBuf,
+    /// Whether they were named, and so hold for files anywhere.
+    pub named: bool,
     rules: Vec<CreationRule>,
 }
 
@@ -52,7 +54,7 @@ impl CreationRules {
         let named =
             named.or_else(|| std::env::var_os("SOPS_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from));
         if let Some(path) = named {
-            return Self::read(&path).map(Some);
+            return Self::read(&path).map(|rules| Some(Self { named: true, ..rules }));
         }
         let from = std::path::absolute(from)
             .map_err(|error| Error::io(Exit::Io, "find the directory", from.display(), error))?;
@@ -76,7 +78,7 @@ impl CreationRules {
             .enumerate()
             .map(|(index, rule)| CreationRule::read(rule).map_err(|error| bad(format!("rule {}: {error}", index + 1))));
         let path = std::path::absolute(path).map_err(|error| Error::io(Exit::Io, "find the rules", &place, error))?;
-        Ok(Self { rules: rules.collect::<Result<_, _>>()?, path })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, path, named: false })
     }
 
     /// The directory that paths in rules are relative to.

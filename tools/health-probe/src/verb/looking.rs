@@ -5,10 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use cli::{Failure, Session};
-use contract::document::{CheckState, HealthReport, RawResult};
+use contract::document::{CheckState, HealthReport, HealthStatus, RawResult};
 
 use super::live::Live;
-use super::run::is_good;
 use crate::checklist::{Checklist, Origin};
 use crate::observation::Observation;
 use crate::probe::Context;
@@ -287,6 +286,11 @@ impl Looking {
             }
         }
     }
+}
+
+/// Whether a gate opens.
+pub(super) fn is_good(report: &HealthReport, strict: bool) -> bool {
+    if strict { report.status == HealthStatus::Up } else { report.status != HealthStatus::Down }
 }
 
 /// How often systemd has restarted the unit that was looked at.

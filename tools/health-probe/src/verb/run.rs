@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use cli::{Failure, Input, SecretStore, Session};
-use contract::document::{HealthChecks, HealthReport, HealthStatus};
+use contract::document::{HealthChecks, HealthReport};
 use contract::{Duration as Span, Exit};
 
-use super::looking::{Looking, Wait};
+use super::looking::{Looking, Wait, is_good};
 use super::selection::select;
 use crate::checklist::{Checklist, ForAll};
 use crate::format;
@@ -237,11 +237,6 @@ fn exit_of(report: &HealthReport, flags: &RunFlags, session: &Session) -> Exit {
     }
     let strict = flags.fail_on == FailOn::Degraded;
     if report.deadline_exceeded || !is_good(report, strict) { Exit::No } else { Exit::Done }
-}
-
-/// Whether a gate opens.
-pub(super) fn is_good(report: &HealthReport, strict: bool) -> bool {
-    if strict { report.status == HealthStatus::Up } else { report.status != HealthStatus::Down }
 }
 
 async fn interrupted() -> Exit {

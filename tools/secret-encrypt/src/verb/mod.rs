@@ -90,7 +90,8 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
 /// For whom and by which rules.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RuleFlags {
-    /// The rules; else $SOPS_CONFIG, else the nearest .sops.yaml from the working directory upwards
+    /// The rules; else $SOPS_CONFIG, else the nearest .sops.yaml from the working directory upwards (for a new file outside of
+    /// its tree: from the file's directory upwards)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Encrypt for this recipient instead of those of the rules (may be repeated): age1..., ssh-ed25519 ..., ssh-rsa ...
@@ -108,9 +109,21 @@ impl RuleFlags {
         CreationRules::find(self.config.as_deref(), Path::new("."))
     }
 
+    /// The rules of the tree that a file lies in: those of the working directory, as with sops, unless the file lies elsewhere.
+    fn rules_at(&self, file: &Path) -> Result<Option<CreationRules>, Error> {
+        let rules = self.rules()?;
+        let outside = |rules: &CreationRules| {
+            !rules.named && std::path::absolute(file).is_ok_and(|file| !file.starts_with(rules.directory()))
+        };
+        if !rules.as_ref().is_none_or(outside) {
+            return Ok(rules);
+        }
+        Ok(CreationRules::find(None, crate::files::directory_of(file))?.or(rules))
+    }
+
     /// The rule for a file: that of the tree, with the recipients of the flags in place of its own.
     fn rule_for(&self, file: &Path) -> Result<CreationRule, Error> {
-        let rules = self.rules()?;
+        let rules = self.rules_at(file)?;
         let found = rules.as_ref().and_then(|rules| rules.rule_for(file)).cloned();
         let mut recipients = self.recipients.clone();
         if recipients.is_empty() && found.is_none() {

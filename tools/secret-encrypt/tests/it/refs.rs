@@ -207,3 +207,24 @@ fn other_providers_are_declared() {
     seal(&["--provider", provider]).ok();
     assert_eq!(program.decrypt("sealed.env"), format!("A=value-of-kv/a\nB={CANARY}\n"));
 }
+
+/// A recipe runs anywhere: the rules are those of the fleet's directory, not those of where one happens to stand.
+#[test]
+fn rules_are_found_beside_the_files_of_another_directory() {
+    let vault = Vault::new();
+    let program = &vault.program;
+    program.write("manifest.json", Vault::manifest().to_string());
+    program.write("elsewhere/.sops.yaml", "creation_rules:\n  - path_regex: other\n    age: age1nobody\n");
+    program.write("bare/empty", "");
+    for place in ["elsewhere", "bare"] {
+        let mut command = program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
+        let path = format!("{}:{}", program.path("bin").display(), std::env::var("PATH").unwrap());
+        command.env("PATH", path).env("OP_SERVICE_ACCOUNT_TOKEN", "ops_x").current_dir(program.path(place));
+        let base = program.directory.path();
+        command.args(["refs", "seal", "--base"]).arg(base).arg(base.join("manifest.json"));
+        finish(&mut command, "").ok();
+        let sealed = program.path(".plumbline/secrets/web1.yaml");
+        assert!(std::fs::read_to_string(&sealed).unwrap().contains(&program.recipient));
+        std::fs::remove_file(sealed).unwrap();
+    }
+}
