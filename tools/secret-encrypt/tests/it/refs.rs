@@ -214,7 +214,7 @@ fn rules_are_found_beside_the_files_of_another_directory() {
     let vault = Vault::new();
     let program = &vault.program;
     program.write("manifest.json", Vault::manifest().to_string());
-    program.write("elsewhere/.sops.yaml", "creation_rules:\n  - path_regex: other\n    age: age1nobody\n");
+    program.write("elsewhere/.sops.yaml", "creation_rules:\n  - path_regex: yaml\n    age: age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n");
     program.write("bare/empty", "");
     for place in ["elsewhere", "bare"] {
         let mut command = program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
