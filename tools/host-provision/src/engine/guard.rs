@@ -50,7 +50,7 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
         }
         let backup = super::access::save_firewall(host, run)?;
         if let Some(backup) = backup {
-            run.note(&super::run::Undo::Firewall { backup })?;
+            run.note(&super::undo::Undo::Firewall { backup })?;
         }
         run.sync()?;
     }

@@ -25,6 +25,7 @@ mod removal;
 pub mod rollback;
 pub mod run;
 pub mod tree;
+pub mod undo;
 pub mod units;
 pub mod way_in;
 

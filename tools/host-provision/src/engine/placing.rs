@@ -7,8 +7,8 @@ use super::entry::{Entry, Node};
 use super::host::Host;
 use super::owned::{self};
 use super::process::Process;
-use super::run::Undo;
 use super::tree::Live;
+use super::undo::Undo;
 use super::units::is_unit_file;
 use crate::fault::{Fault, Outcome};
 

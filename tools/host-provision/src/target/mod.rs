@@ -7,6 +7,7 @@ mod link;
 mod local;
 mod openssh;
 mod shelf;
+mod shipment;
 mod ssh_config;
 mod transport;
 

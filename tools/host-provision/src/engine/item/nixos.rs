@@ -13,7 +13,8 @@ use crate::engine::hash::sha256;
 use crate::engine::host::Host;
 use crate::engine::owned::absent;
 use crate::engine::process::Process;
-use crate::engine::run::{Run, Undo};
+use crate::engine::run::Run;
+use crate::engine::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 /// What runs.

@@ -7,7 +7,7 @@ use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
 use crate::engine::owned::{absent, existed};
-use crate::engine::run::Undo;
+use crate::engine::undo::Undo;
 use crate::engine::units::{UnitKey, UnitStatus, failed, last_log, no_systemd, start_manager, systemctl};
 use crate::fault::{Fault, Outcome};
 
