@@ -6,6 +6,7 @@ mod account_undo;
 pub mod accounts;
 pub mod apply;
 pub mod batch;
+mod diff;
 pub mod entry;
 pub mod facts;
 mod giving_back;

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contract::document::{HostKept, HostResult};
 use contract::{Exit, places};
@@ -17,6 +18,9 @@ use crate::wire::Reply;
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 10;
+
+/// Longer than any helper is on its way.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -395,5 +399,12 @@ pub fn prune(host: &Host) {
     for id in ids {
         // History only: what cannot be taken away now is taken away by a later run.
         let _ = std::fs::remove_dir_all(host.tree.real(&runs_path(&id)));
+    }
+    // What a loss of power left of a helper that was on its way.
+    for entry in std::fs::read_dir(host.tree.real(places::BIN)).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(".incoming.") && age.is_some_and(|age| age > LONG) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use contract::document::{HostResult, Outcome as End};
 use contract::{Exit, places};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::news::News;
 use super::{tool_run, worker};
 use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
@@ -96,12 +98,13 @@ impl Wire<'_> {
         hung_up && ready[0].revents().contains(PollFlags::HUP)
     }
 
-    /// Whether the controller says something, or is gone, within this time.
-    pub(super) fn is_heard(within: Duration) -> bool {
+    /// Whether the controller says something, or is gone, within this time, or until the bell rings.
+    pub(super) fn is_heard(within: Duration, bell: Option<BorrowedFd<'_>>) -> bool {
         let stdin = io::stdin();
-        let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
         let limit = Timespec::try_from(within).unwrap_or_default();
-        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0)
+        let mut ready = vec![PollFd::new(&stdin, PollFlags::IN)];
+        ready.extend(bell.as_ref().map(|bell| PollFd::new(bell, PollFlags::IN)));
+        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0) && !ready[0].revents().is_empty()
     }
 }
 
@@ -291,10 +294,11 @@ pub(crate) fn nothing_to_do(planned: &Planned) -> HostResult {
 /// Tells how a run goes until it ends or waits for a proof. Returns as soon as the controller says something.
 fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> Outcome<()> {
     let path = run.directory().join("events");
+    let watch = News::of(&path);
     let mut told = Instant::now();
-    let mut pause = Duration::from_millis(1);
     loop {
         let mut news = String::new();
+        watch.hush();
         let read = std::fs::File::open(&path).and_then(|mut file| {
             file.seek(SeekFrom::Start(offset))?;
             file.read_to_string(&mut news)
@@ -318,8 +322,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
         match last {
             Some(Reply::Result(_) | Reply::Error(_)) => return Ok(()),
             Some(Reply::ProveAccess { .. }) => return Ok(()),
-            Some(_) => pause = Duration::from_millis(1),
-            None => {}
+            _ => {}
         }
         if told.elapsed() > HEARTBEAT {
             told = Instant::now();
@@ -328,7 +331,13 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 return wire.say(&Reply::Result(Box::new(result)));
             }
         }
-        if Wire::is_heard(pause) {
+        let (within, bell) = match (&last, watch.bell()) {
+            // More is to come, and many lines in one go cost less.
+            (Some(_), _) => (Duration::from_millis(2), None),
+            (None, None) => (Duration::from_millis(10), None),
+            (None, bell) => (HEARTBEAT.saturating_sub(told.elapsed()) + Duration::from_millis(1), bell),
+        };
+        if Wire::is_heard(within, bell) {
             // A request that stops or rolls back, or the end of the connection.
             match read_frame(wire.input).map_err(lost)? {
                 Frame::Good(wire::JSON, payload) => {
@@ -339,7 +348,6 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
             }
         }
-        pause = (pause * 2).min(Duration::from_millis(10));
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn follow(wire: &mut Wire<'_>, id: &str, mut input: Option<Input>) ->
             wire.say(&Reply::Alive)?;
         }
         pause = if quiet { (pause * 2).min(Duration::from_millis(20)) } else { Duration::ZERO };
-        if Wire::is_heard(pause) {
+        if Wire::is_heard(pause, None) {
             match (read_frame(wire.input).map_err(|error| Fault::io("talk to", "the controller", &error))?, &mut input)
             {
                 (Frame::Good(wire::STDIN, piece), Some(input)) => input.take(piece),

@@ -1,6 +1,5 @@
 //! The work itself, detached from any connection.
 
-use std::path::Path;
 use std::time::Duration;
 
 use contract::Exit;
@@ -29,13 +28,14 @@ pub(crate) struct Order {
 impl Order {
     /// Writes the order and the bytes that belong to it.
     pub(crate) fn write(&self, run: &Run, blobs: &Blobs) -> Outcome<()> {
-        let write = |path: &Path, bytes: &[u8]| {
-            write_durably(path, bytes).map_err(|error| Fault::io("write", path.display(), &error))
-        };
+        // Not durably: whoever goes back needs the order alone, and a run that a loss of power ends is not begun again.
         for (hash, bytes) in blobs.iter() {
-            write(&run.directory().join(format!("blob-{hash}")), bytes)?;
+            let path = run.directory().join(format!("blob-{hash}"));
+            std::fs::write(&path, bytes).map_err(|error| Fault::io("write", path.display(), &error))?;
         }
-        write(&run.directory().join("order.json"), &serde_json::to_vec(self).unwrap_or_default())
+        let path = run.directory().join("order.json");
+        write_durably(&path, &serde_json::to_vec(self).unwrap_or_default())
+            .map_err(|error| Fault::io("write", path.display(), &error))
     }
 
     /// Reads the order of a run.

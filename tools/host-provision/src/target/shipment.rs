@@ -74,7 +74,7 @@ impl Start<'_> {
         let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
         format!(
             "{look}{skip}set -e; umask 022; mkdir -p -m 711 {state}; mkdir -p {bin}; t={bin}/.incoming.$$; \
-             trap \"rm -f $t\" EXIT; : >$t; z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
+             trap \"rm -f $t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
              read h n z; head -c $n | {{ $z >$t || {{ cat >/dev/null; exit 1; }}; }}; \
              [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
              chmod 755 $t; d={bin}/$h; \

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ fn shown(lab: &Lab) -> String {
 }
 
 fn begin(lab: &Lab, document: &Value) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    let mut child = crate::controller()
         .args([
             "apply",
             "--confirm-timeout",

@@ -224,9 +224,10 @@ impl Tools {
 
     fn call(&self, args: &[&str], document: &Value, state: &Path) -> Output {
         use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        let mut child = crate::controller()
             .args(args)
             .env_clear()
+            .env("PLUMBLINE_LIB", crate::library())
             .env("PATH", self.0.path())
             .env("HOME", "/nonexistent")
             .env("STATE_DIR", state)
@@ -447,7 +448,7 @@ fn real_nix_locks_and_evaluates() {
     };
     let call = |args: &[&str], document: &Value| {
         use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        let mut child = crate::controller()
             .args(args)
             .env("HOME", base.path())
             .env_remove("STATE_DIR")

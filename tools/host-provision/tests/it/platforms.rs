@@ -1,7 +1,7 @@
 //! Hosts that are not the usual ones: busybox without systemd, the next Debian, mounts that forbid programs, sshd behind a
 //! socket, other ways to become root.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ fn a_host_without_systemd_bash_or_dpkg() {
         "/bin/ash",
         json!([{"id": "slow", "command": {"argv": ["sh", "-c", "sleep 2; touch /srv/slept"], "creates": "/srv/slept"}}]),
     );
-    let mut controller = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    let mut controller = crate::controller()
         .args(["apply", "--hosts", inventory, "-i", private])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
