@@ -14,7 +14,7 @@ const LARGEST: usize = 256 * 1024;
 const CONTEXT: usize = 3;
 
 /// A unified diff of two texts; `None` where one is no text or is too large.
-pub fn unified(path: &str, before: &[u8], after: &[u8]) -> Option<String> {
+pub(super) fn unified(path: &str, before: &[u8], after: &[u8]) -> Option<String> {
     if before.len() > LARGEST || after.len() > LARGEST || before.contains(&0) || after.contains(&0) {
         return None;
     }
