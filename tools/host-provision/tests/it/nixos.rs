@@ -531,8 +531,9 @@ fn a_host_follows_its_flake() {
         || host.exec("grep -v 'nix-env' /var/log/asked | sed 's/--extra-experimental-features nix-command flakes //'");
     host.exec(&format!("systemctl start {name}.service"));
     let first = asked();
-    let words: Vec<&str> = first.lines().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
-    assert_eq!(words, ["flake", "flake", "flake", "build", "test", "flake", "boot"], "{first}");
+    let mut words: Vec<&str> = first.lines().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
+    words.dedup();
+    assert_eq!(words, ["flake", "build", "test", "flake", "boot"], "{first}");
     assert_eq!(host.exec("readlink -f /run/current-system /nix/var/nix/profiles/system | uniq"), "/nix/store/bbb-new");
     // The next time there is nothing new.
     host.exec(&format!(">/var/log/asked; systemctl start {name}.service"));

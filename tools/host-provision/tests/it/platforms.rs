@@ -176,8 +176,9 @@ fn mounts_that_forbid_programs() {
 
 /// A lab host whose user `ops` is asked for a password by sudo.
 fn sudoer(lab: &Lab) {
+    let password = PASSWORD.replace('\'', "'\\''");
     lab.exec(&format!(
-        "useradd -m -s /bin/bash ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; echo 'ops:{PASSWORD}' | chpasswd; \
+        "useradd -m -s /bin/bash ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; printf '%s\\n' 'ops:{password}' | chpasswd; \
          echo 'ops ALL=(ALL) ALL' >/etc/sudoers.d/ops"
     ));
 }
