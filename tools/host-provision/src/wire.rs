@@ -96,6 +96,9 @@ pub enum Request {
     Prove {
         /// The run; the one that waits if none is named.
         run: Option<String>,
+        /// Nobody from outside tells: the host must still be able to fetch what it follows.
+        #[serde(default)]
+        alone: bool,
     },
     /// Put everything back.
     Rollback {

@@ -21,6 +21,7 @@ pub mod packages;
 mod placing;
 pub mod plan;
 pub mod process;
+pub mod programs;
 mod random;
 mod removal;
 pub mod rollback;

@@ -274,7 +274,7 @@ pub fn roll_back(host: &Host, run: &mut Run, work: &Work, reason: Option<&str>, 
     let faults = undo(host, run, work, manner, &mut result.kept);
     for change in result.changes.iter_mut().filter(|change| change.status == ChangeStatus::Done) {
         let stays = result.kept.iter().any(|kept| kept.kind == change.kind && kept.name == change.name);
-        if !stays || change.op == Op::Run {
+        if !stays {
             change.status = ChangeStatus::RolledBack;
         }
     }

@@ -401,7 +401,7 @@ pub fn prune(host: &Host) {
         let _ = std::fs::remove_dir_all(host.tree.real(&runs_path(&id)));
     }
     // What a loss of power left of a helper that was on its way.
-    for entry in std::fs::read_dir(host.tree.real(places::BIN)).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(host.tree.real(super::programs::programs())).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
         if entry.file_name().to_string_lossy().starts_with(".incoming.") && age.is_some_and(|age| age > LONG) {
             let _ = std::fs::remove_file(entry.path());

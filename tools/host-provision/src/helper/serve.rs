@@ -15,10 +15,11 @@ use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
 use crate::engine::batch::state_of;
 use crate::engine::guard;
-use crate::engine::item::make_boot_default;
+use crate::engine::item::{make_boot_default, still_fetches};
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
+use crate::engine::programs::programs;
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
 use crate::engine::{Host, View, facts, way_in};
@@ -135,7 +136,7 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
             let run = Run::open(host, Some(&run))?;
             std::fs::write(run.directory().join("stop"), "").map_err(|error| Fault::io("stop", &run.record.id, &error))
         }
-        Request::Prove { run } => prove(host, wire, run.as_deref()),
+        Request::Prove { run, alone } => prove(host, wire, run.as_deref(), alone),
         Request::Rollback { run, reason, unless_done } => {
             let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
             let latest = Run::latest(host);
@@ -191,8 +192,8 @@ fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs
 pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt;
     host.tree.make_state_directory(places::STATE, 0o711)?;
-    host.tree.make_state_directory(places::BIN, 0o755)?;
-    let directory = host.tree.make_state_directory(&format!("{}/{hash}", places::BIN), 0o755)?;
+    host.tree.make_state_directory(programs(), 0o755)?;
+    let directory = host.tree.make_state_directory(&format!("{}/{hash}", programs()), 0o755)?;
     let path = directory.join(name);
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
     (|| {
@@ -207,7 +208,7 @@ pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Ou
 
 fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
     let missing: Vec<(&String, &String)> =
-        work.tools.iter().filter(|(name, hash)| !host.exists(&format!("{}/{hash}/{name}", places::BIN))).collect();
+        work.tools.iter().filter(|(name, hash)| !host.exists(&format!("{}/{hash}/{name}", programs()))).collect();
     let mut names = missing.iter().map(|(name, _)| (*name).clone());
     wire.fetch(missing.iter().map(|(_, hash)| (*hash).clone()).collect(), |hash, bytes| {
         let name = names.next().unwrap_or_default();
@@ -357,12 +358,19 @@ fn bury(host: &Host, run: &Run) -> Outcome<Option<HostResult>> {
     worker::put_back_if_dead(host, &run.record.id)
 }
 
-fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
+fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>, alone: bool) -> Outcome<()> {
     let waiting = guard::pending_runs(host);
     let id = id.or_else(|| waiting.first().map(String::as_str));
     let Some(id) = id else {
         return Err(Fault::new(Exit::Unreadable, "no_such_run", "no run of the host waits for a proof of access"));
     };
+    if alone {
+        // A host that cannot fetch any more could not even fetch the way out of it.
+        let order = Order::read(&Run::open(host, Some(id))?)?;
+        for nixos in order.work.desired.items.iter().filter_map(|item| item.nixos.as_ref()) {
+            still_fetches(nixos)?;
+        }
+    }
     let lock = Lock::take(host, "a proof of access", Duration::from_secs(10))?;
     let mut run = Run::open(host, Some(id))?;
     if run.record.stand != Stand::Waiting {

@@ -5,14 +5,16 @@ use std::io;
 
 use cli::{Failure, Session};
 use contract::Exit;
-use contract::document::{Arch, Escalation, InventoryAddress};
+use contract::document::{Arch, InventoryAddress};
 
 use super::host_key::PublicKey;
 use super::local::Local;
+use super::root::{Root, explain};
 use super::shelf::own_arch;
-use super::shipment::{HELPER, Start, Started};
+use super::shipment::{HELPER, NOWHERE, Start, Started};
 use super::transport::{Channel, Transport, connect};
 use super::{Place, Shelf, SshHost, describe};
+use crate::engine::programs::PROGRAMS;
 use crate::fault::Fault;
 use crate::wire::{self, BLOB, Frame, Login, Reply, Request, read_frame, write_frame, write_json};
 
@@ -104,7 +106,6 @@ impl Link {
         let place = format!("{} ({})", host.name, describe(&way));
         // As long as nobody says otherwise a host is what we are; it tells if it is not.
         let arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
-        let escalate = if way.user == "root" { None } else { host.escalate };
         let first = request(Some(&way)).from_login(Login {
             user: way.user.clone(),
             port: way.port,
@@ -112,28 +113,32 @@ impl Link {
         });
         let mut frame = Vec::new();
         write_json(&mut frame, &first).map_err(|error| lost(&error))?;
-        for anew in [false, true] {
+        let mut root = Root::open(&mut *transport, host, &way).map_err(|failure| failure.place(&place))?;
+        let mut anew = false;
+        loop {
             let round_trip = transport.round_trip();
             let start = Start { session, shelf, host: &host.name, arch, anew, request: &frame, round_trip };
-            let mut channel = transport.exec(&as_root(escalate, &start.script()))?;
+            let mut channel = root.exec(&mut *transport, &start.script())?;
             let started = start.converse(&mut *channel).map_err(|error| lost(&error).place(&place))?;
-            match started.map_err(|failure| failure.place(&place))? {
+            let noise = match started.map_err(|failure| failure.place(&place))? {
                 Started::Answer(kind, payload, arch) => {
                     let mut link = Self { channel, transport, way: Some(way), arch, waiting: VecDeque::new() };
                     link.waiting.extend(said(kind, &payload)?);
                     return Ok(link);
                 }
-                Started::Silent(noise) => {
-                    let (code, words) = channel.finish();
-                    // What lies there may be half of one, from a loss of power, or may not be run from there.
-                    let is_spoilt = !anew && noise.is_empty() && (code == 0 || code >= FORBIDDEN);
-                    if !is_spoilt {
-                        return Err(did_not_start(code, &format!("{noise}\n{words}")).place(place));
-                    }
-                }
+                Started::Silent(noise) => noise,
+            };
+            let (code, words) = channel.finish();
+            if root.is_asked(&words) {
+                root.settle(&mut *transport).map_err(|failure| failure.place(&place))?;
+                continue;
             }
+            // What lies there may be half of one, from a loss of power, or may not be run from there.
+            if anew || !noise.is_empty() || (code != 0 && code < FORBIDDEN) || explain(&words).is_some() {
+                return Err(did_not_start(code, &format!("{noise}\n{words}")).place(place));
+            }
+            anew = true;
         }
-        Err(Failure::new(Exit::Unavailable, "helper", "the helper does not start on the host").place(place))
     }
 
     /// Asks something.
@@ -234,26 +239,14 @@ pub fn is_lost(failure: &Failure) -> bool {
     failure.errors().iter().any(|error| error.code == "connection_lost")
 }
 
-pub(crate) fn as_root(escalate: Option<Escalation>, script: &str) -> String {
-    match escalate {
-        None => format!("exec sh -c '{script}'"),
-        Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),
-        Some(Escalation::Doas) => format!("exec doas -n -- sh -c '{script}'"),
-    }
-}
-
 fn did_not_start(code: i32, words: &str) -> Failure {
     let words = words.trim().replace('\n', "; ");
-    let absent = |program: &str| {
-        ["not found", "command not found"].iter().any(|what| words.contains(&format!("{program}: {what}")))
-    };
-    let failure = if absent("sudo") || absent("doas") {
-        let program = if absent("sudo") { "sudo" } else { "doas" };
-        Failure::new(Exit::Unavailable, "no_become", format!("the host has no {program}"))
-            .hint("correct \"become\" of the host (--become), or log in as root")
-    } else if words.contains("a password is required") || words.contains("sudo:") || words.contains("doas:") {
-        Failure::new(Exit::Permission, "become_refused", "the login user may not become root without a password")
-            .hint("allow it without one: NOPASSWD in sudoers, or nopass in doas.conf; or log in as root")
+    let failure = if let Some(failure) = explain(&words) {
+        failure
+    } else if words.contains(NOWHERE) {
+        let message = format!("the host lets programs start in none of {}", PROGRAMS.join(", "));
+        return Failure::new(Exit::Unavailable, "no_place_for_programs", message)
+            .hint("mount one of them so that root may write there and start programs (without noexec)");
     } else if words.contains("No space left") {
         Failure::new(Exit::Io, "disk_full", "the disk of the host is full").hint("free some space on the host")
     } else if words.contains("Permission denied") || words.contains("Operation not permitted") {
@@ -261,7 +254,7 @@ fn did_not_start(code: i32, words: &str) -> Failure {
             .hint("log in as root, or give the host \"become\" (--become sudo)")
     } else {
         Failure::new(Exit::Unavailable, "helper", format!("the helper does not start on the host (exit {code})")).hint(
-            "the login shell must be a POSIX shell that prints nothing by itself, and /var/lib or /usr/local/lib must allow programs",
+            "the login shell must be a POSIX shell that prints nothing by itself, and the host must let programs start",
         )
     };
     if words.is_empty() { failure } else { failure.cause(words.chars().take(400).collect::<String>()) }

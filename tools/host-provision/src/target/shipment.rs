@@ -15,13 +15,14 @@ use contract::{Exit, places};
 use super::Shelf;
 use super::shelf::Program;
 use super::transport::Channel;
+use crate::engine::programs::PROGRAMS;
 use crate::wire::{Frame, is_kind, read_frame};
 
 /// The name of the helper's binary.
 pub(super) const HELPER: &str = "host-provision-helper";
 
-/// Where it lies on hosts whose /var/lib is mounted so that programs cannot be run from there.
-const ELSEWHERE: &str = "/usr/local/lib/plumbline/bin";
+/// What the command says where the host lets no program of ours start.
+pub(super) const NOWHERE: &str = "plumbline-nowhere";
 
 /// The longest line that the command says.
 const LONGEST_LINE: u64 = 4096;
@@ -59,28 +60,29 @@ pub(super) enum Started {
 impl Start<'_> {
     /// The command of the host's shell. It holds no single quotes.
     pub(super) fn script(&self) -> String {
-        let (state, bin) = (places::STATE, places::BIN);
+        let (state, bin, others) = (places::STATE, places::BIN, PROGRAMS[1..].join(" "));
         let look = match self.shelf.find(HELPER, self.arch) {
             Ok(program) if !self.anew => {
                 let ready = if self.is_large() { "echo ready; " } else { "" };
-                let hash = program.sha256;
-                format!(
-                    "for d in {bin} {ELSEWHERE}; do p=$d/{hash}/{HELPER}; if [ -x $p ]; then {ready}exec $p serve; fi; done; "
-                )
+                let name = format!("{}/{HELPER}", program.sha256);
+                format!("for d in {bin} {others}; do p=$d/{name}; if [ -x $p ]; then {ready}exec $p serve; fi; done; ")
             }
             _ => String::new(),
         };
         // The request is on its way already. Whoever reads too much of it takes nothing else: we wait to be asked.
         let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
         format!(
-            "{look}{skip}set -e; umask 022; mkdir -p -m 711 {state}; mkdir -p {bin}; t={bin}/.incoming.$$; \
-             trap \"rm -f $t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
+            "{look}{skip}set -e; umask 022; mkdir -p -m 711 {state}; d={bin}; mkdir -p $d; t=$d/.incoming.$$; \
+             trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; \
+             z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
              read h n z; head -c $n | {{ $z >$t || {{ cat >/dev/null; exit 1; }}; }}; \
              [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
-             chmod 755 $t; d={bin}/$h; \
-             if ! $t probe 2>/dev/null; then d={ELSEWHERE}/$h; mkdir -p $d; cp $t $d/.incoming.$$; rm -f $t; \
-             t=$d/.incoming.$$; $t probe; fi; \
-             mkdir -p $d; mv $t $d/{HELPER}; trap - EXIT; echo sent; exec $d/{HELPER} serve"
+             chmod 755 $t; \
+             if ! $t probe 2>/dev/null; then s=$t; for d in {others}; do t=$d/.incoming.$$; \
+             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null && $t probe 2>/dev/null; then break; fi; \
+             rm -f $t; rmdir $d 2>/dev/null || :; t=; done; \
+             rm -f $s; if [ -z $t ]; then echo {NOWHERE} >&2; exit 1; fi; fi; \
+             mkdir -p $d/$h; mv $t $d/$h/{HELPER}; trap - EXIT; echo sent; exec $d/$h/{HELPER} serve"
         )
     }
 

@@ -335,7 +335,9 @@ fn a_lock_of_dpkg_is_waited_for() {
     );
 }
 
-/// A clock that ran ahead leaves runs behind whose names sort last.
+/// Runs are named by the clock, and nothing else of them depends on it: windows are counted by the time since the boot. So a
+/// clock that ran ahead and was put right leaves a run behind whose name sorts after all later ones; a clock that is put back
+/// does the same. (That lists of packages from the future are fetched anew: engine/item/packages.rs.)
 #[test]
 fn a_wrong_clock_keeps_no_run_from_going_back() {
     let Some(host) = Lab::boot() else { return };

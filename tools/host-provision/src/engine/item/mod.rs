@@ -34,7 +34,7 @@ pub use image::{
     same_repository, take_away as remove_image,
 };
 pub use mount::{Leaving, leaving as leaving_mount, restore as restore_mount, take_away as remove_mount};
-pub use nixos::{make_boot_default, restore_boot, restore_system};
+pub use nixos::{make_boot_default, restore_boot, restore_system, still_fetches};
 pub(crate) use system::set_kernel_name;
 pub use unit::{disable as disable_unit, key_of as unit_key, restore as restore_unit, restore_enablement};
 
