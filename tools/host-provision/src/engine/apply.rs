@@ -303,6 +303,7 @@ impl<'a> Apply<'a> {
     /// 65 where a check says no, and those of the system.
     pub fn barrier(&mut self) -> Outcome<()> {
         self.save_owned()?;
+        self.host.save_owners()?;
         if !self.batch.is_empty() {
             self.batch.commit(self.run)?;
         }

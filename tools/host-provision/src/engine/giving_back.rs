@@ -89,7 +89,7 @@ impl Apply<'_> {
             place.sync()?;
         }
         if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
+            self.host.record_owner(&thing.name, None);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Apply<'_> {
         // Something may have come into it since it was looked at: then it stays.
         place.remove_directory()?;
         if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
+            self.host.record_owner(&thing.name, None);
         }
         Ok(())
     }
