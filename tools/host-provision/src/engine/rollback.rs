@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::Exit;
-use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
+use contract::document::{ChangeStatus, HostKept, HostResult, Outcome as End};
 
 use super::access::{restore_firewall, restore_listener};
 use super::batch::state_of;
