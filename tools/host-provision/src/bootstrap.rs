@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use cli::{Consents, Failure, Session};
 use contract::Exit;
-use contract::document::{Escalation, HostFacts};
+use contract::document::HostFacts;
 
 use crate::controller::Controller;
-use crate::target::{Current, Link, Password, Place, PublicKey, SshHost, TargetFlags, Transport, connect};
+use crate::target::{Current, Link, Password, Place, PublicKey, Root, SshHost, TargetFlags, Transport, connect};
 use crate::wire::{Reply, Request};
 
 /// Arguments of bootstrap.
@@ -144,11 +144,12 @@ impl BootstrapArgs {
         if let Some(key) = &key {
             host.keys = host.keys.pinned_to(key.clone());
         }
-        let escalate = if way.user == "root" { None } else { host.escalate };
+        // A user who logs in by a password gives the same to sudo.
+        host.root_password = host.root_password.clone().or(host.password.as_ref());
         self.await_cloud_init(session, &mut *transport)?;
         if !authorize.is_empty() {
             let text = authorize.join("\n") + "\n";
-            let said = perform(&mut *transport, None, AUTHORIZE, text.as_bytes())?;
+            let said = perform(&mut *transport, &Root::none(), AUTHORIZE, text.as_bytes())?;
             said.good("authorise the keys")?;
         }
         drop(transport);
@@ -159,7 +160,9 @@ impl BootstrapArgs {
             failure.hint("the server takes the password but no key; see --authorize and its sshd_config")
         })?;
         if let Some((path, bytes)) = self.age.bytes("/var/lib/plumbline/age.key")? {
-            self.install_age_key(&path, &bytes, &mut *transport, escalate)?;
+            let mut root = Root::open(&mut *transport, &host, &way)?;
+            root.settle(&mut *transport)?;
+            self.install_age_key(&path, &bytes, &mut *transport, &root)?;
         }
         drop(transport);
         let place = Place::Ssh(host.clone());
@@ -231,7 +234,7 @@ impl BootstrapArgs {
                     let refused = codes.contains(&"login_refused");
                     if refused
                         && host.password.is_none()
-                        && let Some(password) = ask(&host.name)?
+                        && let Some(password) = Password::ask(&format!("password for {}", host.name))?
                     {
                         host.password = Some(password);
                         continue;
@@ -248,12 +251,10 @@ impl BootstrapArgs {
     }
 
     fn given_password(&self) -> Result<Option<Password>, Failure> {
-        if let Some(path) = &self.password_file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(Exit::Unreadable, "read", path.display(), &error))?;
-            return Ok(text.lines().next().map(|line| Password(line.to_owned())));
+        match &self.password_file {
+            Some(path) => Password::of_file(path).map(Some),
+            None => Ok(Password::of_variable("SSHPASS")),
         }
-        Ok(std::env::var("SSHPASS").ok().filter(|word| !word.is_empty()).map(Password))
     }
 
     /// What a provider's image still does at its first boot would undo or lock what we do.
@@ -263,7 +264,7 @@ impl BootstrapArgs {
             self.wait.as_secs().max(1)
         );
         session.note("waiting for cloud-init");
-        let said = perform(transport, None, &script, b"")?;
+        let said = perform(transport, &Root::none(), &script, b"")?;
         match said.code {
             0 => Ok(()),
             // Since 23.4: done, with something to complain about.
@@ -283,7 +284,7 @@ impl BootstrapArgs {
         place: &str,
         bytes: &[u8],
         transport: &mut dyn Transport,
-        escalate: Option<Escalation>,
+        root: &Root,
     ) -> Result<(), Failure> {
         let replace = u8::from(self.consents.allows("replace", "age-key"));
         let directory = place.rsplit_once('/').map_or("/", |(directory, _)| directory);
@@ -292,7 +293,7 @@ impl BootstrapArgs {
              cat >$t; if [ -e {place} ] && ! cmp -s $t {place}; then [ {replace} = 1 ] || exit 76; fi; \
              chmod 400 $t; sync $t 2>/dev/null || sync; mv $t {place}"
         );
-        let said = perform(transport, escalate, &script, bytes)?;
+        let said = perform(transport, root, &script, bytes)?;
         if said.code == 76 {
             return Err(Failure::new(Exit::Refused, "other_age_key", "another age key lies on the host already")
                 .place(place)
@@ -340,7 +341,7 @@ impl Performed {
         let failure = if words.contains("password has expired") || words.contains("Password change required") {
             failure.hint("the provider wants the password changed: log in once by hand")
         } else if words.contains("sudo:") || words.contains("doas:") {
-            failure.hint("the login user must become root without a password, or log in as root")
+            failure.hint("the login user must be able to become root (--become, --become-password-file), or log in as root")
         } else {
             failure
         };
@@ -351,11 +352,11 @@ impl Performed {
 /// Runs a script on the server with this on its standard input.
 pub(crate) fn perform(
     transport: &mut dyn Transport,
-    escalate: Option<Escalation>,
+    root: &Root,
     script: &str,
     input: &[u8],
 ) -> Result<Performed, Failure> {
-    let mut channel = transport.exec(&crate::target::as_root(escalate, script))?;
+    let mut channel = root.exec(transport, script)?;
     // A script that does not read its input is told by its exit.
     let _ = channel.write_all(input);
     channel.close_input();
@@ -363,26 +364,4 @@ pub(crate) fn perform(
     let _ = channel.read_to_string(&mut stdout);
     let (code, stderr) = channel.finish();
     Ok(Performed { code, stdout, stderr })
-}
-
-/// Asks for a password on the terminal, without showing it. `None` where there is none.
-fn ask(host: &str) -> Result<Option<Password>, Failure> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let Ok(mut terminal) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty") else { return Ok(None) };
-    let failed = |error: std::io::Error| Failure::io(Exit::Io, "ask for the password on", "/dev/tty", &error);
-    let Ok(before) = tcgetattr(&terminal) else { return Ok(None) };
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
-    write!(terminal, "password for {host}: ").map_err(failed)?;
-    tcsetattr(&terminal, OptionalActions::Flush, &silent).map_err(|error| failed(error.into()))?;
-    let mut line = Vec::new();
-    let mut byte = [0_u8];
-    while matches!(terminal.read(&mut byte), Ok(1)) && byte[0] != b'\n' {
-        line.push(byte[0]);
-    }
-    // The terminal must show again what is typed, whatever came of it.
-    let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
-    let _ = writeln!(terminal);
-    let text = String::from_utf8_lossy(&line).into_owned();
-    Ok((!text.is_empty()).then_some(Password(text)))
 }

@@ -216,7 +216,7 @@ impl Controller<'_> {
         mut window: u64,
     ) -> Result<HostResult, Failure> {
         let place = pin(place, &old);
-        let request = Request::Prove { run: Some(run.to_owned()) };
+        let request = Request::Prove { run: Some(run.to_owned()), alone: matches!(place, Place::Local) };
         // A little is kept back: the host's clock for this began earlier.
         let mut end = Instant::now() + Duration::from_secs(window.saturating_sub(2).max(1));
         let reason = loop {
@@ -272,7 +272,7 @@ impl Controller<'_> {
         Link::open(self.session, &self.shelf, place, Some(ways), &|_| request.clone())
     }
 
-    /// On this machine itself the proof is that its sshd answers.
+    /// On this machine itself the proof is that its sshd answers; the helper adds what the host must still reach.
     fn try_local(&self, ways: &[InventoryAddress], request: &Request) -> Result<Link, Failure> {
         use std::io::Read;
         let answers = |way: &InventoryAddress| {
@@ -320,7 +320,7 @@ impl Controller<'_> {
     /// Those of the way to the host, and 66 where no run waits.
     pub fn confirm(&self, name: &str, run: Option<String>) -> Result<HostResult, Failure> {
         let place = self.places.find(name)?;
-        let request = Request::Prove { run };
+        let request = Request::Prove { run, alone: false };
         loop {
             let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
             match link.reply(&())? {

@@ -20,9 +20,6 @@ pub const STDOUT: u8 = b'O';
 /// Standard error of a tool.
 pub const STDERR: u8 = b'R';
 
-/// The exit of the start command where the helper is not on the host yet.
-pub const NOT_SHIPPED: i32 = 97;
-
 /// The largest piece of a stream in one frame, and how many of them may be on their way to the host: together less than
 /// what a channel takes before anybody reads, so that neither side ever waits for the other.
 pub const PIECE: usize = 256 * 1024;
@@ -99,6 +96,9 @@ pub enum Request {
     Prove {
         /// The run; the one that waits if none is named.
         run: Option<String>,
+        /// Nobody from outside tells: the host must still be able to fetch what it follows.
+        #[serde(default)]
+        alone: bool,
     },
     /// Put everything back.
     Rollback {
@@ -214,6 +214,11 @@ pub enum Frame {
     Noise(Vec<u8>),
 }
 
+/// Whether a byte begins a frame.
+pub fn is_kind(byte: u8) -> bool {
+    [JSON, BLOB, STDIN, STDOUT, STDERR].contains(&byte)
+}
+
 /// Reads one frame.
 ///
 /// # Errors
@@ -228,7 +233,7 @@ pub fn read_frame(reader: &mut (impl Read + ?Sized)) -> io::Result<Frame> {
             Err(error) => return Err(error),
         }
     }
-    if ![JSON, BLOB, STDIN, STDOUT, STDERR].contains(&kind[0]) {
+    if !is_kind(kind[0]) {
         let mut noise = vec![kind[0]];
         reader.take(4096).read_to_end(&mut noise)?;
         return Ok(Frame::Noise(noise));

@@ -1,8 +1,6 @@
-//! Random bytes from the kernel.
+//! Random bytes from the kernel, be it Linux or that of a Mac.
 
 use std::cell::RefCell;
-
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Error;
 
@@ -11,15 +9,7 @@ use crate::Error;
 /// # Errors
 /// Where the kernel gives none.
 pub(crate) fn random_bytes(buffer: &mut [u8]) -> Result<(), Error> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match getrandom(&mut buffer[filled..], GetRandomFlags::empty()) {
-            Ok(count) => filled += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::Random(error.into())),
-        }
-    }
-    Ok(())
+    getrandom::fill(buffer).map_err(|error| Error::Random(error.into()))
 }
 
 /// Random bytes that need not be secret (initialisation vectors), taken from the kernel many at a time: a system call for each

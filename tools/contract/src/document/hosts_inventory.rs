@@ -95,9 +95,9 @@ impl Arch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Escalation {
-    /// `sudo -n`.
+    /// `sudo`, with a password where it asks for one.
     Sudo,
-    /// `doas -n`.
+    /// `doas`, where it asks for no password.
     Doas,
 }
 

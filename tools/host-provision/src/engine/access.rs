@@ -6,7 +6,8 @@ use contract::places;
 use super::handlers::{SOCKET, restart_socket, socket_listens};
 use super::host::{Host, write_durably};
 use super::process::Process;
-use super::run::{Before, Run, Undo};
+use super::run::Run;
+use super::undo::{Before, Undo};
 use super::units::{UnitKey, show, systemctl};
 use crate::fault::{Fault, Outcome};
 

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::Apply;
 use super::host::{Host, write_durably};
-use super::run::{Run, Undo};
+use super::run::Run;
 use super::tree::Live;
+use super::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 /// The files of passwd(5), shadow(5), group(5) and gshadow(5).

@@ -14,12 +14,13 @@ use super::batch::Batch;
 use super::guard;
 use super::handlers::{self, Handled};
 use super::host::Host;
-use super::item::{Kind, View};
+use super::item::{Kind, View, make_ahead};
 use super::owned::Owned;
 use super::plan::{Planned, in_item, ordered};
 use super::process::Process;
 use super::removal::Removal;
-use super::run::{Run, Stand, Undo};
+use super::run::{Run, Stand};
+use super::undo::Undo;
 use super::units::{UnitKey, last_log, show};
 use crate::blobs::Blobs;
 use crate::fault::{Fault, Outcome};
@@ -47,6 +48,8 @@ pub struct Apply<'a> {
     sets: BTreeMap<String, usize>,
     changed_sets: BTreeSet<String>,
     notify: Vec<Handler>,
+    /// Items whose accounts were made together with the one before them.
+    made_ahead: BTreeSet<String>,
     transition: Transition,
     pub(super) results: Vec<HostChangeResult>,
 }
@@ -89,6 +92,7 @@ pub fn apply(
         sets: BTreeMap::new(),
         changed_sets: BTreeSet::new(),
         notify: Vec::new(),
+        made_ahead: BTreeSet::new(),
         transition: Transition::default(),
         results: Vec::new(),
     };
@@ -203,7 +207,7 @@ impl<'a> Apply<'a> {
             }
         }
         let mut stage = Stage::Base;
-        for (item, kind) in &items {
+        for (index, (item, kind)) in items.iter().enumerate() {
             if item.stage != stage {
                 stage = item.stage;
                 self.end_stage()?;
@@ -211,7 +215,15 @@ impl<'a> Apply<'a> {
             if self.host.sandbox && kind.needs_system() {
                 continue;
             }
-            check(terms)?;
+            if !self.made_ahead.contains(&item.id) {
+                check(terms)?;
+            }
+            if (item.user.is_some() || item.group.is_some()) && !self.made_ahead.contains(&item.id) {
+                let rest = &items[index..];
+                let together = rest.iter().take_while(|(other, _)| other.stage == stage).count();
+                let made = make_ahead(self, &rest[..together]).map_err(|fault| in_item(desired, item, fault))?;
+                self.made_ahead.extend(made);
+            }
             self.item(item, &**kind).map_err(|fault| in_item(desired, item, fault))?;
         }
         for removal in later {
@@ -231,7 +243,8 @@ impl<'a> Apply<'a> {
         // Observed again: items before this one may have done it, or made it necessary.
         let difference = kind.observe(self.view())?;
         self.notify.clone_from(&item.notify);
-        if let Some(op) = difference.op {
+        let made = self.made_ahead.remove(&item.id);
+        if let Some(op) = if made { Some(Op::Create) } else { difference.op } {
             self.run.tell(&Reply::Progress(format!("{} {}", kind.label(), kind.name())));
             let mut result = HostChangeResult {
                 item: item.id.clone(),
@@ -241,7 +254,7 @@ impl<'a> Apply<'a> {
                 status: ChangeStatus::Done,
                 message: None,
             };
-            let done = kind.converge(self);
+            let done = if difference.op.is_some() { kind.converge(self) } else { Ok(()) };
             if let Err(fault) = &done {
                 result.status = ChangeStatus::Failed;
                 result.message = Some(fault.to_string());
@@ -270,6 +283,12 @@ impl<'a> Apply<'a> {
         self.owned.add(thing);
     }
 
+    /// The same for an item that is not the one being worked on.
+    pub fn own_for(&mut self, item: &HostItem, kind: &str, name: &str, original: Original) {
+        self.notify.clone_from(&item.notify);
+        self.own(kind, name, None, false, original);
+    }
+
     /// Writes down what is owned, before it is changed.
     ///
     /// # Errors
@@ -284,6 +303,7 @@ impl<'a> Apply<'a> {
     /// 65 where a check says no, and those of the system.
     pub fn barrier(&mut self) -> Outcome<()> {
         self.save_owned()?;
+        self.host.save_owners()?;
         if !self.batch.is_empty() {
             self.batch.commit(self.run)?;
         }
@@ -328,8 +348,18 @@ impl<'a> Apply<'a> {
     /// # Errors
     /// Those of the system.
     pub fn never_undone(&mut self, kind: &str, name: &str, reason: &str) -> Outcome<()> {
+        self.never_undone_all(&[(kind, name)], reason)
+    }
+
+    /// Notes several such things at once.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn never_undone_all(&mut self, things: &[(&str, &str)], reason: &str) -> Outcome<()> {
         self.save_owned()?;
-        self.run.note(&Undo::Never { kind: kind.into(), name: name.into(), reason: reason.into() })?;
+        for (kind, name) in things {
+            self.run.note(&Undo::Never { kind: (*kind).into(), name: (*name).into(), reason: reason.into() })?;
+        }
         self.run.sync()
     }
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use super::run::{Run, Undo};
+use super::run::Run;
 use super::tree::{Live, Place};
+use super::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 /// Each waiting file holds two descriptors, of the 1024 that a process usually has.

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use contract::Exit;
 use contract::document::Op;
 
+use super::diff::unified;
 use super::hash::sha256;
 use super::host::Host;
 use super::tree::{Attributes, Live};
 use crate::fault::{Fault, Outcome};
-
-/// The largest text of which a diff is shown, in bytes.
-const LARGEST_DIFF: usize = 256 * 1024;
 
 /// A path and what shall be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,15 +248,4 @@ impl Entry {
         let gid = accounts.gid(&access.group).ok_or_else(|| missing("group", &access.group))?;
         Ok(Some((uid, gid)))
     }
-}
-
-/// A unified diff of two texts; `None` where one is no text or is too large.
-pub fn unified(path: &str, before: &[u8], after: &[u8]) -> Option<String> {
-    if before.len() > LARGEST_DIFF || after.len() > LARGEST_DIFF || before.contains(&0) || after.contains(&0) {
-        return None;
-    }
-    let (before, after) = (std::str::from_utf8(before).ok()?, std::str::from_utf8(after).ok()?);
-    let diff = similar::TextDiff::from_lines(before, after);
-    let text = diff.unified_diff().context_radius(3).header(path, path).to_string();
-    (!text.is_empty()).then_some(text)
 }

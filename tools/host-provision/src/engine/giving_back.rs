@@ -7,8 +7,8 @@ use super::handlers::{self};
 use super::item::{disable_unit, remove_account, remove_image, remove_key, remove_mount};
 use super::owned::{self};
 use super::removal::Removal;
-use super::run::Undo;
 use super::tree::Live;
+use super::undo::Undo;
 use super::units::is_unit_file;
 use crate::fault::{Fault, Outcome};
 use crate::wire::Reply;
@@ -89,7 +89,7 @@ impl Apply<'_> {
             place.sync()?;
         }
         if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
+            self.host.record_owner(&thing.name, None);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Apply<'_> {
         // Something may have come into it since it was looked at: then it stays.
         place.remove_directory()?;
         if self.host.sandbox {
-            self.host.record_owner(&thing.name, None)?;
+            self.host.record_owner(&thing.name, None);
         }
         Ok(())
     }

@@ -28,9 +28,17 @@ pub fn uptime() -> u64 {
 /// # Errors
 /// Those of the system: without a way back nothing may begin.
 pub fn enter(host: &Host, run: &Run, helper: &Path) -> Outcome<()> {
+    make_durable(helper)?;
     install_recovery(host, helper)?;
     host.tree.make_state_directory(places::PENDING, 0o700)?;
     host.write_state(&pending(run), run.record.id.as_bytes())
+}
+
+/// The way back leads through the helper, which a loss of power must not take half of.
+fn make_durable(helper: &Path) -> Outcome<()> {
+    let mut both = helper.ancestors().take(2);
+    both.try_for_each(|path| std::fs::File::open(path)?.sync_all())
+        .map_err(|error| Fault::io("make durable", helper.display(), &error))
 }
 
 fn boot_id(host: &Host) -> String {
@@ -50,7 +58,7 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
         }
         let backup = super::access::save_firewall(host, run)?;
         if let Some(backup) = backup {
-            run.note(&super::run::Undo::Firewall { backup })?;
+            run.note(&super::undo::Undo::Firewall { backup })?;
         }
         run.sync()?;
     }

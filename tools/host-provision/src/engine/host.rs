@@ -1,6 +1,6 @@
 //! The host that is worked on: its file system, its accounts, packages and units, each read once until something changes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -29,6 +29,7 @@ pub struct Host {
     packages: RefCell<Option<Rc<Packages>>>,
     units: RefCell<BTreeMap<UnitKey, UnitStatus>>,
     owners: RefCell<Option<BTreeMap<String, (String, String)>>>,
+    owners_changed: Cell<bool>,
     key: RefCell<Option<Rc<[u8]>>>,
 }
 
@@ -51,6 +52,7 @@ impl Host {
             packages: RefCell::default(),
             units: RefCell::default(),
             owners: RefCell::default(),
+            owners_changed: Cell::default(),
             key: RefCell::default(),
         }
     }
@@ -127,15 +129,23 @@ impl Host {
         self.with_owners(|owners| owners.get(path).cloned())
     }
 
-    /// Records who would own a path.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn record_owner(&self, path: &str, owner: Option<(String, String)>) -> Outcome<()> {
+    /// Records who would own a path. It is written down by [`Host::save_owners`].
+    pub fn record_owner(&self, path: &str, owner: Option<(String, String)>) {
         self.with_owners(|owners| match owner {
             Some(owner) => drop(owners.insert(path.to_owned(), owner)),
             None => drop(owners.remove(path)),
         });
+        self.owners_changed.set(true);
+    }
+
+    /// Writes down what was recorded, if anything was.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn save_owners(&self) -> Outcome<()> {
+        if !self.owners_changed.replace(false) {
+            return Ok(());
+        }
         let text = self.with_owners(|owners| serde_json::to_vec_pretty(owners).unwrap_or_default());
         self.write_state(OWNERS, &text)
     }
@@ -143,6 +153,7 @@ impl Host {
     /// Forgets what was read of the record, after it was put back.
     pub fn forget_owners(&self) {
         self.owners.replace(None);
+        self.owners_changed.set(false);
     }
 
     fn with_owners<T>(&self, act: impl FnOnce(&mut BTreeMap<String, (String, String)>) -> T) -> T {

@@ -7,8 +7,8 @@ use super::entry::{Entry, Node};
 use super::host::Host;
 use super::owned::{self};
 use super::process::Process;
-use super::run::Undo;
 use super::tree::Live;
+use super::undo::Undo;
 use super::units::is_unit_file;
 use crate::fault::{Fault, Outcome};
 
@@ -71,7 +71,7 @@ impl Apply<'_> {
                         place.make_directory(access.mode, owner)?;
                     }
                 }
-                self.record_owner(entry)?;
+                self.record_owner(entry);
             }
             Node::File { content, access, validate, .. } => {
                 let owner = entry.owner(self.host, access)?;
@@ -96,7 +96,7 @@ impl Apply<'_> {
                     return Err(fault);
                 }
                 self.batch.add_file(place, temporary, file, &content.sha256);
-                self.record_owner(entry)?;
+                self.record_owner(entry);
                 self.manager_is_stale |= is_unit_file(&entry.path);
             }
             Node::Symlink(target) => {
@@ -118,12 +118,10 @@ impl Apply<'_> {
         if name.len() + temporary.len() < 250 { format!("{temporary}-{name}") } else { temporary }
     }
 
-    pub(super) fn record_owner(&self, entry: &Entry) -> Outcome<()> {
-        let (Node::File { access, .. } | Node::Directory { access, .. }) = &entry.node else { return Ok(()) };
-        if !self.host.sandbox {
-            return Ok(());
+    pub(super) fn record_owner(&self, entry: &Entry) {
+        if let (Node::File { access, .. } | Node::Directory { access, .. }, true) = (&entry.node, self.host.sandbox) {
+            self.host.record_owner(&entry.path, Some((access.owner.clone(), access.group.clone())));
         }
-        self.host.record_owner(&entry.path, Some((access.owner.clone(), access.group.clone())))
     }
 
     /// Directories on the way that nobody declared are root's.

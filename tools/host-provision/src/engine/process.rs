@@ -146,6 +146,7 @@ impl Process {
     fn wait(&self, child: &mut Child) -> Outcome<i32> {
         use std::os::unix::process::ExitStatusExt;
         let end = Instant::now() + self.timeout;
+        let watch = Watch::over(child);
         let mut pause = Duration::from_micros(500);
         loop {
             match child.try_wait() {
@@ -163,6 +164,7 @@ impl Process {
                         format!("`{}` took longer than {limit}", self.line()),
                     ));
                 }
+                Ok(None) if watch.doze(end.saturating_duration_since(Instant::now())) => {}
                 Ok(None) => {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(10));
@@ -185,6 +187,41 @@ impl Process {
             Fault::new(Exit::Unavailable, "command_failed", format!("`{}` ended with {}", self.line(), ended.code));
         let words = ended.last_words();
         Err(if words.is_empty() { fault } else { fault.cause(words) })
+    }
+}
+
+/// Tells when a child ends, so that nobody has to look again and again.
+struct Watch {
+    #[cfg(target_os = "linux")]
+    child: Option<std::os::fd::OwnedFd>,
+}
+
+impl Watch {
+    #[cfg(target_os = "linux")]
+    fn over(child: &Child) -> Self {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        // Kernels before 5.3 cannot.
+        let pid = Pid::from_raw(child.id().cast_signed());
+        Self { child: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn over(_child: &Child) -> Self {
+        Self {}
+    }
+
+    /// Waits for the end, or for this time at most; `false` where that cannot be done.
+    #[cfg(target_os = "linux")]
+    fn doze(&self, limit: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(child) = &self.child else { return false };
+        let limit = Timespec::try_from(limit).ok();
+        matches!(poll(&mut [PollFd::new(child, PollFlags::IN)], limit.as_ref()), Ok(_) | Err(rustix::io::Errno::INTR))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn doze(&self, _limit: Duration) -> bool {
+        false
     }
 }
 

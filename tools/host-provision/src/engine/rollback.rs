@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::Exit;
-use contract::document::{ChangeStatus, HostKept, HostResult, Op, Outcome as End};
+use contract::document::{ChangeStatus, HostKept, HostResult, Outcome as End};
 
 use super::access::{restore_firewall, restore_listener};
 use super::batch::state_of;
@@ -12,8 +12,9 @@ use super::handlers::run_again;
 use super::host::Host;
 use super::item::{View, restore_enablement, restore_unit};
 use super::plan::ordered;
-use super::run::{Before, Run, Stand, Undo};
+use super::run::{Run, Stand};
 use super::tree::Live;
+use super::undo::{Before, Undo};
 use super::units::{UnitKey, systemctl};
 use crate::fault::{Fault, Outcome};
 use crate::wire::Work;
@@ -273,7 +274,7 @@ pub fn roll_back(host: &Host, run: &mut Run, work: &Work, reason: Option<&str>, 
     let faults = undo(host, run, work, manner, &mut result.kept);
     for change in result.changes.iter_mut().filter(|change| change.status == ChangeStatus::Done) {
         let stays = result.kept.iter().any(|kept| kept.kind == change.kind && kept.name == change.name);
-        if !stays || change.op == Op::Run {
+        if !stays {
             change.status = ChangeStatus::RolledBack;
         }
     }

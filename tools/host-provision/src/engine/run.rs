@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use contract::document::{HostKept, HostResult};
 use contract::{Exit, places};
@@ -11,12 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Host;
 use super::tree::{Live, Place};
-use super::units::{UnitKey, UnitStatus};
+use super::undo::{Before, Undo};
 use crate::fault::{Fault, Outcome};
 use crate::wire::Reply;
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 10;
+
+/// Longer than any helper is on its way.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,135 +70,6 @@ pub struct Record {
     /// A NixOS system that becomes the boot default once access is proven.
     #[serde(default)]
     pub boot: Option<String>,
-}
-
-/// How one change is undone. Written before the change is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Undo {
-    /// A file or link is replaced or taken away.
-    Path {
-        /// Where.
-        path: String,
-        /// What was there.
-        before: Before,
-        /// What will be there: the hash of the bytes, `link TARGET`, or nothing.
-        after: Option<String>,
-    },
-    /// A directory is made.
-    DirectoryMade {
-        /// Where.
-        path: String,
-    },
-    /// A directory is taken away, or its mode and owner change.
-    Directory {
-        /// Where.
-        path: String,
-        /// Its mode before.
-        mode: u32,
-        /// Its owner before.
-        uid: u32,
-        /// Its group before.
-        gid: u32,
-    },
-    /// A unit is enabled, disabled, started, stopped or masked.
-    Unit {
-        /// Which.
-        key: UnitKey,
-        /// Its state before.
-        before: UnitStatus,
-    },
-    /// One of our own documents, as it was before the run.
-    State {
-        /// Where.
-        path: String,
-        /// Its bytes; none if it was not there.
-        backup: Option<String>,
-    },
-    /// The kernel's host name.
-    Hostname {
-        /// It before.
-        name: String,
-    },
-    /// A file system is mounted, unmounted, or mounted with other options.
-    Mount {
-        /// Where.
-        path: String,
-        /// Whether something was mounted there.
-        mounted: bool,
-    },
-    /// A tag comes to name another image.
-    ImageTag {
-        /// Of which engine.
-        engine: contract::document::Engine,
-        /// The tag.
-        reference: String,
-        /// The image that it named.
-        id: String,
-    },
-    /// An image is pulled that was not there.
-    ImagePulled {
-        /// Of which engine.
-        engine: contract::document::Engine,
-        /// Which.
-        reference: String,
-    },
-    /// An image is taken away.
-    ImageGone {
-        /// Of which engine.
-        engine: contract::document::Engine,
-        /// Which.
-        reference: String,
-    },
-    /// The nftables ruleset.
-    Firewall {
-        /// The tables before, each with its listing.
-        backup: String,
-    },
-    /// Another NixOS system is activated.
-    Nixos {
-        /// The store path of the one that ran before.
-        running: String,
-        /// The store path that was the boot default before.
-        boot: String,
-    },
-    /// An account is changed or taken away.
-    Account {
-        /// Its name.
-        name: String,
-        /// Its lines before, in the backup.
-        backup: String,
-    },
-    /// Something that is not undone.
-    Never {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What was at a path before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Before {
-    /// Nothing.
-    Absent,
-    /// A file, whose bytes lie in the run's backup.
-    File {
-        /// Name in the backup.
-        backup: String,
-        /// Permission bits.
-        mode: u32,
-        /// Owner.
-        uid: u32,
-        /// Group.
-        gid: u32,
-    },
-    /// A link and its target.
-    Link(String),
 }
 
 /// A run, open for writing.
@@ -524,5 +399,12 @@ pub fn prune(host: &Host) {
     for id in ids {
         // History only: what cannot be taken away now is taken away by a later run.
         let _ = std::fs::remove_dir_all(host.tree.real(&runs_path(&id)));
+    }
+    // What a loss of power left of a helper that was on its way.
+    for entry in std::fs::read_dir(host.tree.real(super::programs::programs())).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with(".incoming.") && age.is_some_and(|age| age > LONG) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The helper: the engine on a host, behind frames on standard input and output. It links neither the command line nor
 //! any cryptography of connections.
 
+mod news;
 mod serve;
 mod tool_input;
 mod tool_keeper;

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use contract::document::{HostResult, Outcome as End};
 use contract::{Exit, places};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::news::News;
 use super::{tool_run, worker};
 use crate::blobs::Blobs;
 use crate::engine::access::close_transition;
 use crate::engine::batch::state_of;
 use crate::engine::guard;
-use crate::engine::item::make_boot_default;
+use crate::engine::item::{make_boot_default, still_fetches};
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
+use crate::engine::programs::programs;
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
 use crate::engine::{Host, View, facts, way_in};
@@ -96,12 +99,13 @@ impl Wire<'_> {
         hung_up && ready[0].revents().contains(PollFlags::HUP)
     }
 
-    /// Whether the controller says something, or is gone, within this time.
-    pub(super) fn is_heard(within: Duration) -> bool {
+    /// Whether the controller says something, or is gone, within this time, or until the bell rings.
+    pub(super) fn is_heard(within: Duration, bell: Option<BorrowedFd<'_>>) -> bool {
         let stdin = io::stdin();
-        let mut ready = [PollFd::new(&stdin, PollFlags::IN)];
         let limit = Timespec::try_from(within).unwrap_or_default();
-        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0)
+        let mut ready = vec![PollFd::new(&stdin, PollFlags::IN)];
+        ready.extend(bell.as_ref().map(|bell| PollFd::new(bell, PollFlags::IN)));
+        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0) && !ready[0].revents().is_empty()
     }
 }
 
@@ -132,7 +136,7 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
             let run = Run::open(host, Some(&run))?;
             std::fs::write(run.directory().join("stop"), "").map_err(|error| Fault::io("stop", &run.record.id, &error))
         }
-        Request::Prove { run } => prove(host, wire, run.as_deref()),
+        Request::Prove { run, alone } => prove(host, wire, run.as_deref(), alone),
         Request::Rollback { run, reason, unless_done } => {
             let _lock = Lock::take(host, "a rollback", Duration::from_secs(30))?;
             let latest = Run::latest(host);
@@ -188,8 +192,8 @@ fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs
 pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt;
     host.tree.make_state_directory(places::STATE, 0o711)?;
-    host.tree.make_state_directory(places::BIN, 0o755)?;
-    let directory = host.tree.make_state_directory(&format!("{}/{hash}", places::BIN), 0o755)?;
+    host.tree.make_state_directory(programs(), 0o755)?;
+    let directory = host.tree.make_state_directory(&format!("{}/{hash}", programs()), 0o755)?;
     let path = directory.join(name);
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
     (|| {
@@ -204,7 +208,7 @@ pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Ou
 
 fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
     let missing: Vec<(&String, &String)> =
-        work.tools.iter().filter(|(name, hash)| !host.exists(&format!("{}/{hash}/{name}", places::BIN))).collect();
+        work.tools.iter().filter(|(name, hash)| !host.exists(&format!("{}/{hash}/{name}", programs()))).collect();
     let mut names = missing.iter().map(|(name, _)| (*name).clone());
     wire.fetch(missing.iter().map(|(_, hash)| (*hash).clone()).collect(), |hash, bytes| {
         let name = names.next().unwrap_or_default();
@@ -291,10 +295,11 @@ pub(crate) fn nothing_to_do(planned: &Planned) -> HostResult {
 /// Tells how a run goes until it ends or waits for a proof. Returns as soon as the controller says something.
 fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> Outcome<()> {
     let path = run.directory().join("events");
+    let watch = News::of(&path);
     let mut told = Instant::now();
-    let mut pause = Duration::from_millis(1);
     loop {
         let mut news = String::new();
+        watch.hush();
         let read = std::fs::File::open(&path).and_then(|mut file| {
             file.seek(SeekFrom::Start(offset))?;
             file.read_to_string(&mut news)
@@ -318,8 +323,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
         match last {
             Some(Reply::Result(_) | Reply::Error(_)) => return Ok(()),
             Some(Reply::ProveAccess { .. }) => return Ok(()),
-            Some(_) => pause = Duration::from_millis(1),
-            None => {}
+            _ => {}
         }
         if told.elapsed() > HEARTBEAT {
             told = Instant::now();
@@ -328,7 +332,13 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 return wire.say(&Reply::Result(Box::new(result)));
             }
         }
-        if Wire::is_heard(pause) {
+        let (within, bell) = match (&last, watch.bell()) {
+            // More is to come, and many lines in one go cost less.
+            (Some(_), _) => (Duration::from_millis(2), None),
+            (None, None) => (Duration::from_millis(10), None),
+            (None, bell) => (HEARTBEAT.saturating_sub(told.elapsed()) + Duration::from_millis(1), bell),
+        };
+        if Wire::is_heard(within, bell) {
             // A request that stops or rolls back, or the end of the connection.
             match read_frame(wire.input).map_err(lost)? {
                 Frame::Good(wire::JSON, payload) => {
@@ -339,7 +349,6 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 _ => return Err(Fault::new(Exit::Io, "gone", "the controller is gone")),
             }
         }
-        pause = (pause * 2).min(Duration::from_millis(10));
     }
 }
 
@@ -349,12 +358,19 @@ fn bury(host: &Host, run: &Run) -> Outcome<Option<HostResult>> {
     worker::put_back_if_dead(host, &run.record.id)
 }
 
-fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>) -> Outcome<()> {
+fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>, alone: bool) -> Outcome<()> {
     let waiting = guard::pending_runs(host);
     let id = id.or_else(|| waiting.first().map(String::as_str));
     let Some(id) = id else {
         return Err(Fault::new(Exit::Unreadable, "no_such_run", "no run of the host waits for a proof of access"));
     };
+    if alone {
+        // A host that cannot fetch any more could not even fetch the way out of it.
+        let order = Order::read(&Run::open(host, Some(id))?)?;
+        for nixos in order.work.desired.items.iter().filter_map(|item| item.nixos.as_ref()) {
+            still_fetches(nixos)?;
+        }
+    }
     let lock = Lock::take(host, "a proof of access", Duration::from_secs(10))?;
     let mut run = Run::open(host, Some(id))?;
     if run.record.stand != Stand::Waiting {

@@ -9,10 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use contract::{Exit, places};
+use contract::Exit;
 
 use super::tool_run::{directory, is_known};
 use crate::engine::process::PATH;
+use crate::engine::programs::programs;
 use crate::wire::ToolRun;
 
 /// Runs the tool of a run to its end.
@@ -97,7 +98,7 @@ fn pass_on(mut pipe: File, mut stdin: impl Write, pid: u32, place: &Path, cut: &
 
 fn spawn(place: &Path, tool: &ToolRun, input: bool) -> std::io::Result<Child> {
     let program = match &tool.sha256 {
-        Some(hash) => PathBuf::from(format!("{}/{hash}/{}", places::BIN, tool.name)),
+        Some(hash) => PathBuf::from(format!("{}/{hash}/{}", programs(), tool.name)),
         // Found here and not in the environment of systemd.
         None => PATH
             .split(':')

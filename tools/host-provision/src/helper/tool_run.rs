@@ -11,6 +11,7 @@ use contract::{Exit, places};
 use super::serve::{Wire, keep_tool};
 use super::tool_input::Input;
 use crate::engine::Host;
+use crate::engine::programs::programs;
 use crate::engine::run::{is_id, new_id};
 use crate::fault::{Fault, Outcome};
 use crate::wire::{self, Frame, PIECE, PIECES, Reply, ToolRun, read_frame, write_frame};
@@ -38,7 +39,7 @@ pub(super) fn start(host: &Host, wire: &mut Wire<'_>, tool: &ToolRun) -> Outcome
     if tool.name.is_empty() || tool.name.contains('/') {
         return Err(Fault::new(Exit::Usage, "bad_tool", "a tool is named without a path").place(&tool.name));
     }
-    let kept = |hash: &String| host.exists(&format!("{}/{hash}/{}", places::BIN, tool.name));
+    let kept = |hash: &String| host.exists(&format!("{}/{hash}/{}", programs(), tool.name));
     let binary = tool.sha256.clone().filter(|hash| !kept(hash));
     wire.fetch(binary.into_iter().collect(), |hash, bytes| keep_tool(host, &tool.name, hash, &bytes))?;
     host.tree.make_state_directory(places::RUN, 0o755)?;
@@ -137,7 +138,7 @@ pub(super) fn follow(wire: &mut Wire<'_>, id: &str, mut input: Option<Input>) ->
             wire.say(&Reply::Alive)?;
         }
         pause = if quiet { (pause * 2).min(Duration::from_millis(20)) } else { Duration::ZERO };
-        if Wire::is_heard(pause) {
+        if Wire::is_heard(pause, None) {
             match (read_frame(wire.input).map_err(|error| Fault::io("talk to", "the controller", &error))?, &mut input)
             {
                 (Frame::Good(wire::STDIN, piece), Some(input)) => input.take(piece),

@@ -1,6 +1,5 @@
 //! The work itself, detached from any connection.
 
-use std::path::Path;
 use std::time::Duration;
 
 use contract::Exit;
@@ -13,6 +12,7 @@ use crate::engine::host::write_durably;
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::plan;
+use crate::engine::programs::are_gone_after_reboot;
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Run, Stand, prune};
 use crate::engine::{Host, View, guard};
@@ -29,13 +29,14 @@ pub(crate) struct Order {
 impl Order {
     /// Writes the order and the bytes that belong to it.
     pub(crate) fn write(&self, run: &Run, blobs: &Blobs) -> Outcome<()> {
-        let write = |path: &Path, bytes: &[u8]| {
-            write_durably(path, bytes).map_err(|error| Fault::io("write", path.display(), &error))
-        };
+        // Not durably: whoever goes back needs the order alone, and a run that a loss of power ends is not begun again.
         for (hash, bytes) in blobs.iter() {
-            write(&run.directory().join(format!("blob-{hash}")), bytes)?;
+            let path = run.directory().join(format!("blob-{hash}"));
+            std::fs::write(&path, bytes).map_err(|error| Fault::io("write", path.display(), &error))?;
         }
-        write(&run.directory().join("order.json"), &serde_json::to_vec(self).unwrap_or_default())
+        let path = run.directory().join("order.json");
+        write_durably(&path, &serde_json::to_vec(self).unwrap_or_default())
+            .map_err(|error| Fault::io("write", path.display(), &error))
     }
 
     /// Reads the order of a run.
@@ -99,7 +100,12 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     let stop = run.directory().join("stop");
     let stop = || stop.exists();
     let terms = Terms { options: &options, stop: &stop, helper: Some(&helper) };
-    let result = apply(host, &work, &blobs, terms, planned, owned, run);
+    let mut result = apply(host, &work, &blobs, terms, planned, owned, run);
+    if run.record.guarded && are_gone_after_reboot() {
+        result.warnings.push(
+            "the host lets programs start only in /run, which a reboot empties: what is not proven before a loss of power is put back by the next apply, and not at boot".into(),
+        );
+    }
     let stand = stand_after(run, &result, &options);
     if stand == Stand::Waiting {
         run.record.stand = Stand::Waiting;

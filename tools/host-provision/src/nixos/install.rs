@@ -14,7 +14,7 @@ use super::flake::{Staging, item_of, stage};
 use super::nix::{Mount, Nix, NixFlags, path_flake};
 use crate::bootstrap::{AgeKeyFlags, perform};
 use crate::controller::{Controller, Wanted};
-use crate::target::{Current, HostKeys, Place, PublicKey, SshHost, TargetFlags, connect, describe};
+use crate::target::{Current, HostKeys, Place, PublicKey, Root, SshHost, TargetFlags, connect, describe};
 use crate::wire::ApplyOptions;
 use crate::work::{Cut, prepare};
 
@@ -114,13 +114,13 @@ impl InstallArgs {
         let controller = Controller { session, places: settled, shelf: controller.shelf.clone(), signals: None };
         let options = ApplyOptions { confirm_timeout: 60, ..ApplyOptions::default() };
         let result = controller.apply(&wanted, &cut, &options);
-        let escalate = host.escalate;
         if let Ok((mut transport, way)) = connect(session, &host, &host.addresses) {
-            let escalate = if way.user == "root" { None } else { escalate };
             let script = "nix --extra-experimental-features nix-command store optimise";
-            if let Err(failure) =
-                perform(&mut *transport, escalate, script, b"").and_then(|said| said.good("optimise the store"))
-            {
+            let optimised = Root::open(&mut *transport, &host, &way).and_then(|mut root| {
+                root.settle(&mut *transport)?;
+                perform(&mut *transport, &root, script, b"")?.good("optimise the store")
+            });
+            if let Err(failure) = optimised {
                 session.warn(&format!(
                     "the store was not optimised: {}",
                     failure.errors().first().map_or("", |error| &error.message)
@@ -144,7 +144,7 @@ impl InstallArgs {
              echo disks; lsblk -dnb -o NAME,SIZE,TYPE,MODEL",
             links.concat()
         );
-        let said = perform(&mut *transport, None, &script, b"")?;
+        let said = perform(&mut *transport, &Root::none(), &script, b"")?;
         let (facts, listed) = said.stdout.split_once("disks\n").unwrap_or((&said.stdout, ""));
         let refuse = |message: String, hint: &str| {
             Err(Failure::new(Exit::Unavailable, "not_installable", message).place(describe(&way)).hint(hint))

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cli::{Failure, Session};
 use contract::Exit;
@@ -27,9 +27,11 @@ const KEY_TYPES: [&str; 6] = [
 struct Libssh {
     session: ssh2::Session,
     key: Option<PublicKey>,
+    round_trip: Duration,
 }
 
-fn open(way: &InventoryAddress, patience: Duration) -> Result<TcpStream, Failure> {
+/// A connection, and how long its first round trip took.
+fn open(way: &InventoryAddress, patience: Duration) -> Result<(TcpStream, Duration), Failure> {
     let unreachable = |error: &io::Error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
@@ -39,12 +41,14 @@ fn open(way: &InventoryAddress, patience: Duration) -> Result<TcpStream, Failure
     let addresses = (way.address.as_str(), way.port).to_socket_addrs().map_err(|error| unreachable(&error))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
+        let begun = Instant::now();
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 // Small messages both ways: waiting to fill packets would double every round trip.
+                let round_trip = begun.elapsed();
                 let _ = stream.set_nodelay(true);
                 watch(&stream);
-                return Ok(stream);
+                return Ok((stream, round_trip));
             }
             Err(error) => last = error,
         }
@@ -66,8 +70,12 @@ fn watch(stream: &TcpStream) {
     }
 }
 
-fn handshake(way: &InventoryAddress, key_types: &[String], patience: Duration) -> Result<ssh2::Session, Failure> {
-    let stream = open(way, patience)?;
+fn handshake(
+    way: &InventoryAddress,
+    key_types: &[String],
+    patience: Duration,
+) -> Result<(ssh2::Session, Duration), Failure> {
+    let (stream, round_trip) = open(way, patience)?;
     let failed = |error: ssh2::Error| {
         Failure::new(Exit::TryAgain, "handshake", format!("no SSH connection came about: {}", error.message()))
     };
@@ -78,7 +86,7 @@ fn handshake(way: &InventoryAddress, key_types: &[String], patience: Duration) -
         session.method_pref(MethodType::HostKey, &key_types.join(",")).map_err(failed)?;
     }
     session.handshake().map_err(failed)?;
-    Ok(session)
+    Ok((session, round_trip))
 }
 
 fn key_of(session: &ssh2::Session) -> Option<PublicKey> {
@@ -104,7 +112,7 @@ pub(super) fn connect(
     let known = kinds.clone();
     // The known types first; the others too, so that an exchanged key is seen and named.
     kinds.extend(KEY_TYPES.iter().map(|kind| (*kind).to_owned()).filter(|kind| !known.contains(kind)));
-    let connection = handshake(way, &kinds, host.patience)?;
+    let (connection, round_trip) = handshake(way, &kinds, host.patience)?;
     let key = key_of(&connection)
         .ok_or_else(|| Failure::new(Exit::Permission, "host_key_unknown", "the host shows no key"))?;
     if host.keys.judge(&key, known_hosts, &way.address, way.port)? == Verdict::New {
@@ -118,7 +126,7 @@ pub(super) fn connect(
     let key = log_in(&connection, host, way)?;
     // From here on commands may take their time; the kernel watches the connection.
     connection.set_timeout(0);
-    Ok(Box::new(Libssh { session: connection, key }))
+    Ok(Box::new(Libssh { session: connection, key, round_trip }))
 }
 
 /// Logs in, and says with which key as far as that is known.
@@ -224,7 +232,7 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
     for kinds in [&KEY_TYPES[..1], &KEY_TYPES[1..4], &KEY_TYPES[4..]] {
         let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
         match handshake(way, &kinds, super::PATIENCE) {
-            Ok(connection) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
+            Ok((connection, _)) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
             // A host need not have a key of every type; but without a connection at all there is nothing to scan.
             Err(failure) if failure.errors().iter().any(|error| error.code == "unreachable") => return Err(failure),
             Err(failure) => last = Some(failure),
@@ -237,6 +245,10 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
 }
 
 impl Transport for Libssh {
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip)
+    }
+
     fn login_key(&self) -> Option<PublicKey> {
         self.key.clone()
     }

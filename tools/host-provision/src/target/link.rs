@@ -1,27 +1,24 @@
 //! A conversation with the helper on a host, which is sent there first if it is not there yet.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 
 use cli::{Failure, Session};
-use contract::document::{Arch, Escalation, InventoryAddress};
-use contract::{Exit, places};
+use contract::Exit;
+use contract::document::{Arch, InventoryAddress};
 
 use super::host_key::PublicKey;
 use super::local::Local;
-use super::shelf::{Program, own_arch};
+use super::root::{Root, explain};
+use super::shelf::own_arch;
+use super::shipment::{HELPER, NOWHERE, Start, Started};
 use super::transport::{Channel, Transport, connect};
 use super::{Place, Shelf, SshHost, describe};
+use crate::engine::programs::PROGRAMS;
 use crate::fault::Fault;
-use crate::wire::{self, BLOB, Frame, Login, NOT_SHIPPED, Reply, Request, read_frame, write_frame, write_json};
+use crate::wire::{self, BLOB, Frame, Login, Reply, Request, read_frame, write_frame, write_json};
 
-/// The name of the helper's binary.
-const HELPER: &str = "host-provision-helper";
-
-/// Where it lies on hosts whose /var/lib is mounted so that programs cannot be run from there.
-const ELSEWHERE: &str = "/usr/local/lib/plumbline/bin";
-
-/// What a shell ends with where a program may not be run.
+/// What a shell ends with where a program may not be run, or is none (127 and above: it died).
 const FORBIDDEN: i32 = 126;
 
 /// What a host may ask for: bytes by their hash.
@@ -108,59 +105,40 @@ impl Link {
         let (mut transport, way) = connect(session, host, ways.unwrap_or(&host.addresses))?;
         let place = format!("{} ({})", host.name, describe(&way));
         // As long as nobody says otherwise a host is what we are; it tells if it is not.
-        let mut arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
-        let escalate = if way.user == "root" { None } else { host.escalate };
-        let mut helper = shelf.find(HELPER, arch);
-        for attempt in 0..2 {
-            let hash = helper.as_ref().map_or("none", |program| &program.sha256);
-            let first = request(Some(&way)).from_login(Login {
-                user: way.user.clone(),
-                port: way.port,
-                key: transport.login_key().map(|key| key.line()),
-            });
-            if let (0, Ok(program)) = (attempt, &helper)
-                && is_large(&first)
-                && !is_there(&mut *transport, hash, escalate)?
-            {
-                ship(&mut *transport, program, escalate).map_err(|failure| failure.place(&place))?;
-            }
-            let mut channel = transport.exec(&start_command(hash, escalate))?;
-            // Not an error yet: a shell that has no helper to start does not read.
-            let _ = write_json(&mut *channel, &first);
-            match read_frame(&mut *channel) {
-                Ok(Frame::Good(kind, payload)) => {
+        let arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
+        let first = request(Some(&way)).from_login(Login {
+            user: way.user.clone(),
+            port: way.port,
+            key: transport.login_key().map(|key| key.line()),
+        });
+        let mut frame = Vec::new();
+        write_json(&mut frame, &first).map_err(|error| lost(&error))?;
+        let mut root = Root::open(&mut *transport, host, &way).map_err(|failure| failure.place(&place))?;
+        let mut anew = false;
+        loop {
+            let round_trip = transport.round_trip();
+            let start = Start { session, shelf, host: &host.name, arch, anew, request: &frame, round_trip };
+            let mut channel = root.exec(&mut *transport, &start.script())?;
+            let started = start.converse(&mut *channel).map_err(|error| lost(&error).place(&place))?;
+            let noise = match started.map_err(|failure| failure.place(&place))? {
+                Started::Answer(kind, payload, arch) => {
                     let mut link = Self { channel, transport, way: Some(way), arch, waiting: VecDeque::new() };
                     link.waiting.extend(said(kind, &payload)?);
                     return Ok(link);
                 }
-                Ok(Frame::Noise(noise)) if attempt == 0 => {
-                    let (code, words) = channel.finish();
-                    let noise = String::from_utf8_lossy(&noise).into_owned();
-                    if code != NOT_SHIPPED && code != FORBIDDEN {
-                        return Err(did_not_start(code, &format!("{noise}{words}")).place(place));
-                    }
-                    let machine = noise.lines().last().unwrap_or_default().trim().to_owned();
-                    arch = Arch::from_uname(&machine).ok_or_else(|| {
-                        Failure::new(
-                            Exit::Unavailable,
-                            "unknown_arch",
-                            format!("the tools do not run on {machine} processors"),
-                        )
-                        .place(&place)
-                    })?;
-                    let program = shelf.find(HELPER, arch)?;
-                    session.note(&format!("{}: sending the helper ({} bytes)", host.name, program.bytes.len()));
-                    ship(&mut *transport, &program, escalate).map_err(|failure| failure.place(&place))?;
-                    helper = Ok(program);
-                }
-                Ok(Frame::Noise(_) | Frame::End) => {
-                    let (code, words) = channel.finish();
-                    return Err(did_not_start(code, &words).place(place));
-                }
-                Err(error) => return Err(lost(&error).place(place)),
+                Started::Silent(noise) => noise,
+            };
+            let (code, words) = channel.finish();
+            if root.is_asked(&words) {
+                root.settle(&mut *transport).map_err(|failure| failure.place(&place))?;
+                continue;
             }
+            // What lies there may be half of one, from a loss of power, or may not be run from there.
+            if anew || !noise.is_empty() || (code != 0 && code < FORBIDDEN) || explain(&words).is_some() {
+                return Err(did_not_start(code, &format!("{noise}\n{words}")).place(place));
+            }
+            anew = true;
         }
-        Err(Failure::new(Exit::Unavailable, "helper", "the helper does not start on the host").place(place))
     }
 
     /// Asks something.
@@ -261,73 +239,14 @@ pub fn is_lost(failure: &Failure) -> bool {
     failure.errors().iter().any(|error| error.code == "connection_lost")
 }
 
-pub(crate) fn as_root(escalate: Option<Escalation>, script: &str) -> String {
-    match escalate {
-        None => format!("exec sh -c '{script}'"),
-        Some(Escalation::Sudo) => format!("exec sudo -n -- sh -c '{script}'"),
-        Some(Escalation::Doas) => format!("exec doas -n -- sh -c '{script}'"),
-    }
-}
-
-/// Starts the helper, or tells the processor and ends with 97.
-fn start_command(hash: &str, escalate: Option<Escalation>) -> String {
-    let names = format!("for d in {} {ELSEWHERE}; do p=$d/{hash}/{HELPER}", places::BIN);
-    as_root(escalate, &format!("{names}; if [ -x $p ]; then exec $p serve; fi; done; uname -m; exit {NOT_SHIPPED}"))
-}
-
-/// Whether a request does not fit into what a channel takes before anybody reads.
-fn is_large(request: &Request) -> bool {
-    serde_json::to_vec(request).is_ok_and(|bytes| bytes.len() > 512 * 1024)
-}
-
-/// Asks for the helper before a large request is sent to it.
-fn is_there(transport: &mut dyn Transport, hash: &str, escalate: Option<Escalation>) -> Result<bool, Failure> {
-    let (first, second) = (format!("{}/{hash}/{HELPER}", places::BIN), format!("{ELSEWHERE}/{hash}/{HELPER}"));
-    let mut channel = transport.exec(&as_root(escalate, &format!("test -x {first} || test -x {second}")))?;
-    channel.close_input();
-    let mut rest = Vec::new();
-    let _ = channel.read_to_end(&mut rest);
-    Ok(channel.finish().0 == 0)
-}
-
-/// Sends the helper to where it stays.
-fn ship(transport: &mut dyn Transport, program: &Program, escalate: Option<Escalation>) -> Result<(), Failure> {
-    let (state, hash) = (places::STATE, &program.sha256);
-    let script = format!(
-        "set -e; umask 022; mkdir -p -m 711 {state}; d={bin}/{hash}; mkdir -p $d; t=$d/.{HELPER}.$$; \
-         trap \"rm -f $t\" EXIT; : >$t; echo go; cat >$t || {{ cat >/dev/null; exit 1; }}; [ \"$(sha256sum <$t | cut -c1-64)\" = {hash} ]; chmod 755 $t; \
-         if ! $t probe 2>/dev/null; then d={ELSEWHERE}/{hash}; mkdir -p $d; cp $t $d/.{HELPER}.$$; rm -f $t; t=$d/.{HELPER}.$$; $t probe; fi; \
-         mv $t $d/{HELPER}",
-        bin = places::BIN
-    );
-    let mut channel = transport.exec(&as_root(escalate, &script))?;
-    // Bytes are sent only to one who reads them: a write to a command that has ended would wait for ever.
-    let mut go = [0_u8; 3];
-    let sent = match channel.read_exact(&mut go) {
-        Ok(()) if &go == b"go\n" => io::copy(&mut &*program.bytes, &mut *channel).is_ok(),
-        _ => false,
-    };
-    channel.close_input();
-    let mut rest = Vec::new();
-    let _ = channel.read_to_end(&mut rest);
-    match (sent, channel.finish()) {
-        (true, (0, _)) => Ok(()),
-        (_, (code, words)) => Err(did_not_start(code, &words).cause("while the helper was sent to the host")),
-    }
-}
-
 fn did_not_start(code: i32, words: &str) -> Failure {
     let words = words.trim().replace('\n', "; ");
-    let absent = |program: &str| {
-        ["not found", "command not found"].iter().any(|what| words.contains(&format!("{program}: {what}")))
-    };
-    let failure = if absent("sudo") || absent("doas") {
-        let program = if absent("sudo") { "sudo" } else { "doas" };
-        Failure::new(Exit::Unavailable, "no_become", format!("the host has no {program}"))
-            .hint("correct \"become\" of the host (--become), or log in as root")
-    } else if words.contains("a password is required") || words.contains("sudo:") || words.contains("doas:") {
-        Failure::new(Exit::Permission, "become_refused", "the login user may not become root without a password")
-            .hint("allow it without one: NOPASSWD in sudoers, or nopass in doas.conf; or log in as root")
+    let failure = if let Some(failure) = explain(&words) {
+        failure
+    } else if words.contains(NOWHERE) {
+        let message = format!("the host lets programs start in none of {}", PROGRAMS.join(", "));
+        return Failure::new(Exit::Unavailable, "no_place_for_programs", message)
+            .hint("mount one of them so that root may write there and start programs (without noexec)");
     } else if words.contains("No space left") {
         Failure::new(Exit::Io, "disk_full", "the disk of the host is full").hint("free some space on the host")
     } else if words.contains("Permission denied") || words.contains("Operation not permitted") {
@@ -335,7 +254,7 @@ fn did_not_start(code: i32, words: &str) -> Failure {
             .hint("log in as root, or give the host \"become\" (--become sudo)")
     } else {
         Failure::new(Exit::Unavailable, "helper", format!("the helper does not start on the host (exit {code})")).hint(
-            "the login shell must be a POSIX shell that prints nothing by itself, and /var/lib or /usr/local/lib must allow programs",
+            "the login shell must be a POSIX shell that prints nothing by itself, and the host must let programs start",
         )
     };
     if words.is_empty() { failure } else { failure.cause(words.chars().take(400).collect::<String>()) }

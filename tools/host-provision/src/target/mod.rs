@@ -6,7 +6,10 @@ mod libssh;
 mod link;
 mod local;
 mod openssh;
+mod password;
+mod root;
 mod shelf;
+mod shipment;
 mod ssh_config;
 mod transport;
 
@@ -21,8 +24,9 @@ use contract::document::{Arch, Escalation, HostsInventory, InventoryAddress, Inv
 
 pub use current::Current;
 pub use host_key::{HostKeys, KnownHosts, PublicKey};
-pub(crate) use link::as_root;
 pub use link::{Ask, Link, Said, Supplies, is_lost};
+pub use password::{Password, RootPassword};
+pub(crate) use root::Root;
 pub use shelf::{Shelf, own_arch};
 pub use transport::{Channel, Transport, connect, keyscan};
 
@@ -54,6 +58,9 @@ pub struct TargetFlags {
     /// How a login user other than root becomes root
     #[arg(long = "become", value_name = "HOW", value_enum)]
     pub escalate: Option<Become>,
+    /// File with the password that sudo asks for; else BECOME_PASSWORD in the environment, else it is asked for on the terminal
+    #[arg(long, value_name = "FILE")]
+    pub become_password_file: Option<PathBuf>,
     /// What speaks SSH: auto takes the system's ssh for hosts behind another one, certificates, hardware keys, and where
     /// ~/.ssh/config has a proxy
     #[arg(long, value_name = "NAME", default_value = "auto", value_enum)]
@@ -63,9 +70,9 @@ pub struct TargetFlags {
 /// How a login user becomes root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Become {
-    /// sudo -n
+    /// sudo, also where it asks for a password
     Sudo,
-    /// doas -n
+    /// doas, where it asks for none
     Doas,
     /// Not at all
     None,
@@ -135,16 +142,6 @@ pub enum Place {
     Sandbox(PathBuf),
 }
 
-/// A password, which nothing prints.
-#[derive(Clone)]
-pub struct Password(pub String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(...)")
-    }
-}
-
 /// A host behind SSH.
 #[derive(Debug, Clone)]
 pub struct SshHost {
@@ -158,6 +155,8 @@ pub struct SshHost {
     pub identities: Vec<PathBuf>,
     /// How the login user becomes root.
     pub escalate: Option<Escalation>,
+    /// The login user's password by which he becomes root.
+    pub root_password: RootPassword,
     /// Its password, on the way to a key.
     pub password: Option<Password>,
     /// Its processor, as far as it is known.
@@ -196,6 +195,7 @@ pub fn describe(address: &InventoryAddress) -> String {
 pub struct Places {
     flags: TargetFlags,
     inventory: Option<HostsInventory>,
+    root_password: RootPassword,
 }
 
 impl Places {
@@ -216,7 +216,8 @@ impl Places {
                 "--address, --host-key and --accept-new are for targets behind SSH",
             ));
         }
-        Ok(Self { flags, inventory })
+        let root_password = RootPassword::open(flags.become_password_file.as_deref())?;
+        Ok(Self { flags, inventory, root_password })
     }
 
     /// The place of a host: `--target` if given, else the inventory's, else the name itself as a target.
@@ -278,6 +279,7 @@ impl Places {
             keys: self.keys(&[])?,
             identities: self.flags.identities.clone(),
             password: None,
+            root_password: self.root_password.clone(),
             escalate: self.escalate(None),
             arch: None,
             via: None,

@@ -23,6 +23,11 @@ pub trait Transport: Send {
         None
     }
 
+    /// How long a round trip takes, where that is known here.
+    fn round_trip(&self) -> Option<std::time::Duration> {
+        None
+    }
+
     /// The public key by which we logged in, where it is known here.
     fn login_key(&self) -> Option<PublicKey> {
         None

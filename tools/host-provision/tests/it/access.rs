@@ -263,7 +263,7 @@ fn somebody_else_confirms() {
     let identity = host.document["key"].as_str().unwrap().to_owned();
     let starts = std::thread::spawn(move || {
         let inventory = elsewhere.path().to_str().unwrap().to_owned();
-        run(&["apply", "--confirm-timeout", "12s", "--hosts", &inventory, "-i", &identity], &document.to_string())
+        run(&["apply", "--confirm-timeout", "30s", "--hosts", &inventory, "-i", &identity], &document.to_string())
     });
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end && !host.exec("grep -l prove_access /var/lib/plumbline/runs/*/events").contains("events")
@@ -271,6 +271,7 @@ fn somebody_else_confirms() {
         std::thread::sleep(Duration::from_millis(50));
     }
     // While sshd reads its settings it listens nowhere for a moment: 75 says "try again".
+    let end = Instant::now() + Duration::from_secs(20);
     let confirmed = loop {
         let ran = host.call(&["confirm", "lab1"], "");
         if ran.code != 75 || Instant::now() > end {

@@ -25,7 +25,7 @@ pub(crate) fn key_pair(directory: &Path, name: &str) -> PathBuf {
 }
 
 fn call(directory: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    crate::controller()
         .args(args)
         .env_remove("SSH_AUTH_SOCK")
         .env("HOME", "/nonexistent")

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,11 @@ impl Dice {
 
 /// A version of a small service: files, a directory, a unit that shows which version it has read.
 fn version(letter: &str) -> Value {
+    version_in(letter, "0.15")
+}
+
+/// The same with this many seconds between some of its files.
+fn version_in(letter: &str, pause: &str) -> Value {
     let mut items = vec![
         json!({"id": "d", "directory": {"path": "/srv/v"}}),
         json!({"id": "uf", "file": {"path": "/etc/systemd/system/shows.service", "content":
@@ -46,7 +51,7 @@ fn version(letter: &str) -> Value {
         // Between the files something slow, so that there are moments to be hit.
         if number % 8 == 7 {
             items.push(json!({"id": format!("c{number}"), "stage": "services", "command": {
-                "argv": ["sh", "-c", format!("sleep 0.15; echo {letter} >/run/step{number}")],
+                "argv": ["sh", "-c", format!("sleep {pause}; echo {letter} >/run/step{number}")],
                 "unless": ["grep", "-qx", letter, format!("/run/step{number}")]}}));
         }
         item["stage"] = json!("services");
@@ -87,7 +92,7 @@ fn shown(lab: &Lab) -> String {
 }
 
 fn begin(lab: &Lab, document: &Value) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    let mut child = crate::controller()
         .args([
             "apply",
             "--confirm-timeout",
@@ -230,7 +235,7 @@ fn power_is_lost_in_the_middle_of_the_work() {
     host.apply(&version("a")).expect(0);
     host.exec("sync");
     for round in 0..if full() { 10 } else { 1 } {
-        let mut child = begin(&host, &version("b"));
+        let mut child = begin(&host, &version_in("b", "1"));
         let end = Instant::now() + Duration::from_secs(20);
         // Some files are new, the run is not over.
         while Instant::now() < end && !host.exec("sort -u /srv/v/f*").contains('b') {
@@ -335,7 +340,9 @@ fn a_lock_of_dpkg_is_waited_for() {
     );
 }
 
-/// A clock that ran ahead leaves runs behind whose names sort last.
+/// Runs are named by the clock, and nothing else of them depends on it: windows are counted by the time since the boot. So a
+/// clock that ran ahead and was put right leaves a run behind whose name sorts after all later ones; a clock that is put back
+/// does the same. (That lists of packages from the future are fetched anew: engine/item/packages.rs.)
 #[test]
 fn a_wrong_clock_keeps_no_run_from_going_back() {
     let Some(host) = Lab::boot() else { return };

@@ -102,14 +102,18 @@ fn mounts_and_what_lies_in_them() {
 
 /// An engine that keeps images as files and records what it was asked; real ones are not in the lab.
 const ENGINE: &str = r#"#!/bin/sh
-S=/srv/engine; mkdir -p $S/images
+S=/srv/engine; mkdir -p $S/images $S/running
+[ "$1" != run ] || echo $$ >"$S/running/$(echo "$2" | tr '/:@' '___')"
 echo "$*" >>$S/log
 name() { echo "$S/images/$(echo "$1" | tr '/:@' '___')"; }
 case "$1 $2" in
   "image inspect") [ -e "$(name "$3")" ] || { echo "Error: No such image: $3" >&2; exit 1; }; cat "$(name "$3")" ;;
   "pull --quiet") [ ! -e $S/broken ] || { echo "registry does not answer" >&2; exit 1; }
     printf '[{"Id":"sha256:%s","RepoDigests":["%s"]}]' "$(echo "$3" | sha256sum | cut -c1-64)" "$3" >"$(name "$3")" ;;
-  "image rm") rm "$(name "$3")" ;;
+  "image rm")
+    pid=$(cat "$(name "$3" | sed s,images,running,)" 2>/dev/null || echo 0)
+    if [ "$pid" -gt 0 ] && kill -0 "$pid" 2>/dev/null; then echo "in use: $3" >>$S/log; exit 1; fi
+    rm "$(name "$3")" ;;
   "buildx imagetools") cat $S/remote 2>/dev/null ;;
   "tag "*) from=$(name "$2"); [ -e "$from" ] || from=$(grep -l "$2" $S/images/* | head -n 1); cp "$from" "$(name "$3")" ;;
   "run "*) exec sleep 1000 ;;
@@ -147,11 +151,13 @@ fn images_are_there_before_units_change() {
     // The old digest runs again although no registry answers.
     lab.exec("touch /srv/engine/broken");
     lab.call(&["rollback", "lab1"], "").expect(0);
-    // A simple unit counts as started before its program has written a word.
+    // A simple unit counts as started before its program has written a word, so that the lines come in any order. What
+    // counts: when the new image went nothing ran from it any more, which the engine would have refused.
     let both = log();
     let mut both: Vec<&str> = both.lines().collect();
     both.sort_unstable();
     assert_eq!(both, ["image rm B", "run A"]);
+    assert_eq!(lab.exec("ls /srv/engine/images | grep -c sha256_b"), "0");
     // A pull that fails changes nothing that runs.
     let failed = lab.apply(&document(&digest('c'))).json();
     assert_eq!(failed["error"]["code"], "pull_failed", "{failed}");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 mod access;
+mod accounts;
 mod arch;
 mod bootstrap;
 mod cli;
@@ -14,12 +15,14 @@ mod nixos;
 mod platforms;
 mod rollout;
 mod sandbox;
+mod shipment;
 mod tools;
 mod transports;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -43,16 +46,42 @@ impl Ran {
     }
 }
 
+/// Where the helper lies that is sent: the one that was built, without its debug information, which would be read, hashed
+/// and sent at every turn.
+pub fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-provision-lib");
+        let directory = library.join(std::env::consts::ARCH);
+        std::fs::create_dir_all(&directory).unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_host-provision-helper"));
+        let (small, place) =
+            (directory.join(format!(".{}", std::process::id())), directory.join(built.file_name().unwrap()));
+        let strip = Command::new("strip").arg("-o").arg(&small).arg(built).status();
+        if !strip.is_ok_and(|status| status.success()) {
+            std::fs::copy(built, &small).unwrap();
+        }
+        std::fs::rename(small, place).unwrap();
+        library
+    })
+}
+
+/// The program.
+pub fn controller() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_host-provision"));
+    command.env("PLUMBLINE_LIB", library());
+    command
+}
+
 /// Runs the program.
 pub fn run(args: &[&str], stdin: &str) -> Ran {
     run_in(Path::new("/"), args, stdin)
 }
 
 pub fn run_in(directory: &Path, args: &[&str], stdin: &str) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    let mut child = controller()
         .args(args)
         .current_dir(directory)
-        .env_remove("PLUMBLINE_LIB")
         .env_remove("SSH_AUTH_SOCK")
         .env("HOME", "/nonexistent")
         .stdin(Stdio::piped())

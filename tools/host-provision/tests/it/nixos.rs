@@ -31,7 +31,9 @@ case "$*" in
 *" build "*) find /var/lib/plumbline/nixos/flake -type f -printf 'staged %P\n' 2>/dev/null | sort >>/var/log/asked
   [ ! -e /etc/no-build ] || { echo 'error: attribute missing' >&2; exit 1; }
   echo /nix/store/bbb-new;;
-*"flake metadata"*) echo '{"url": "git+https://git.example/fleet?rev=0123456789abcdef0123456789abcdef01234567"}';;
+*"flake metadata"*)
+  if [ -e /etc/cut-off ] && [ "$(readlink /run/current-system)" = /nix/store/bbb-new ]; then echo 'error: unable to download' >&2; exit 1; fi
+  echo '{"url": "git+https://git.example/fleet?rev=0123456789abcdef0123456789abcdef01234567"}';;
 esac
 EOF
 cat >/usr/local/bin/nix-env <<'EOF'
@@ -224,9 +226,10 @@ impl Tools {
 
     fn call(&self, args: &[&str], document: &Value, state: &Path) -> Output {
         use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        let mut child = crate::controller()
             .args(args)
             .env_clear()
+            .env("PLUMBLINE_LIB", crate::library())
             .env("PATH", self.0.path())
             .env("HOME", "/nonexistent")
             .env("STATE_DIR", state)
@@ -427,6 +430,132 @@ esac
     expect(&stranger, 77);
 }
 
+/// What real nix makes of the module of pull mode; `None` where it is not installed.
+fn evaluated(module: &str) -> Option<Value> {
+    let there = Command::new("nix-instantiate").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: nix itself (install: apt-get install nix-bin)");
+        return None;
+    }
+    let here = tempfile::tempdir().unwrap();
+    let path = here.path().join("pull.nix");
+    std::fs::write(&path, module).unwrap();
+    let expression = format!(
+        "import {} {{ lib.mkForce = value: {{ forced = value; }}; pkgs.gitMinimal = \"git\"; }}",
+        path.display()
+    );
+    let output = Command::new("nix-instantiate")
+        .args(["--eval", "--strict", "--json", "--expr", &expression])
+        .env("HOME", here.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}\n{module}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The units of the module as NixOS writes them.
+fn units_of(module: &Value, name: &str) -> (String, String) {
+    let lines = |section: &Value| -> String {
+        let line = |(key, value): (&String, &Value)| match value {
+            Value::String(text) => format!("{key}={text}\n"),
+            other => format!("{key}={other}\n"),
+        };
+        section.as_object().into_iter().flatten().map(line).collect()
+    };
+    let (service, timer) = (&module["systemd"]["services"][name], &module["systemd"]["timers"][name]);
+    let environment: String = service["environment"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| format!("Environment={key}={}\n", value.as_str().unwrap()))
+        .collect();
+    let service = format!(
+        "[Unit]\n{}[Service]\n{environment}{}",
+        lines(&service["unitConfig"]),
+        lines(&service["serviceConfig"])
+    );
+    (service, format!("[Timer]\n{}", lines(&timer["timerConfig"])))
+}
+
+#[test]
+fn a_host_follows_its_flake() {
+    let follows = desired(
+        "lab1",
+        &json!([{"id": "system", "nixos": {"attr": "web", "flake": "git+https://git.example/fleet?ref=main"}}]),
+    );
+    let module = run(&["pull", "--module", "--every", "1h"], &follows.to_string()).expect(0).stdout;
+    let Some(module) = evaluated(&module) else { return };
+    let name = "plumbline-pull-fleet";
+    assert_eq!(module["system"]["autoUpgrade"]["enable"]["forced"], false);
+    assert_eq!(module["environment"]["systemPackages"][0], "git");
+    assert_eq!(module["systemd"]["services"][name]["restartIfChanged"], false);
+    assert_eq!(module["systemd"]["timers"][name]["wantedBy"][0], "timers.target");
+
+    // A configuration whose files are here is looked at: has it the timer?
+    let base = base();
+    let directory = base.path().to_str().unwrap();
+    let pull = |document: &Value| run(&["pull", "--base", directory], &document.to_string()).expect(0);
+    let without = pull(&document("one"));
+    assert!(without.stderr.contains("pull --module"), "{}", without.stderr);
+    let text = run(&["pull", "--module"], &document("one").to_string()).expect(0).stdout;
+    std::fs::write(base.path().join("modules/own.nix"), text).unwrap();
+    let with = pull(&document("one"));
+    assert_eq!(with.stderr, "");
+    // What lay beside the fleet goes along, because the host has none of it.
+    let carried =
+        with.json()["items"].as_array().unwrap().iter().find(|item| item["id"] == "document").unwrap().clone();
+    assert!(carried["file"]["content"].as_str().unwrap().contains("X-StopOnRemoval"), "{carried}");
+    let plain = desired("lab1", &json!([{"id": "a", "file": {"path": "/etc/a", "content": "a"}}]));
+    assert!(run(&["pull", "--module"], &plain.to_string()).expect(65).stderr.contains("without --module"));
+    let mut unlocked = document("one");
+    unlocked["items"][0]["nixos"]["files"].as_object_mut().unwrap().remove("flake.lock");
+    run(&["pull", "--base", directory], &unlocked.to_string()).expect(65);
+
+    let Some(host) = Lab::boot() else { return };
+    host.exec(NIXOS);
+    let pull = run(&["pull", "--every", "1h"], &follows.to_string()).expect(0).json();
+    // The system does not have the timer yet: said, and nothing stays.
+    let early = host.apply(&pull);
+    assert!(early.code != 0 && early.stderr.contains("pull --module"), "{} {}", early.code, early.stderr);
+    assert_eq!(host.exec("ls /var/lib/plumbline/pull 2>/dev/null"), "");
+    let (service, timer) = units_of(&module, name);
+    for (kind, text) in [("service", service), ("timer", timer)] {
+        host.exec(&format!("cat >/etc/systemd/system/{name}.{kind} <<'EOF'\n{text}EOF"));
+    }
+    host.exec(&format!("systemctl daemon-reload; systemctl start {name}.timer {name}.service"));
+    assert_eq!(host.exec("cat /var/log/asked 2>/dev/null"), "", "without a document it does nothing");
+    host.apply(&pull).expect(0);
+    assert_eq!(host.apply(&pull).expect(0).json()["changed"], false);
+
+    // The timer's service: fetched, built, tried, and the boot default once the host still reaches its flake.
+    let asked =
+        || host.exec("grep -v 'nix-env' /var/log/asked | sed 's/--extra-experimental-features nix-command flakes //'");
+    host.exec(&format!("systemctl start {name}.service"));
+    let first = asked();
+    let mut words: Vec<&str> = first.lines().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
+    words.dedup();
+    assert_eq!(words, ["flake", "build", "test", "flake", "boot"], "{first}");
+    assert_eq!(host.exec("readlink -f /run/current-system /nix/var/nix/profiles/system | uniq"), "/nix/store/bbb-new");
+    // The next time there is nothing new.
+    host.exec(&format!(">/var/log/asked; systemctl start {name}.service"));
+    assert!(!asked().contains("build"), "{}", asked());
+
+    // A system from which the host cannot fetch any more goes back by itself, and the unit says that it failed.
+    host.exec("rm -rf /run/current-system /var/lib/plumbline/nixos/state.json; ln -sfn /nix/store/aaa-old /run/current-system; ln -sfn system-3-link /nix/var/nix/profiles/system; touch /etc/cut-off");
+    host.exec(&format!(
+        "sed -i 's/--target local/--target local --confirm-timeout 5s/' /etc/systemd/system/{name}.service; systemctl daemon-reload; systemctl start {name}.service"
+    ));
+    assert_eq!(
+        host.exec("readlink -f /run/current-system /nix/var/nix/profiles/system | uniq"),
+        "/nix/store/aaa-old",
+        "{}",
+        host.exec(&format!("journalctl -u {name} --no-pager | tail -n 30"))
+    );
+    assert_eq!(host.exec(&format!("systemctl is-failed {name}.service")), "failed");
+    let said = host.exec(&format!("journalctl -u {name} --no-pager"));
+    assert!(said.contains("cannot fetch its flake"), "{said}");
+}
+
 /// Debian's own nix, where it is installed: what we write is what it reads.
 #[test]
 fn real_nix_locks_and_evaluates() {
@@ -447,7 +576,7 @@ fn real_nix_locks_and_evaluates() {
     };
     let call = |args: &[&str], document: &Value| {
         use std::io::Write;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+        let mut child = crate::controller()
             .args(args)
             .env("HOME", base.path())
             .env_remove("STATE_DIR")

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::Lab;
-use crate::{desired, full_tier, run, status};
+use crate::{Ran, desired, full_tier, run, status};
 
 #[test]
 fn a_host_without_systemd_bash_or_dpkg() {
@@ -76,7 +76,7 @@ fn a_host_without_systemd_bash_or_dpkg() {
         "/bin/ash",
         json!([{"id": "slow", "command": {"argv": ["sh", "-c", "sleep 2; touch /srv/slept"], "creates": "/srv/slept"}}]),
     );
-    let mut controller = Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    let mut controller = crate::controller()
         .args(["apply", "--hosts", inventory, "-i", private])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -129,21 +129,191 @@ fn mounts_that_forbid_programs() {
     lab.apply(&document).expect(0);
     assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
     assert_eq!(lab.exec("ls /usr/local/lib/plumbline/bin | wc -l"), "1");
-    // A tool is run from memory.
     lab.call(&["run", "lab1", "--", "host-provision-helper", "probe"], "").expect(0);
+    // A unit can start a tool too: it lies where programs may.
+    let with_tool = desired(
+        "lab1",
+        &json!([
+            {"id": "a", "file": {"path": "/etc/made", "content": "x"}},
+            {"id": "t", "tool": {"name": "host-provision-helper", "path": "/usr/local/bin/our-tool"}},
+            {"id": "u", "file": {"path": "/etc/systemd/system/ours.service", "content": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/local/bin/our-tool probe\n"}},
+            {"id": "s", "unit": {"name": "ours.service", "state": "started"}}
+        ]),
+    );
+    lab.apply(&with_tool).expect(0);
+    assert!(lab.exec("readlink /usr/local/bin/our-tool").starts_with("/usr/local/lib/plumbline/bin/"));
+
+    // Neither there nor in the next places: the first one left is in RAM, which is said where a reboot would matter.
+    let forbid = |path: &str| {
+        lab.exec(&format!("rm -rf {path}/*; mkdir -p {path}; mount -t tmpfs -o noexec,mode=755 tmpfs {path}"))
+    };
+    forbid("/usr/local/lib/plumbline");
+    forbid("/opt");
+    forbid("/usr/lib/plumbline");
+    lab.exec("mount -o remount,exec /run");
+    let guarded = desired(
+        "lab1",
+        &json!([{"id": "a", "file": {"path": "/etc/made", "content": "y"}},
+            {"id": "d", "file": {"path": "/etc/sudoers.d/x", "mode": "0440", "content": "Defaults env_reset\n"}}]),
+    );
+    let result = lab.apply(&guarded).expect(0).json();
+    assert!(result["warnings"].to_string().contains("only in /run"), "{result}");
+    assert_eq!(
+        lab.exec("ls /run/plumbline/bin | wc -l; ls -A /opt /usr/lib/plumbline /usr/local/lib/plumbline | grep -c hel"),
+        "1\n0"
+    );
+    assert_eq!(lab.apply(&guarded).expect(0).json()["changed"], false);
+    lab.call(&["run", "lab1", "--", "host-provision-helper", "probe"], "").expect(0);
+    // Nowhere at all.
+    lab.exec("mount -o remount,noexec /run");
+    let refused = lab.call(&["facts", "lab1"], "").expect(69);
+    assert!(
+        refused.stderr.contains("/usr/local/lib/plumbline/bin") && refused.stderr.contains("noexec"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// A lab host whose user `ops` is asked for a password by sudo.
+fn sudoer(lab: &Lab) {
+    let password = PASSWORD.replace('\'', "'\\''");
+    lab.exec(&format!(
+        "useradd -m -s /bin/bash ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; printf '%s\\n' 'ops:{password}' | chpasswd; \
+         echo 'ops ALL=(ALL) ALL' >/etc/sudoers.d/ops"
+    ));
+}
+
+const PASSWORD: &str = "s3cret of '\"$ops";
+
+/// Calls the program as a script does, without a terminal, as the user `ops` who becomes root by `how`.
+fn as_ops(lab: &Lab, how: &str, words: &[&str], password: Option<&str>, stdin: &str) -> Ran {
+    let target = format!("ssh://ops@{}:22", lab.address());
+    let (inventory, key) = (lab.inventory.path().to_str().unwrap(), lab.document["key"].as_str().unwrap());
+    let (words, rest) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
+    let flags = ["--hosts", inventory, "--target", &target, "-i", key, "--become", how];
+    let mut command = Command::new("setsid");
+    command.args(["--wait", env!("CARGO_BIN_EXE_host-provision")]).args(words).args(flags).args(rest);
+    command.env("HOME", "/nonexistent").env_remove("SSH_AUTH_SOCK").env_remove("BECOME_PASSWORD");
+    command.env("PLUMBLINE_LIB", crate::library());
+    if let Some(password) = password {
+        command.env("BECOME_PASSWORD", password);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 #[test]
-fn becoming_root_with_a_password_is_said_in_words() {
+fn becoming_root_with_a_password() {
     let Some(lab) = Lab::boot() else { return };
-    lab.exec("useradd -m ops; cp -r /root/.ssh /home/ops/; chown -R ops:ops /home/ops/.ssh; echo 'ops ALL=(ALL) ALL' >/etc/sudoers.d/ops");
+    sudoer(&lab);
+    // Nobody gives one.
+    let refused = as_ops(&lab, "sudo", &["facts", "lab1"], None, "").expect(77);
+    for word in ["without a password", "NOPASSWD", "--become-password-file"] {
+        assert!(refused.stderr.contains(word), "{}", refused.stderr);
+    }
+    // A wrong one is tried once, and no command ever gets it for its input.
+    let failures = || lab.exec("journalctl --no-pager -t sudo | grep -c 'authentication failure'");
+    assert_eq!(failures(), "0");
+    let wrong = as_ops(&lab, "sudo", &["facts", "lab1"], Some("wr0ng-one"), "").expect(77);
+    assert!(wrong.stderr.contains("does not take the password"), "{}", wrong.stderr);
+    assert_eq!(failures(), "1");
+
+    // The right one, through all that is done on a host: the helper is sent, a large document, a proof of access, a tool.
+    let large = desired(
+        "lab1",
+        &json!([
+            {"id": "a", "file": {"path": "/etc/large", "content": "0123456789abcdef".repeat(40_000)}},
+            {"id": "s", "file": {"path": "/etc/sudoers.d/more", "mode": "0440", "content": "Defaults env_reset\n", "validate": ["visudo", "-cf", "%s"]}}
+        ]),
+    );
+    let applied = as_ops(&lab, "sudo", &["apply"], Some(PASSWORD), &large.to_string()).expect(0).json();
+    assert!(applied["access_proof"].as_str().unwrap().starts_with("ssh://ops@"), "{applied}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{PASSWORD}\nsecond line\n")).unwrap();
+    let by_file = ["apply", "--become-password-file", file.path().to_str().unwrap()];
+    assert_eq!(as_ops(&lab, "sudo", &by_file, None, &large.to_string()).expect(0).json()["changed"], false);
+    // Not in the arguments or the environment of any process, nor in what is written down.
+    let look = "grep -lazE 's3cre[t]' /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; cat";
+    let ran =
+        as_ops(&lab, "sudo", &["run", "lab1", "--installed", "--", "sh", "-c", look], Some(PASSWORD), "through\n");
+    assert_eq!(ran.expect(0).stdout, "through\n");
+    assert_eq!(
+        lab.exec("journalctl --no-pager | grep -aE 's3cre[t]|wr0ng-on[e]'; grep -rlaE 's3cre[t]|wr0ng-on[e]' /var/lib/plumbline /run/plumbline /var/log /tmp /etc"),
+        ""
+    );
+    // By the system's ssh too.
+    as_ops(&lab, "sudo", &["facts", "lab1", "--transport", "openssh"], Some(PASSWORD), "").expect(0);
+    assert_eq!(failures(), "1");
+
+    // Where none is asked for, one that is given does no harm.
+    lab.exec("echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops");
+    as_ops(&lab, "sudo", &["apply"], Some(PASSWORD), &large.to_string()).expect(0);
+    // No right at all is something else than a wrong password.
+    lab.exec("rm /etc/sudoers.d/ops");
+    let nobody = as_ops(&lab, "sudo", &["facts", "lab1"], Some(PASSWORD), "").expect(77);
+    assert!(nobody.stderr.contains("may not become root by sudo"), "{}", nobody.stderr);
+}
+
+#[test]
+fn a_password_is_asked_for_at_the_terminal() {
+    let Some(lab) = Lab::boot() else { return };
+    sudoer(&lab);
     let target = format!("ssh://ops@{}:22", lab.address());
     let (inventory, key) = (lab.inventory.path().to_str().unwrap(), lab.document["key"].as_str().unwrap());
-    let call =
-        |how: &str| run(&["facts", "lab1", "--hosts", inventory, "--target", &target, "-i", key, "--become", how], "");
-    let refused = call("sudo").expect(77);
-    assert!(refused.stderr.contains("without a password") && refused.stderr.contains("NOPASSWD"), "{}", refused.stderr);
-    let absent = call("doas").expect(69);
+    let line = format!(
+        "{} facts lab1 --output json --hosts {inventory} --target {target} -i {key} --become sudo",
+        env!("CARGO_BIN_EXE_host-provision")
+    );
+    let answered = |password: &str| {
+        let mut child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("HOME", "/nonexistent")
+            .env("PLUMBLINE_LIB", crate::library())
+            .env_remove("BECOME_PASSWORD")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut screen = child.stdout.take().unwrap();
+        let mut shown = Vec::new();
+        let mut piece = [0_u8; 4096];
+        // A person types once the question stands there.
+        while !String::from_utf8_lossy(&shown).contains("for sudo: ") {
+            match std::io::Read::read(&mut screen, &mut piece) {
+                Ok(length @ 1..) => shown.extend(&piece[..length]),
+                _ => panic!("nobody asked: {}", String::from_utf8_lossy(&shown)),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let mut keyboard = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut keyboard, format!("{password}\n").as_bytes()).unwrap();
+        std::io::Read::read_to_end(&mut screen, &mut shown).unwrap();
+        drop(keyboard);
+        (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
+    };
+    let (code, shown) = answered(PASSWORD);
+    assert!(code == Some(0) && shown.contains("host.facts/v1") && !shown.contains("s3cret"), "{code:?} {shown}");
+    let (code, shown) = answered("typo");
+    assert!(code == Some(77) && shown.contains("does not take the password"), "{code:?} {shown}");
+
+    // A server as its installer leaves it: no key yet, one password for the login and for sudo.
+    lab.exec("rm -r /home/ops/.ssh");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), PASSWORD).unwrap();
+    let password = file.path().to_str().unwrap();
+    let facts = as_ops(&lab, "sudo", &["bootstrap", "lab1", "--password-file", password], None, "").expect(0).json();
+    assert_eq!(facts["os_id"], "debian");
+}
+
+#[test]
+fn becoming_root_by_doas() {
+    let Some(lab) = Lab::boot() else { return };
+    sudoer(&lab);
+    let call = || as_ops(&lab, "doas", &["facts", "lab1"], Some(PASSWORD), "");
+    let absent = call().expect(69);
     assert!(absent.stderr.contains("has no doas"), "{}", absent.stderr);
     if !full_tier() {
         return;
@@ -153,10 +323,10 @@ fn becoming_root_with_a_password_is_said_in_words() {
         eprintln!("skipped: doas (install: the lab needs its way out for the package opendoas)");
         return;
     }
-    let refused = call("doas").expect(77);
-    assert!(refused.stderr.contains("without a password") && refused.stderr.contains("nopass"), "{}", refused.stderr);
+    let refused = call().expect(77);
+    assert!(refused.stderr.contains("only at a terminal") && refused.stderr.contains("nopass"), "{}", refused.stderr);
     lab.exec("echo 'permit nopass ops as root' >/etc/doas.conf");
-    call("doas").expect(0);
+    call().expect(0);
 }
 
 /// Moves the port of a host whose sshd is started by a socket, as Ubuntu has it since 22.10.

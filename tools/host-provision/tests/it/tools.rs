@@ -1,14 +1,14 @@
 //! Tools on hosts: streams of any bytes and any size, in both directions at once.
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::full_tier;
 use crate::lab::Lab;
 
 fn start(lab: &Lab, more: &[&str], command: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_host-provision"))
+    crate::controller()
         .args(["run", "lab1", "--installed", "--hosts", lab.inventory.path().to_str().unwrap()])
         .args(["-i", lab.document["key"].as_str().unwrap()])
         .args(more)

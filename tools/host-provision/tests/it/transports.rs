@@ -10,8 +10,8 @@ use crate::lab::{Lab, program};
 
 /// Runs the program with a home and an agent of its own.
 fn call(home: &Path, agent: Option<&str>, args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_host-provision"));
-    command.args(args).env("HOME", home).env_remove("SSH_AUTH_SOCK").env_remove("PLUMBLINE_LIB").stdin(Stdio::null());
+    let mut command = crate::controller();
+    command.args(args).env("HOME", home).env_remove("SSH_AUTH_SOCK").stdin(Stdio::null());
     if let Some(agent) = agent {
         command.env("SSH_AUTH_SOCK", agent);
     }

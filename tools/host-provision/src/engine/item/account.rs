@@ -139,7 +139,7 @@ impl UserKind<'_> {
     }
 
     /// The login shell, as far as the host has it.
-    fn shell(&self, host: &Host) -> String {
+    pub(super) fn shell(&self, host: &Host) -> String {
         if let Some(shell) = &self.0.shell {
             return shell.clone();
         }

@@ -11,7 +11,7 @@ use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
 use crate::engine::owned::{absent, existed};
 use crate::engine::process::{Ended, Process};
-use crate::engine::run::Undo;
+use crate::engine::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 /// How long a pull may take.

@@ -1,6 +1,7 @@
 //! The kinds of items. Each knows how to see what is different and how to change it; most come down to files.
 
 mod account;
+mod account_batch;
 mod account_files;
 mod apt;
 mod authorized_keys;
@@ -25,6 +26,7 @@ use crate::fault::{Fault, Outcome};
 use crate::wire::Work;
 
 pub use account::remove as remove_account;
+pub use account_batch::make_ahead;
 pub use authorized_keys::{home_of, key_of, remove_key};
 pub use command::{is_due, run as run_command};
 pub use image::{
@@ -32,7 +34,7 @@ pub use image::{
     same_repository, take_away as remove_image,
 };
 pub use mount::{Leaving, leaving as leaving_mount, restore as restore_mount, take_away as remove_mount};
-pub use nixos::{make_boot_default, restore_boot, restore_system};
+pub use nixos::{make_boot_default, restore_boot, restore_system, still_fetches};
 pub(crate) use system::set_kernel_name;
 pub use unit::{disable as disable_unit, key_of as unit_key, restore as restore_unit, restore_enablement};
 

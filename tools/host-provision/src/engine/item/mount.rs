@@ -13,8 +13,8 @@ use crate::engine::hash::sha256;
 use crate::engine::host::Host;
 use crate::engine::owned::{absent, existed, keep, original_bytes};
 use crate::engine::process::Process;
-use crate::engine::run::Undo;
 use crate::engine::tree::Live;
+use crate::engine::undo::Undo;
 use crate::engine::units::systemctl;
 use crate::fault::{Fault, Outcome};
 

@@ -13,7 +13,8 @@ use crate::engine::hash::sha256;
 use crate::engine::host::Host;
 use crate::engine::owned::absent;
 use crate::engine::process::Process;
-use crate::engine::run::{Run, Undo};
+use crate::engine::run::Run;
+use crate::engine::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 /// What runs.
@@ -269,6 +270,22 @@ fn switch_to(system: &str, how: &str) -> Outcome<()> {
             .map_err(|fault: Fault| fault.hint("set \"switch\": \"boot\" and reboot the host")),
         _ => fault("switch_failed", &format!("the system could not be activated ({how})")),
     }
+}
+
+/// Asks for the flake once more, on the system that was just activated. One that never moves needs not be asked for.
+///
+/// # Errors
+/// 75 where it cannot be fetched.
+pub fn still_fetches(nixos: &Nixos) -> Outcome<()> {
+    let Some(flake) = nixos.flake.as_ref().filter(|flake| !is_pinned(flake)) else { return Ok(()) };
+    let asked = nix(&["flake", "metadata", "--json", "--refresh", "--no-update-lock-file", flake])
+        .timeout(Duration::from_secs(30))
+        .run()?;
+    if asked.good() {
+        return Ok(());
+    }
+    let message = "with the new system the host cannot fetch its flake any more";
+    Err(Fault::new(Exit::TryAgain, "flake_unreachable", message).place(flake).cause(asked.last_words()))
 }
 
 /// Access is proven: the activated system becomes the one that boots. Says which generation it is.

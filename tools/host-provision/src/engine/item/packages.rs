@@ -195,6 +195,7 @@ impl Kind for PackagesKind<'_> {
     }
 }
 
+/// How old the lists are; `None` where that is not known: there are none, or by the clock they are yet to come.
 fn lists_age(host: &Host) -> Option<Duration> {
     let lists = std::fs::read_dir(host.tree.real("/var/lib/apt/lists")).ok()?;
     let newest = lists
@@ -207,7 +208,7 @@ fn lists_age(host: &Host) -> Option<Duration> {
         .max()?;
     let touched =
         std::fs::metadata(host.tree.real("/var/lib/apt/lists")).and_then(|data| data.modified()).unwrap_or(newest);
-    SystemTime::now().duration_since(newest.max(touched)).ok().or(Some(Duration::ZERO))
+    SystemTime::now().duration_since(newest.max(touched)).ok()
 }
 
 /// Fetches the lists of all repositories.
@@ -278,5 +279,30 @@ impl Drop for Policy<'_> {
             Some(bytes) => std::fs::write(&path, bytes),
             None => std::fs::remove_file(&path),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn lists_that_are_yet_to_come_are_of_no_known_age() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::sandbox(root.path());
+        assert_eq!(lists_age(&host), None);
+        let lists = root.path().join("var/lib/apt/lists");
+        std::fs::create_dir_all(&lists).unwrap();
+        let file = std::fs::File::create(lists.join("deb_dists_stable_InRelease")).unwrap();
+        let at = |time: SystemTime| {
+            file.set_modified(time).unwrap();
+            std::fs::File::open(&lists).unwrap().set_modified(time).unwrap();
+            lists_age(&host)
+        };
+        let hour = Duration::from_secs(3600);
+        assert!(at(SystemTime::now() - hour).is_some_and(|age| age >= hour));
+        assert_eq!(at(SystemTime::now() + hour), None);
     }
 }

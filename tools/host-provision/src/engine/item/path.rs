@@ -2,10 +2,10 @@
 
 use contract::Exit;
 use contract::document::{Directory, File, Symlink, ToolLink};
-use contract::places;
 
 use super::{Kind, View, content};
 use crate::engine::entry::{Access, Entry, Node};
+use crate::engine::programs::programs;
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct FileKind<'a>(pub(super) &'a File);
@@ -84,7 +84,7 @@ impl Kind for ToolKind<'_> {
         let sha256 = view.work.tools.get(&tool.name).ok_or_else(|| {
             Fault::new(Exit::Unavailable, "tool_not_sent", format!("the tool {} was not sent along", tool.name))
         })?;
-        let target = format!("{}/{sha256}/{}", places::BIN, tool.name);
+        let target = format!("{}/{sha256}/{}", programs(), tool.name);
         Ok(vec![Entry { path: tool.path.clone(), node: Node::Symlink(target) }])
     }
 }

@@ -7,7 +7,7 @@ use super::{Kind, View};
 use crate::engine::apply::Apply;
 use crate::engine::entry::{Difference, Entry, Node};
 use crate::engine::process::Process;
-use crate::engine::run::Undo;
+use crate::engine::undo::Undo;
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct HostnameKind<'a>(pub(super) &'a Hostname);

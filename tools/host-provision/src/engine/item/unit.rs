@@ -7,7 +7,7 @@ use super::{Kind, Thing, View};
 use crate::engine::apply::Apply;
 use crate::engine::entry::Difference;
 use crate::engine::owned::{absent, existed};
-use crate::engine::run::Undo;
+use crate::engine::undo::Undo;
 use crate::engine::units::{UnitKey, UnitStatus, failed, last_log, no_systemd, start_manager, systemctl};
 use crate::fault::{Fault, Outcome};
 
@@ -97,8 +97,14 @@ impl Kind for UnitKind<'_> {
             && !self.0.masked
             && (self.0.enabled == Some(true) || self.0.state == Some(UnitState::Started))
         {
-            return Err(Fault::new(Exit::Unavailable, "unknown_unit", format!("the host has no unit {}", key.name))
-                .hint("add its package or its file to an item before this one"));
+            let hint = if apply.host.exists("/etc/NIXOS") {
+                "declare it in the NixOS configuration and apply that first (the timer of pull mode: host-provision pull --module)"
+            } else {
+                "add its package or its file to an item before this one"
+            };
+            return Err(
+                Fault::new(Exit::Unavailable, "unknown_unit", format!("the host has no unit {}", key.name)).hint(hint)
+            );
         }
         apply.own(
             "unit",

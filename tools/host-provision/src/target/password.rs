@@ -1,0 +1,135 @@
+//! Passwords, which nothing prints: from a file, the environment, or a person at the terminal.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cli::Failure;
+use contract::Exit;
+
+/// A password, which nothing prints.
+#[derive(Clone)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(...)")
+    }
+}
+
+impl Password {
+    /// The first line of a file.
+    ///
+    /// # Errors
+    /// 66 where it cannot be read or is empty.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(Exit::Unreadable, "read", path.display(), &error))?;
+        match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => Ok(Self(line.to_owned())),
+            None => Err(Failure::new(Exit::Unreadable, "no_password", "the first line of the file is no password")
+                .place(path.display().to_string())),
+        }
+    }
+
+    /// A variable of the environment; an empty one is none.
+    pub(crate) fn of_variable(name: &str) -> Option<Self> {
+        std::env::var(name).ok().filter(|word| !word.is_empty()).map(Self)
+    }
+
+    /// Asks on the terminal, without showing what is typed. `None` where there is no terminal, or no answer.
+    ///
+    /// # Errors
+    /// 74 where the terminal cannot be written to.
+    pub(crate) fn ask(question: &str) -> Result<Option<Self>, Failure> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let Ok(mut terminal) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty") else {
+            return Ok(None);
+        };
+        let failed = |error: std::io::Error| Failure::io(Exit::Io, "ask for the password on", "/dev/tty", &error);
+        let Ok(before) = tcgetattr(&terminal) else { return Ok(None) };
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        write!(terminal, "{question}: ").map_err(failed)?;
+        tcsetattr(&terminal, OptionalActions::Flush, &silent).map_err(|error| failed(error.into()))?;
+        let mut line = Vec::new();
+        let mut byte = [0_u8];
+        while matches!(terminal.read(&mut byte), Ok(1)) && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        // The terminal must show again what is typed, whatever came of it.
+        let _ = tcsetattr(&terminal, OptionalActions::Flush, &before);
+        let _ = writeln!(terminal);
+        let text = String::from_utf8_lossy(&line).into_owned();
+        Ok((!text.is_empty()).then_some(Self(text)))
+    }
+}
+
+/// The password by which login users become root, one for all hosts of a call. A person is asked once, when a host wants it.
+#[derive(Debug, Clone, Default)]
+pub struct RootPassword(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    password: Option<Password>,
+    asked: bool,
+    /// Whether sudo wants it of these users of hosts, where it was asked.
+    wanted: BTreeMap<String, bool>,
+}
+
+impl RootPassword {
+    /// From a file, else from the variable `BECOME_PASSWORD`.
+    ///
+    /// # Errors
+    /// 66 where the file cannot be read.
+    pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
+        let password = match file {
+            Some(path) => Some(Password::of_file(path)?),
+            None => Password::of_variable("BECOME_PASSWORD"),
+        };
+        Ok(Self(Arc::new(Mutex::new(Known { password, ..Known::default() }))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, or this one where none was given.
+    #[must_use]
+    pub(crate) fn or(self, other: Option<&Password>) -> Self {
+        {
+            let mut known = self.lock();
+            if known.password.is_none() {
+                known.password = other.cloned();
+            }
+        }
+        self
+    }
+
+    /// Whether there is one already.
+    pub(super) fn is_given(&self) -> bool {
+        self.lock().password.is_some()
+    }
+
+    /// The password, for which a person is asked if need be.
+    pub(super) fn get(&self, user: &str) -> Result<Option<Password>, Failure> {
+        // Held while a person types: other hosts want the same answer, and not to ask as well.
+        let mut known = self.lock();
+        if known.password.is_none() && !known.asked {
+            known.asked = true;
+            known.password = Password::ask(&format!("password of {user} for sudo"))?;
+        }
+        Ok(known.password.clone())
+    }
+
+    /// Whether sudo wants it of this user of a host, where that is known. One that it wants was right.
+    pub(super) fn is_wanted(&self, user: &str) -> Option<bool> {
+        self.lock().wanted.get(user).copied()
+    }
+
+    /// Sudo wants it of this user of a host, and took it; or it does not.
+    pub(super) fn remember(&self, user: &str, wanted: bool) {
+        self.lock().wanted.insert(user.to_owned(), wanted);
+    }
+}

@@ -1,0 +1,175 @@
+//! The helper on its way to a host. One command starts it, or asks for it, takes it and starts it then: a shipment costs no
+//! connection and no channel of its own.
+//!
+//! The command says `need MACHINE [gzip]`; `HASH COUNT PROGRAM` and COUNT bytes go there, which PROGRAM unpacks; it says
+//! `sent` once they are in place. With a large request it says `ready` before it starts what is there. All of that are small
+//! letters, which begin no frame.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use cli::{Failure, Session};
+use contract::document::Arch;
+use contract::{Exit, places};
+
+use super::Shelf;
+use super::shelf::Program;
+use super::transport::Channel;
+use crate::engine::programs::PROGRAMS;
+use crate::wire::{Frame, is_kind, read_frame};
+
+/// The name of the helper's binary.
+pub(super) const HELPER: &str = "host-provision-helper";
+
+/// What the command says where the host lets no program of ours start.
+pub(super) const NOWHERE: &str = "plumbline-nowhere";
+
+/// The longest line that the command says.
+const LONGEST_LINE: u64 = 4096;
+
+/// The largest request that is sent before anybody reads: less than what a channel takes.
+const LARGE: usize = 512 * 1024;
+
+/// A round trip from which on a compressed helper is there earlier than a plain one.
+const FAR: Duration = Duration::from_millis(3);
+
+/// A start of the helper.
+pub(super) struct Start<'a> {
+    pub(super) session: &'a Session,
+    pub(super) shelf: &'a Shelf,
+    /// The host, as messages name it.
+    pub(super) host: &'a str,
+    /// What it is believed to be.
+    pub(super) arch: Arch,
+    /// Whether what lies there is passed by: it was tried and did not answer.
+    pub(super) anew: bool,
+    /// The first request, as a frame.
+    pub(super) request: &'a [u8],
+    /// How long a round trip takes, where that is known.
+    pub(super) round_trip: Option<Duration>,
+}
+
+/// What came of it.
+pub(super) enum Started {
+    /// It answers.
+    Answer(u8, Vec<u8>, Arch),
+    /// The command ended, or something else spoke: its words, if it had any.
+    Silent(String),
+}
+
+impl Start<'_> {
+    /// The command of the host's shell. It holds no single quotes.
+    pub(super) fn script(&self) -> String {
+        let (state, bin, others) = (places::STATE, places::BIN, PROGRAMS[1..].join(" "));
+        let look = match self.shelf.find(HELPER, self.arch) {
+            Ok(program) if !self.anew => {
+                let ready = if self.is_large() { "echo ready; " } else { "" };
+                let name = format!("{}/{HELPER}", program.sha256);
+                format!("for d in {bin} {others}; do p=$d/{name}; if [ -x $p ]; then {ready}exec $p serve; fi; done; ")
+            }
+            _ => String::new(),
+        };
+        // The request is on its way already. Whoever reads too much of it takes nothing else: we wait to be asked.
+        let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
+        format!(
+            "{look}{skip}set -e; umask 022; mkdir -p -m 711 {state}; d={bin}; mkdir -p $d; t=$d/.incoming.$$; \
+             trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; \
+             z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
+             read h n z; head -c $n | {{ $z >$t || {{ cat >/dev/null; exit 1; }}; }}; \
+             [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
+             chmod 755 $t; \
+             if ! $t probe 2>/dev/null; then s=$t; for d in {others}; do t=$d/.incoming.$$; \
+             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null && $t probe 2>/dev/null; then break; fi; \
+             rm -f $t; rmdir $d 2>/dev/null || :; t=; done; \
+             rm -f $s; if [ -z $t ]; then echo {NOWHERE} >&2; exit 1; fi; fi; \
+             mkdir -p $d/$h; mv $t $d/$h/{HELPER}; trap - EXIT; echo sent; exec $d/$h/{HELPER} serve"
+        )
+    }
+
+    fn is_large(&self) -> bool {
+        self.request.len() > LARGE
+    }
+
+    /// Talks to the command until the helper answers.
+    ///
+    /// # Errors
+    /// Those of the connection, and 69 for a processor for which there is no helper.
+    pub(super) fn converse(mut self, channel: &mut dyn Channel) -> io::Result<Result<Started, Failure>> {
+        if !self.is_large() {
+            // Not an error yet: the one at the other end may have ended with words for it.
+            let _ = channel.write_all(self.request);
+        }
+        loop {
+            let line = match hear(channel)? {
+                Heard::Frame(kind, payload) => return Ok(Ok(Started::Answer(kind, payload, self.arch))),
+                Heard::Line(line) => line,
+            };
+            match line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
+                ["ready" | "sent"] => channel.write_all(self.request)?,
+                ["need", machine, ref rest @ ..] => {
+                    let program = match self.program_for(machine) {
+                        Ok(program) => program,
+                        Err(failure) => return Ok(Err(failure)),
+                    };
+                    self.ship(channel, &program, rest.contains(&"gzip"))?;
+                }
+                _ => return Ok(Ok(Started::Silent(line))),
+            }
+        }
+    }
+
+    fn program_for(&mut self, machine: &str) -> Result<Program, Failure> {
+        self.arch = Arch::from_uname(machine).ok_or_else(|| {
+            Failure::new(Exit::Unavailable, "unknown_arch", format!("the tools do not run on {machine} processors"))
+        })?;
+        self.shelf.find(HELPER, self.arch)
+    }
+
+    fn ship(&self, channel: &mut dyn Channel, program: &Program, has_gzip: bool) -> io::Result<()> {
+        // Near hosts are reached faster than anything is compressed.
+        let packed = match self.round_trip {
+            Some(time) if time < FAR => None,
+            _ if has_gzip => Some(pack(&program.bytes)?),
+            _ => None,
+        };
+        let (bytes, unpack) = packed.as_ref().map_or((&*program.bytes, "cat"), |packed| (packed, "gzip -dc"));
+        self.session.note(&format!("{}: sending the helper ({} bytes)", self.host, bytes.len()));
+        channel.write_all(format!("{} {} {unpack}\n", program.sha256, bytes.len()).as_bytes())?;
+        channel.write_all(bytes)
+    }
+}
+
+fn pack(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(5));
+    packed.write_all(bytes)?;
+    packed.finish()
+}
+
+enum Heard {
+    Frame(u8, Vec<u8>),
+    /// A line, without its end; empty at the end of everything.
+    Line(String),
+}
+
+fn hear(channel: &mut dyn Channel) -> io::Result<Heard> {
+    let mut first = [0_u8; 1];
+    match channel.read_exact(&mut first) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Heard::Line(String::new())),
+        Err(error) => return Err(error),
+    }
+    if is_kind(first[0]) {
+        return match read_frame(&mut (&first[..]).chain(channel))? {
+            Frame::Good(kind, payload) => Ok(Heard::Frame(kind, payload)),
+            Frame::End | Frame::Noise(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+    }
+    let mut line = first.to_vec();
+    while line.last() != Some(&b'\n') && (line.len() as u64) < LONGEST_LINE {
+        if channel.read(&mut first)? == 0 {
+            break;
+        }
+        line.push(first[0]);
+    }
+    Ok(Heard::Line(String::from_utf8_lossy(&line).trim_end().to_owned()))
+}
