@@ -1,6 +1,6 @@
 //! Tampering, hostile input, wrong keys: the right exit, nothing of a secret anywhere, the file untouched.
 
-use crate::program::Program;
+use crate::program::{Program, finish, sops};
 
 const CANARY: &str = "hunter2-canary";
 
@@ -160,13 +160,21 @@ fn flipped_bits_are_found_in_every_format() {
         for cut in (1..good.len()).step_by(step * 5) {
             program.write(name, &good[..cut]);
             let ran = program.run(&["decrypt", name]);
-            // What stands behind the MAC (a rule that is the usual one, the version) may be cut off: then all of it is there,
-            // and the blanks that its line began with at most.
-            let whole = ran.code == 0 && ran.text().trim_end() == text.trim_end();
-            assert!(
-                whole || ([65, 77].contains(&ran.code) && ran.stdout.is_empty() && !ran.stderr.contains(CANARY)),
-                "{name} {cut}: {ran:?}"
-            );
+            // What stands behind the MAC (a rule that is the usual one, the version) may be cut off; then all values are there.
+            // Blanks that its last line began with stand behind the block then, in the text, where no value is. The MAC of
+            // SOPS covers values only: sops reads such a file too, and tells nothing of it, because it writes all blanks anew.
+            // To refuse them would be to refuse every blank line that an editor leaves behind at the end.
+            if ran.code == 0 {
+                assert_eq!(ran.text().trim_end_matches(' '), text, "{name} {cut}");
+                let added = ran.text().len() - text.len();
+                assert!(good[..cut].ends_with(&b" ".repeat(added)), "{name} {cut}: blanks that were not in the file");
+                if let Some(sops) = sops() {
+                    finish(program.command(&sops).args(["decrypt", name]), "").ok();
+                }
+                continue;
+            }
+            assert!([65, 77].contains(&ran.code) && ran.stdout.is_empty(), "{name} {cut}: {ran:?}");
+            assert!(!ran.stderr.contains(CANARY), "{name} {cut}: {ran:?}");
         }
     }
 }
@@ -203,7 +211,7 @@ fn no_verb_writes_what_it_cannot_trust() {
             program.write("x.yaml", text);
             let mut command = program.command(env!("CARGO_BIN_EXE_secret-encrypt"));
             command.env("SOPS_AGE_KEY_FILE", program.path(identity)).args(args);
-            let ran = crate::program::finish(&mut command, "new");
+            let ran = finish(&mut command, "new");
             assert!(codes.contains(&ran.code), "{args:?} {}: {}", ran.code, ran.stderr);
             let said = ran.text() + &ran.stderr;
             assert!(!said.contains(CANARY) && !said.contains("AGE-SECRET-KEY") && !said.contains("panicked"), "{said}");
@@ -212,9 +220,7 @@ fn no_verb_writes_what_it_cannot_trust() {
     }
     assert!(!std::path::Path::new("/dev/shm/plumbline-never-made").exists());
     // No key and no value in any file but where they belong.
-    let found =
-        crate::program::finish(program.command("grep").args(["-rl", "-e", CANARY, "-e", "AGE-SECRET-KEY", "."]), "")
-            .text();
+    let found = finish(program.command("grep").args(["-rl", "-e", CANARY, "-e", "AGE-SECRET-KEY", "."]), "").text();
     let mut found: Vec<&str> = found.lines().collect();
     found.sort_unstable();
     assert_eq!(found, ["./age.key", "./other.key", "./plain.yaml"]);
