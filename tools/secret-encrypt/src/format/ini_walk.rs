@@ -104,7 +104,8 @@ impl Walk<'_> {
         self.parsed.layout.tails.push(tail);
     }
 
-    /// Makes the slots of a comment; the texts that are in force behind it.
+    /// Makes the slots of a comment; the texts that are in force behind it. `anchor` is where what stands behind a value or
+    /// header goes, `header` where the line of the header begins.
     fn comment(
         &mut self,
         pieces: &[Piece],
@@ -113,31 +114,40 @@ impl Walk<'_> {
         mut active: Comments,
         header: Option<usize>,
     ) -> Comments {
+        let raw = |piece: &Piece| &self.text[piece.range.clone()];
+        let encrypted = pieces.iter().any(|piece| EncText::parse(unmarked(raw(piece))).is_some());
+        match (pieces, anchor, header) {
+            ([piece], Some(anchor), Some(start)) if piece.inline => {
+                let stop = piece.range.start + raw(piece).trim_end().len();
+                let own = format!("  \n\t{}", &self.text[anchor..stop]);
+                self.comment_slot(own, start..start, path, &mut active, Some(anchor..stop));
+            }
+            _ if encrypted || pieces.iter().all(|piece| piece.inline) => {
+                self.comments_apart(pieces, path, anchor, &mut active);
+            }
+            _ => self.comment_of_lines(pieces, path, anchor, &mut active),
+        }
+        active
+    }
+
+    /// Another program, or a person, put more beside an encrypted comment: each piece is a comment of its own.
+    fn comments_apart(&mut self, pieces: &[Piece], path: &[String], anchor: Option<usize>, active: &mut Comments) {
+        let alone = !pieces.iter().any(|piece| piece.inline);
+        for piece in pieces {
+            let raw = self.text[piece.range.clone()].trim_end();
+            let end = piece.range.start + raw.len();
+            let own = unmarked(raw);
+            let tail = anchor.filter(|_| alone).unwrap_or(end);
+            let tail = (!piece.inline).then_some(tail..tail);
+            self.comment_slot(own.to_owned(), end - own.len()..end, path, active, tail);
+        }
+    }
+
+    /// Lines of their own, and what stands behind the value or header: one text, with all that go-ini would not keep of it.
+    fn comment_of_lines(&mut self, pieces: &[Piece], path: &[String], anchor: Option<usize>, active: &mut Comments) {
         let text = self.text;
         let raw = |piece: &Piece| &text[piece.range.clone()];
-        if let ([piece], Some(anchor), Some(start)) = (pieces, anchor, header)
-            && piece.inline
-        {
-            let stop = piece.range.start + raw(piece).trim_end().len();
-            let own = format!("  \n\t{}", &text[anchor..stop]);
-            self.comment_slot(own, start..start, path, &mut active, Some(anchor..stop));
-            return active;
-        }
-        let encrypted = pieces.iter().any(|piece| EncText::parse(unmarked(raw(piece))).is_some());
-        let lines = pieces.iter().filter(|piece| !piece.inline).count();
-        if encrypted || lines == 0 {
-            // Another program, or a person, put more beside it: each is a comment of its own.
-            let alone = !pieces.iter().any(|piece| piece.inline);
-            for piece in pieces {
-                let raw = raw(piece).trim_end();
-                let end = piece.range.start + raw.len();
-                let own = unmarked(raw);
-                let tail = anchor.filter(|_| alone).unwrap_or(end);
-                let tail = (!piece.inline).then_some(tail..tail);
-                self.comment_slot(own.to_owned(), end - own.len()..end, path, &mut active, tail);
-            }
-            return active;
-        }
+        let solid_end = |piece: &Piece| piece.range.start + raw(piece).trim_end().len();
         let indent = |piece: &Piece| &text[line_start(text, piece.range.start)..piece.range.start];
         let first = &pieces[0];
         let head = unmarked(raw(first));
@@ -158,13 +168,12 @@ impl Walk<'_> {
                 own.push_str(indent(piece));
             }
             own.push_str(raw(piece));
-            end = piece.range.start + raw(piece).trim_end().len();
+            end = solid_end(piece);
         }
         own.truncate(own.trim_end().len());
         let mut tail = anchor.map_or(end..end, |at| at..at);
         if let Some(piece) = pieces.iter().find(|piece| piece.inline) {
-            let from = anchor.unwrap_or(piece.range.start);
-            tail = from..piece.range.start + raw(piece).trim_end().len();
+            tail = anchor.unwrap_or(piece.range.start)..solid_end(piece);
             own.push_str("\n\t");
             own.push_str(&text[tail.clone()]);
         }
@@ -172,8 +181,7 @@ impl Walk<'_> {
             // A first line without text: go-ini cannot write a comment that begins with a line break.
             own.insert(0, ' ');
         }
-        self.comment_slot(own, start..end, path, &mut active, Some(tail));
-        active
+        self.comment_slot(own, start..end, path, active, Some(tail));
     }
 
     fn comment_slot(
