@@ -94,9 +94,9 @@ impl Containers {
             Data::Map { pairs, .. } => {
                 self.list.push(container(pairs.first().map_or(node.column, |(key, _)| key.column)));
                 for (key, value) in pairs {
-                    if flow && goes_over_lines(text, key) {
-                        let message = "a key within braces goes over several lines, which sops does not read".into();
-                        return Err(Error::Syntax { message, line: Some(line_of(text, key.span.start)) });
+                    if flow && let Some(message) = unread_in_braces(text, key) {
+                        let line = Some(line_of(text, key.span.start));
+                        return Err(Error::Syntax { message: message.into(), line });
                     }
                     let name = key_text(key, text)?;
                     if parent.is_none() && name == BLOCK_KEY {
@@ -163,7 +163,7 @@ impl Containers {
         while let Some(parent) = self.list[at].parent {
             // A list may stand at the column of its own key; then what is at that column is beside the key.
             let column = self.list[at].column;
-            if column <= comment.column && self.list[parent].column != column {
+            if column < comment.column || column == comment.column && self.list[parent].column != column {
                 break;
             }
             at = parent;
@@ -172,11 +172,17 @@ impl Containers {
     }
 }
 
-/// Whether a key that no question mark announces and its colon are not on one line: go-yaml refuses that.
-fn goes_over_lines(text: &str, key: &Node) -> bool {
+/// What go-yaml does not read as the same key within braces.
+fn unread_in_braces(text: &str, key: &Node) -> Option<&'static str> {
+    if text[key.span.start..].starts_with('?') {
+        return Some(
+            "a key within braces begins with a question mark, which sops takes for a mark; put it into quotes",
+        );
+    }
     let announced = text[..key.outer_start()].trim_end().ends_with('?');
     let colon = colon_behind(text, key.span.end).filter(|_| !announced);
-    colon.is_some_and(|colon| text[key.span.start..colon].contains('\n'))
+    let over_lines = colon.is_some_and(|colon| text[key.span.start..colon].contains('\n'));
+    over_lines.then_some("a key within braces goes over several lines, which sops does not read")
 }
 
 /// Where the colon is that follows a key, behind blanks, line breaks and comments.

@@ -230,6 +230,7 @@ fn comments_belong_to_what_real_sops_thinks() {
         "l3:\n- it0 # ii\n# e1\n- it1\n# foot of the list\n\nk4: x\n",
         "m3:\n  m4:\n    l7: # il7\n      # e0\n      - it0\n  # back out\n# c8\nm8: # im8\n  # c9\n  k9: x\n",
         "m9:\n  l12:\n    - it0\n  # foot12\n# c13\n\n# d13\nk13: abc\n# foot13\n\nk14:\n",
+        "d:\n- y\n  # deeper\n- k: v\n  # deeper again\nz: x\n",
         "l1: # il1\n- a0: x\n  b: y\n# at the end\n",
         "l5:\n- it0\n# e\n- it2 # ii\n# at the end\n",
         "a:\n  b: {c: 1} # flow\n  d: [x,\n    z]\n\n  # apart\n\nz: |\n  text\n# after a block\n",
@@ -312,6 +313,21 @@ fn tabs_are_taken_where_real_sops_takes_them() {
         } else {
             assert!(ours.fails(65).stderr.contains("a tab stands in the indentation"), "{text:?}");
         }
+    }
+}
+
+/// Within braces go-yaml takes a question mark for the mark of a key, also where no blank follows.
+#[test]
+fn question_marks_in_braces_are_refused() {
+    let program = Program::new();
+    program.write("x.yaml", "{?a: 1}\n");
+    program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+    program.write("x.yaml", "{\"?a\": 1, ? b : ?c}\n");
+    program.encrypt("x.yaml");
+    assert_eq!(program.run(&["decrypt", "--json", "x.yaml"]).ok().json(), json!({"?a": 1, "b": "?c"}));
+    if let Some(sops) = sops() {
+        let theirs = finish(program.command(&sops).args(["decrypt", "--output-type", "json", "x.yaml"]), "").ok();
+        assert_eq!(theirs.json(), json!({"?a": 1, "b": "?c"}));
     }
 }
 
