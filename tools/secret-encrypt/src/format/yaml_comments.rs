@@ -55,8 +55,13 @@ impl Containers {
     ) -> Result<Self, Error> {
         let mut found = Self::default();
         found.collect(text, root, None, Vec::new(), pointer, budget)?;
+        // The lines of one long comment have one neighbourhood, which is looked for once.
+        let mut group: Option<(&Comment, Surroundings)> = None;
         for (at, comment) in comments.iter().enumerate() {
-            let owner = found.owner(text, comment);
+            let same = group.filter(|(last, _)| comment.goes_on(text, last));
+            let around = same.map_or_else(|| Surroundings::of(text, comment), |(_, around)| around);
+            group = Some((comment, around));
+            let owner = found.owner(comment, around);
             found.list[owner].comments.push(at);
         }
         Ok(found)
@@ -126,7 +131,7 @@ impl Containers {
     }
 
     /// For a comment on a line of its own this follows go-yaml: the foot of what is above it, or the head of what is below it.
-    fn owner(&self, text: &str, comment: &Comment) -> usize {
+    fn owner(&self, comment: &Comment, around: Surroundings) -> usize {
         let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
         let previous = next.checked_sub(1).map(|at| &self.entries[at]);
         let next = self.entries.get(next);
@@ -148,7 +153,6 @@ impl Containers {
         while let Some(parent) = self.list[block].parent.filter(|_| self.list[block].flow_end.is_some()) {
             block = parent;
         }
-        let around = Surroundings::of(text, comment);
         let indent = self.list[block].column;
         let below = around.below < indent && around.below != comment.column;
         let foot = around.touches && around.blank_below && comment.column >= indent;

@@ -6,6 +6,7 @@ use super::splice::line_start;
 use super::yaml_tree::{Comment, Node};
 
 /// The lines around a group of comments: those at one column on lines that follow each other.
+#[derive(Clone, Copy)]
 pub(super) struct Surroundings {
     /// Something that is no comment stands on the line above.
     pub(super) touches: bool,

@@ -66,6 +66,15 @@ pub(super) struct Document {
     pub(super) end: usize,
 }
 
+impl Comment {
+    /// Whether it is the next line of another one, at the same column.
+    pub(super) fn goes_on(&self, text: &str, last: &Comment) -> bool {
+        let between = text.get(last.span.end..self.span.start).unwrap_or_default();
+        let next_line = between.trim().is_empty() && between.matches('\n').count() == 1;
+        self.own_line && last.own_line && self.column == last.column && next_line
+    }
+}
+
 impl Node {
     /// The start with anchor and tag.
     pub(super) fn outer_start(&self) -> usize {

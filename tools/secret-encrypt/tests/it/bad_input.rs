@@ -90,6 +90,25 @@ fn hostile_yaml_ends_well() {
     }
 }
 
+/// What grows with the square of a file stops a run for good; this took minutes once.
+#[test]
+fn long_comments_take_no_longer_than_their_lines() {
+    let program = Program::new();
+    let lines = "# c\n".repeat(20_000);
+    for (name, text) in [
+        ("x.yaml", format!("a: 1\n{lines}b: 2\n")),
+        ("x.ini", format!("[a]\n{lines}b = 2\n")),
+        ("x.env", format!("{lines}A=1\n")),
+        ("y.yaml", "a:\n".to_owned() + &"  - x # y\n\n# z\n".repeat(5_000)),
+    ] {
+        program.write(name, &text);
+        let begun = std::time::Instant::now();
+        program.encrypt(name);
+        assert!(begun.elapsed().as_secs() < 30, "{name}: {:?}", begun.elapsed());
+        assert_eq!(program.decrypt(name), text);
+    }
+}
+
 #[test]
 fn wrong_keys_and_places() {
     let program = Program::new();
