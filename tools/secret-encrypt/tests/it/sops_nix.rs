@@ -174,3 +174,46 @@ fn materialize_does_what_its_install_program_does() {
     let directory = |side: &str| fs::metadata(root.path().join(side).join("run/secrets.d")).unwrap().mode() & 0o777;
     assert_eq!(directory("ours"), 0o751);
 }
+
+/// What `check --sops-nix` warns of is what the program really does not take.
+#[test]
+fn its_install_program_chokes_on_what_check_finds() {
+    let Some(install) = install_program() else { return };
+    let program = Program::new();
+    finish(program.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", "host_key"]), "").ok();
+    let ssh = program.read("host_key.pub");
+    let age = program.recipient.clone();
+    let cases = [
+        ("good.yaml", "a: x\n", "a", age.as_str(), None),
+        ("type.yaml", "a: 8080\n", "a", &age, Some("sops-nix-type")),
+        ("list.yaml", "a:\n  - x\n", "a/0", &age, Some("sops-nix-list")),
+        ("nested.json", "{\"a\": {\"b\": \"x\"}}", "a/b", &age, Some("sops-nix-nested-json")),
+        ("slash.yaml", "a/b: x\n", "a/b", &age, Some("sops-nix-slash")),
+        ("documents.yaml", "b: x\n---\na: x\n", "a", &age, Some("sops-nix-documents")),
+        ("ssh.yaml", "a: x\n", "a", ssh.trim(), Some("sops-nix-ssh-only")),
+    ];
+    for (name, text, key, recipient, code) in cases {
+        program.write(name, text);
+        program.run(&["encrypt", "--in-place", "-r", recipient, name]).ok();
+        let found = program.run(&["check", "--sops-nix", name]).ok().json();
+        assert_eq!(
+            found["findings"].as_array().unwrap().first().map(|found| &found["code"]),
+            code.map(Value::from).as_ref()
+        );
+        let runtime = tempfile::tempdir_in("/dev/shm").unwrap();
+        let mut manifest = manifest(
+            &program,
+            &json!({"ageSshKeyPaths": [program.path("host_key")], "ageKeyFile": program.path("age.key")}),
+        );
+        manifest["templates"] = json!([]);
+        let format =
+            if Path::new(name).extension().is_some_and(|extension| extension == "json") { "json" } else { "yaml" };
+        manifest["secrets"] = json!([{"name": "s", "key": key, "path": "%r/secrets/s", "sopsFile": program.path(name), "format": format,
+            "mode": "0400", "restartUnits": [], "reloadUnits": []}]);
+        program.write("manifest.json", manifest.to_string());
+        let mut command = program.command(&install);
+        command.env_remove("SOPS_AGE_KEY_FILE").env("HOME", "/var/empty").env("XDG_RUNTIME_DIR", runtime.path());
+        let ran = finish(command.args(["-ignore-passwd", "manifest.json"]), "");
+        assert_eq!(ran.code, i32::from(code.is_some()), "{name}: {}", ran.stderr);
+    }
+}
