@@ -216,6 +216,11 @@ impl Error {
         Error::Syntax { message: message.into(), line: None }
     }
 
+    /// Nothing is at a pointer. What is near it only who knows the whole document can say.
+    pub fn nothing_at(pointer: &Pointer) -> Self {
+        Error::NoSuchValue { pointer: pointer.clone(), near: None }
+    }
+
     /// The failure of the run, in the file named.
     pub fn in_file(self, place: impl std::fmt::Display) -> Failure {
         Failure::from(self).place(place.to_string())

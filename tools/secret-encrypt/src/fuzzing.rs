@@ -1,9 +1,12 @@
 //! What the fuzz targets of tests/fuzz call: whole round trips, which stop at the first thing that does not come back.
 #![allow(clippy::panic, reason = "stopping is how a target says that it found something")]
 
+use contract::Pointer;
+use serde_json::Value as Json;
+
 use crate::Error;
-use crate::format::{Block, Format, Put, Side, format_named};
-use crate::sops::{Cipher, CryptRule, DataKey, EncText, Metadata, Reuse, SealedSlot, open, seal};
+use crate::format::{Block, Format, Parsed, Put, Side, Slot, format_named};
+use crate::sops::{Cipher, CryptRule, DataKey, EncText, Kind, Metadata, Reuse, SealedSlot, open, seal};
 
 /// A text of a format in clear: if it can be encrypted at all, it has to come back, byte for byte where formatting is kept, and
 /// a second encryption has to give the same ciphertexts.
@@ -63,14 +66,22 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
         .collect();
     let back = format.render(&text, &read, &puts, &Block::Remove).unwrap_or_else(|error| fail(error));
     let again = format.parse(&back, Side::Plain).unwrap_or_else(|error| fail(error));
-    let values = |parsed: &crate::format::Parsed| {
+    let values = |parsed: &Parsed| {
         let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
         slots.map(|slot| (slot.pointer.clone(), slot.value.bytes.to_vec())).collect::<Vec<_>>()
     };
     assert_eq!(values(&again), values(&plain), "other values\n{}", String::from_utf8_lossy(&text));
-    if keeps_bytes(format, bytes) {
+    if keeps_bytes(format) {
         assert!(*back == *bytes, "other bytes\n{}\n{}", String::from_utf8_lossy(&text), String::from_utf8_lossy(&back));
     }
+    // The same MAC and time leave everything as it is; a block that is written anew, as for other recipients, leaves the document.
+    let stamped = format.render(&text, &read, &[], &Block::Stamp(block)).unwrap_or_else(|error| fail(error));
+    assert!(*stamped == *text, "a stamp changes more than itself");
+    let rewritten = format.render(&text, &read, &[], &Block::Write(block)).unwrap_or_else(|error| fail(error));
+    let reread = format.parse(&rewritten, Side::Sealed).unwrap_or_else(|error| fail(error));
+    let same = format.render(&rewritten, &reread, &puts, &Block::Remove).unwrap_or_else(|error| fail(error));
+    assert!(*same == *back, "a new block changes the document\n{}", String::from_utf8_lossy(&rewritten));
+    edits(format, bytes, &plain);
     let reuse = Reuse::of(&read, &opened);
     let second = seal(&plain, &rule, false, &cipher, reuse, false)?;
     let fresh = second.slots.iter().zip(&read.slots).filter(|(slot, _)| matches!(slot, SealedSlot::Enc(_)));
@@ -81,10 +92,36 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a document comes back byte for byte. YAML and JSON have spellings of one value (numbers, escapes, folded text), and
-/// INI lines that go on on the next one, of which one comes back.
-fn keeps_bytes(format: &dyn Format, bytes: &[u8]) -> bool {
-    format.name() == "dotenv" || format.name() == "ini" && !bytes.contains(&b'\\')
+/// A value that is put where one stands, or taken away, is the only one that changes.
+fn edits(format: &dyn Format, bytes: &[u8], plain: &Parsed) {
+    let values = |parsed: &Parsed, without: &Pointer| {
+        let others = parsed.slots.iter().filter(|slot| !slot.is_comment() && slot.pointer != *without);
+        others.map(|slot| (slot.path.clone(), slot.value.bytes.to_vec())).collect::<Vec<_>>()
+    };
+    for slot in plain.slots.iter().filter(|slot| !slot.is_comment() && !slot.fixed).take(8) {
+        let pointer = &slot.pointer;
+        if let Ok(text) = format.put(bytes, pointer, &Json::from("new # \"value\"")) {
+            let shown = String::from_utf8_lossy(&text);
+            let Ok(read) = format.parse(&text, Side::Sealed) else { panic!("put at {pointer} breaks it\n{shown}") };
+            let found = read.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer);
+            assert!(found.is_some_and(|slot| slot.value.as_text() == Some("new # \"value\"")), "{pointer}\n{shown}");
+            assert_eq!(values(&read, pointer), values(plain, pointer), "put at {pointer}\n{shown}");
+        }
+        if let Ok(text) = format.remove(bytes, pointer)
+            && let Ok(read) = format.parse(&text, Side::Sealed)
+        {
+            // Elements behind it move up, so that the pointer of one may be that of another now.
+            let counts = |slot: &&Slot| !slot.is_comment() && slot.value.kind != Kind::Null;
+            let count = |parsed: &Parsed| parsed.slots.iter().filter(counts).count();
+            let shown = String::from_utf8_lossy(&text);
+            assert_eq!(count(&read) + usize::from(counts(&slot)), count(plain), "removal at {pointer}\n{shown}");
+        }
+    }
+}
+
+/// Whether a document comes back byte for byte. YAML and JSON have spellings of one value (numbers, escapes, folded text).
+fn keeps_bytes(format: &dyn Format) -> bool {
+    ["dotenv", "ini"].contains(&format.name())
 }
 
 /// The text of an encrypted value: whatever it is, an answer; what is read is written the same.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::json::JsonFormat;
-use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style};
+use super::{Block, Format, Layout, Parsed, Put, Side, Slot};
 use crate::Error;
 use crate::sops::{Kind, Value};
 
@@ -70,11 +70,11 @@ impl Format for Binary {
     }
 
     fn put(&self, _: &[u8], pointer: &Pointer, _: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
-        Err(Error::NoSuchValue { pointer: pointer.clone(), near: None })
+        Err(Error::nothing_at(pointer))
     }
 
     fn remove(&self, _: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
-        Err(Error::NoSuchValue { pointer: pointer.clone(), near: None })
+        Err(Error::nothing_at(pointer))
     }
 
     fn write_new(&self, _: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -87,15 +87,5 @@ impl Format for Binary {
 }
 
 fn slot(value: Value, span: std::ops::Range<usize>) -> Slot {
-    Slot {
-        pointer: Pointer::root(),
-        path: vec![KEY.into()],
-        elsewhere: Vec::new(),
-        comments: Comments::default(),
-        value,
-        span,
-        style: Style::Plain,
-        always: true,
-        fixed: false,
-    }
+    Slot { always: true, ..Slot::new(Pointer::root(), vec![KEY.into()], value, span) }
 }

@@ -4,7 +4,8 @@ use contract::Pointer;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, splice, text_of};
+use super::splice::{Edit, Splice, line_end, line_start, remove_blocks, rendered, splice};
+use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, text_of};
 use crate::Error;
 use crate::sops::{Metadata, Value, flatten, unflatten};
 
@@ -33,42 +34,7 @@ impl Format for Dotenv {
         puts: &[(usize, Put)],
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = text_of(bytes)?;
-        let mut edits = Vec::with_capacity(puts.len() + 4);
-        for (index, put) in puts {
-            let slot = &parsed.slots[*index];
-            let new = match put {
-                Put::Enc(enc) => Zeroizing::new(enc.clone()),
-                // In a comment sops leaves a backslash as it is.
-                Put::Plain(value) if slot.is_comment() => {
-                    Zeroizing::new(value.as_text().unwrap_or_default().replace('\n', "\\n"))
-                }
-                Put::Plain(value) => Zeroizing::new(line_text(value)?),
-            };
-            edits.push((slot.span.clone(), new));
-        }
-        match block {
-            Block::Remove => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
-            }
-            Block::Stamp(metadata) => edits.extend(parsed.layout.stamps.iter().map(|(key, range)| {
-                let value = metadata.raw.get(*key).and_then(Json::as_str).unwrap_or_default();
-                (range.clone(), Zeroizing::new(value.to_owned()))
-            })),
-            Block::Write(metadata) => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
-                let mut pairs = flatten(&metadata.raw);
-                pairs.sort();
-                let lines: Vec<String> = pairs.iter().map(|(key, value)| format!("{PREFIX}{key}={value}")).collect();
-                let mut lines = lines.join("\n") + "\n";
-                if !text.is_empty() && !text.ends_with('\n') {
-                    // As in YAML: no line break at the end of the document, none at the end of the file.
-                    lines = format!("\n{}", lines.trim_end());
-                }
-                edits.push((text.len()..text.len(), Zeroizing::new(lines)));
-            }
-        }
-        Ok(splice(text, edits))
+        rendered(self, bytes, parsed, puts, block)
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -82,7 +48,7 @@ impl Format for Dotenv {
         }
         let keys: Vec<String> = pointer.keys().collect();
         let good = |key: &str| !key.is_empty() && !key.contains(['=', '\n', '#']) && !key.starts_with(PREFIX);
-        let [key] = keys.as_slice() else { return Err(Error::NoSuchValue { pointer: pointer.clone(), near: None }) };
+        let [key] = keys.as_slice() else { return Err(Error::nothing_at(pointer)) };
         if !good(key) {
             return Err(Error::Unsupported("dotenv cannot hold a key of this name".into()));
         }
@@ -96,10 +62,9 @@ impl Format for Dotenv {
         let text = text_of(bytes)?;
         let parsed = parse(text)?;
         let slot = parsed.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer);
-        let slot = slot.ok_or_else(|| Error::NoSuchValue { pointer: pointer.clone(), near: None })?;
-        let start = text[..slot.span.start].rfind('\n').map_or(0, |at| at + 1);
-        let end = text[slot.span.end..].find('\n').map_or(text.len(), |at| slot.span.end + at + 1);
-        Ok(splice(text, vec![(start..end, Zeroizing::default())]))
+        let slot = slot.ok_or_else(|| Error::nothing_at(pointer))?;
+        let line = line_start(text, slot.span.start)..line_end(text, slot.span.end);
+        Ok(splice(text, vec![(line, Zeroizing::default())]))
     }
 
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -117,6 +82,43 @@ impl Format for Dotenv {
             .map(|slot| Ok((slot.path.concat(), super::json_of(&slot.value)?)))
             .collect::<Result<_, _>>()
             .map(Json::Object)
+    }
+}
+
+impl Splice for Dotenv {
+    fn put_slot(&self, _: &str, parsed: &Parsed, index: usize, put: &Put, edits: &mut Vec<Edit>) -> Result<(), Error> {
+        let slot = &parsed.slots[index];
+        let new = match put {
+            Put::Enc(enc) => enc.clone(),
+            // In a comment sops leaves a backslash as it is.
+            Put::Plain(value) if slot.is_comment() => value.as_text().unwrap_or_default().replace('\n', "\\n"),
+            Put::Plain(value) => line_text(value)?,
+        };
+        edits.push((slot.span.clone(), Zeroizing::new(new)));
+        Ok(())
+    }
+
+    fn stamp(&self, _: &str, value: &str, _: &str) -> Result<String, Error> {
+        Ok(value.to_owned())
+    }
+
+    fn write_block(
+        &self,
+        text: &str,
+        parsed: &Parsed,
+        metadata: &Metadata,
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Error> {
+        remove_blocks(&parsed.layout, edits);
+        let mut pairs = flatten(&metadata.raw);
+        pairs.sort();
+        let lines: Vec<String> = pairs.iter().map(|(key, value)| format!("{PREFIX}{key}={value}")).collect();
+        let lines = lines.join("\n");
+        // As in YAML: no line break at the end of the document, none at the end of the file.
+        let open = !text.is_empty() && !text.ends_with('\n');
+        let lines = if open { format!("\n{lines}") } else { lines + "\n" };
+        edits.push((text.len()..text.len(), Zeroizing::new(lines)));
+        Ok(())
     }
 }
 
@@ -145,17 +147,7 @@ fn parse(text: &str) -> Result<Parsed, Error> {
         if line.is_empty() {
             continue;
         }
-        let mut slot = Slot {
-            pointer: Pointer::root(),
-            path: Vec::new(),
-            elsewhere: Vec::new(),
-            comments: Comments::default(),
-            value: Value::null(),
-            span: start..start + line.len(),
-            style: Style::Plain,
-            always: false,
-            fixed: false,
-        };
+        let mut slot = Slot::new(Pointer::root(), Vec::new(), Value::null(), start..start + line.len());
         if let Some(comment) = line.strip_prefix('#') {
             slot.span.start += 1;
             slot.value = Value::comment(comment);

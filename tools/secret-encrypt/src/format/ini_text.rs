@@ -36,6 +36,13 @@ pub(super) struct Section {
     pub(super) keys: Vec<Key>,
 }
 
+impl Section {
+    /// Its key in pointers. Several of one name are told apart by a number.
+    pub(super) fn in_pointer(&self) -> String {
+        if self.number == 0 { self.name.clone() } else { format!("{}#{}", self.name, self.number + 1) }
+    }
+}
+
 /// A key and its value.
 pub(super) struct Key {
     pub(super) name: String,
@@ -72,10 +79,7 @@ pub(super) fn parse(text: &str) -> Result<Ini, Error> {
         let line = Some(text[..at].matches('\n').count() as u64 + 1);
         return Err(Error::Syntax { message: "a carriage return stands without a line feed".into(), line });
     }
-    let mut reader = Reader { text, at: 0, start: 0 };
-    if text.starts_with('\u{feff}') {
-        reader.at = '\u{feff}'.len_utf8();
-    }
+    let mut reader = Reader { text, at: bom(text), start: 0 };
     let mut sections: Vec<Section> = Vec::new();
     let mut pending: Vec<Piece> = Vec::new();
     let mut numbers: HashMap<String, usize> = HashMap::new();
@@ -152,6 +156,11 @@ pub(super) fn parse(text: &str) -> Result<Ini, Error> {
         }
     }
     Ok(Ini { sections, trailing: pending })
+}
+
+/// The length of a byte order mark.
+pub(super) fn bom(text: &str) -> usize {
+    if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
 }
 
 fn without_break(line: &str) -> &str {
@@ -246,6 +255,10 @@ impl Reader<'_> {
             let at = rest.start + usize::from(raw.starts_with([' ', '\t']));
             return Ok(plain("", at..at, None));
         }
+        if line == "\"\"\"" {
+            // At the end of the file go-ini takes these for the value itself, and anywhere else for the begin of one.
+            return Err(self.wrong("a value has no closing quote"));
+        }
         let quoted = match line.as_bytes() {
             [b'"', b'"', b'"', _, ..] => Some(("\"\"\"", Style::Triple)),
             [b'`', ..] => Some(("`", Style::Back)),
@@ -270,7 +283,7 @@ impl Reader<'_> {
                 }
                 value.pop();
             }
-            return Ok(ReadValue { value, span: start..end, style: Style::Plain, inline: None, unread: None });
+            return Ok(ReadValue { value, span: start..end, style: Style::Continued, inline: None, unread: None });
         }
         let mut body = trimmed;
         let mut inline = None;
@@ -342,18 +355,21 @@ pub(super) fn write_value(value: &str, style: Style) -> Result<String, Error> {
         Style::Plain
     };
     let forms = [style, usual, Style::Plain, Style::Double, Style::Back, Style::Triple, Style::Single];
-    let found = forms.into_iter().map(|style| quote(value, style)).find(|written| {
-        let line = format!("{written}\n");
-        let mut reader = Reader { text: &line, at: line.find('\n').map_or(0, |at| at + 1), start: 0 };
-        let read = reader.value(0..reader.at);
-        read.is_ok_and(|read| {
-            read.value == value && read.span == (0..written.len()) && read.inline.is_none() && read.unread.is_none()
-        })
-    });
+    let found = forms.into_iter().map(|style| quote(value, style)).find(|written| reads_as(written, value));
     found.ok_or_else(|| {
         Error::Unsupported(
             "a value holds quotes, line breaks or marks of comments in a way that INI has no form for".into(),
         )
+    })
+}
+
+/// Whether this behind an equals sign is read as the value and nothing else.
+pub(super) fn reads_as(written: &str, value: &str) -> bool {
+    let line = format!("{written}\n");
+    let mut reader = Reader { text: &line, at: line.find('\n').map_or(0, |at| at + 1), start: 0 };
+    let read = reader.value(0..reader.at);
+    read.is_ok_and(|read| {
+        read.value == value && read.span == (0..written.len()) && read.inline.is_none() && read.unread.is_none()
     })
 }
 

@@ -5,9 +5,8 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::json_text::{self, Data, Node};
-use super::{
-    Block, Comments, Format, Layout, Parsed, PlaceBudget, Put, Side, Slot, Style, json_of, splice, text_of, value_of,
-};
+use super::splice::{Edit, Splice, remove_blocks, rendered, splice};
+use super::{Block, Format, Layout, Parsed, PlaceBudget, Put, Side, Slot, json_of, text_of, value_of};
 use crate::Error;
 use crate::sops::{Kind, Metadata, Value};
 
@@ -36,28 +35,7 @@ impl Format for JsonFormat {
         puts: &[(usize, Put)],
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = text_of(bytes)?;
-        let mut edits = Vec::with_capacity(puts.len() + 4);
-        for (index, put) in puts {
-            let new = match put {
-                Put::Enc(enc) => Zeroizing::new(Json::from(enc.as_str()).to_string()),
-                Put::Plain(value) => Zeroizing::new(scalar_text(value)?),
-            };
-            edits.push((parsed.slots[*index].span.clone(), new));
-        }
-        match block {
-            Block::Remove => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
-            }
-            Block::Stamp(metadata) => edits.extend(parsed.layout.stamps.iter().map(|(key, range)| {
-                (range.clone(), Zeroizing::new(metadata.raw.get(*key).map(Json::to_string).unwrap_or_default()))
-            })),
-            Block::Write(metadata) => {
-                edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
-                edits.push(new_block(text, parsed, metadata)?);
-            }
-        }
-        Ok(splice(text, edits))
+        rendered(self, bytes, parsed, puts, block)
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -69,7 +47,7 @@ impl Format for JsonFormat {
         if missing.is_empty() && !keys.is_empty() {
             return Ok(splice(text, vec![(node.span.clone(), Zeroizing::new(value.to_string()))]));
         }
-        let nowhere = || Error::NoSuchValue { pointer: pointer.clone(), near: None };
+        let nowhere = || Error::nothing_at(pointer);
         let inner = missing[1.min(missing.len())..]
             .iter()
             .rev()
@@ -103,7 +81,7 @@ impl Format for JsonFormat {
         let text = text_of(bytes)?;
         let root = json_text::parse(text)?;
         let keys: Vec<String> = pointer.keys().collect();
-        let nowhere = || Error::NoSuchValue { pointer: pointer.clone(), near: None };
+        let nowhere = || Error::nothing_at(pointer);
         let (last, parents) = keys.split_last().ok_or_else(nowhere)?;
         let (holder, at) = descend(&root, parents);
         if at < parents.len() {
@@ -130,6 +108,33 @@ impl Format for JsonFormat {
 
     fn read_json(&self, bytes: &[u8]) -> Result<Json, Error> {
         json_text::check(text_of(bytes)?)
+    }
+}
+
+impl Splice for JsonFormat {
+    fn put_slot(&self, _: &str, parsed: &Parsed, index: usize, put: &Put, edits: &mut Vec<Edit>) -> Result<(), Error> {
+        let new = match put {
+            Put::Enc(enc) => Json::from(enc.as_str()).to_string(),
+            Put::Plain(value) => scalar_text(value)?,
+        };
+        edits.push((parsed.slots[index].span.clone(), Zeroizing::new(new)));
+        Ok(())
+    }
+
+    fn stamp(&self, _: &str, value: &str, _: &str) -> Result<String, Error> {
+        Ok(Json::from(value).to_string())
+    }
+
+    fn write_block(
+        &self,
+        text: &str,
+        parsed: &Parsed,
+        metadata: &Metadata,
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Error> {
+        remove_blocks(&parsed.layout, edits);
+        edits.push(new_block(text, parsed, metadata)?);
+        Ok(())
     }
 }
 
@@ -183,11 +188,7 @@ fn scalar_text(value: &Value) -> Result<String, Error> {
     Ok(json_of(value)?.to_string())
 }
 
-fn new_block(
-    text: &str,
-    parsed: &Parsed,
-    metadata: &Metadata,
-) -> Result<(std::ops::Range<usize>, Zeroizing<String>), Error> {
+fn new_block(text: &str, parsed: &Parsed, metadata: &Metadata) -> Result<Edit, Error> {
     let at = parsed.layout.insert_at;
     let root = json_text::parse(text)?;
     let Data::Object(members) = &root.data else { return Err(Error::Unsupported("the top is no object".into())) };
@@ -282,17 +283,7 @@ fn walk(
         Data::Scalar => {
             let json: Json = serde_json::from_str(&text[node.span.clone()]).unwrap_or_default();
             let value = value_of(&json).ok_or_else(|| Error::Unsupported("a number is too large".into()))?;
-            parsed.slots.push(Slot {
-                pointer: pointer.clone(),
-                path: path.to_vec(),
-                elsewhere: Vec::new(),
-                comments: Comments::default(),
-                value,
-                span: node.span.clone(),
-                style: Style::Plain,
-                always: false,
-                fixed: false,
-            });
+            parsed.slots.push(Slot::new(pointer.clone(), path.to_vec(), value, node.span.clone()));
         }
     }
     Ok(())

@@ -7,13 +7,19 @@ mod binary;
 mod comments;
 mod dotenv;
 mod ini;
+mod ini_continued;
+mod ini_edit;
 mod ini_text;
+mod ini_walk;
 mod json;
 mod json_text;
+mod splice;
 mod yaml;
+mod yaml_comments;
 mod yaml_edit;
 mod yaml_lines;
 mod yaml_scalar;
+mod yaml_tabs;
 mod yaml_tree;
 mod yaml_walk;
 
@@ -78,6 +84,8 @@ pub(crate) enum Style {
     Triple,
     /// In backquotes (INI).
     Back,
+    /// On several lines, each but the last with a backslash at its end (INI).
+    Continued,
     /// `#` and text.
     Comment,
     /// An element of a list that is an encrypted comment (`- ENC[...,type:comment]`).
@@ -85,6 +93,21 @@ pub(crate) enum Style {
 }
 
 impl Slot {
+    /// A value without quotes; what else is to be said of it the format adds.
+    fn new(pointer: Pointer, path: Vec<String>, value: Value, span: std::ops::Range<usize>) -> Self {
+        Self {
+            pointer,
+            path,
+            elsewhere: Vec::new(),
+            comments: Comments::default(),
+            value,
+            span,
+            style: Style::Plain,
+            always: false,
+            fixed: false,
+        }
+    }
+
     /// Whether it is a comment.
     pub(crate) fn is_comment(&self) -> bool {
         matches!(self.style, Style::Comment)
@@ -117,6 +140,8 @@ pub(crate) struct Parsed {
 pub(crate) struct Layout {
     /// Where the block is, with everything that would be left over without it. Several in a stream of documents.
     pub(crate) blocks: Vec<std::ops::Range<usize>>,
+    /// The blocks alone, where a comma goes with them (YAML in braces).
+    pub(crate) pairs: Vec<std::ops::Range<usize>>,
     /// Where a block goes.
     pub(crate) insert_at: usize,
     /// Column of the top-level keys.
@@ -253,22 +278,6 @@ impl PlaceBudget {
         self.0 = left.ok_or_else(|| Error::Unsupported("its keys are too long for how deep they lie".into()))?;
         Ok(())
     }
-}
-
-/// Replaces ranges of a text. They are given in any order and do not overlap.
-pub(crate) fn splice(text: &str, mut edits: Vec<(std::ops::Range<usize>, Zeroizing<String>)>) -> Zeroizing<Vec<u8>> {
-    edits.sort_by_key(|(range, _)| (range.start, range.end));
-    let grown: usize = edits.iter().map(|(_, new)| new.len()).sum();
-    // One allocation: a buffer that grows leaves copies of secrets behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len() + grown));
-    let mut at = 0;
-    for (range, new) in &edits {
-        out.extend_from_slice(text.get(at..range.start).unwrap_or_default().as_bytes());
-        out.extend_from_slice(new.as_bytes());
-        at = at.max(range.end);
-    }
-    out.extend_from_slice(text.get(at..).unwrap_or_default().as_bytes());
-    out
 }
 
 /// The bytes as text.

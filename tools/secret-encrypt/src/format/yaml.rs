@@ -4,10 +4,11 @@ use contract::Pointer;
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
+use super::splice::{Edit, Splice, rendered, replace_lines};
 use super::yaml_scalar::{write, write_enc};
-use super::yaml_tree::{self};
+use super::yaml_tree;
 use super::yaml_walk::parse;
-use super::{Block, Format, Parsed, Put, Side, Style, splice, text_of, yaml_edit};
+use super::{Block, Format, Parsed, Put, Side, Style, text_of, yaml_edit};
 use crate::Error;
 use crate::sops::{Kind, Metadata, Value};
 
@@ -26,8 +27,8 @@ impl Format for Yaml {
         file_name.ends_with(".yaml") || file_name.ends_with(".yml")
     }
 
-    fn parse(&self, bytes: &[u8], _: Side) -> Result<Parsed, Error> {
-        parse(text_of(bytes)?)
+    fn parse(&self, bytes: &[u8], side: Side) -> Result<Parsed, Error> {
+        parse(text_of(bytes)?, side)
     }
 
     fn render(
@@ -37,15 +38,13 @@ impl Format for Yaml {
         puts: &[(usize, Put)],
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = text_of(bytes)?;
-        let first = render(text, parsed, puts, block, &[]);
-        let wrong = misread(&first, parsed, puts)?;
+        let first = rendered(&Careful(&[]), bytes, parsed, puts, block)?;
+        let wrong = misread(&first, parsed, puts, block)?;
         if wrong.is_empty() {
             return Ok(first);
         }
-        // A value that does not read back where it stands is put into double quotes, which hold everything.
-        let second = render(text, parsed, puts, block, &wrong);
-        if misread(&second, parsed, puts)?.is_empty() { Ok(second) } else { Err(Error::RoundTrip) }
+        let second = rendered(&Careful(&wrong), bytes, parsed, puts, block)?;
+        if misread(&second, parsed, puts, block)?.is_empty() { Ok(second) } else { Err(Error::RoundTrip) }
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -67,25 +66,27 @@ impl Format for Yaml {
     }
 }
 
-fn render(text: &str, parsed: &Parsed, puts: &[(usize, Put)], block: &Block, careful: &[usize]) -> Zeroizing<Vec<u8>> {
-    let mut edits = Vec::with_capacity(puts.len() + 4);
-    for (index, put) in puts {
-        let slot = &parsed.slots[*index];
-        let column = parsed.layout.columns[*index];
+/// Writes YAML; these slots, which did not read back where they stand, in double quotes, which hold everything.
+struct Careful<'a>(&'a [usize]);
+
+impl Splice for Careful<'_> {
+    fn put_slot(&self, _: &str, parsed: &Parsed, index: usize, put: &Put, edits: &mut Vec<Edit>) -> Result<(), Error> {
+        let slot = &parsed.slots[index];
+        let column = parsed.layout.columns[index];
         let new = match put {
             Put::Enc(enc) => Zeroizing::new(write_enc(enc, slot.style, column)),
             Put::Plain(value) => {
                 let style = match slot.style {
-                    Style::PlainInFlow | Style::SingleInFlow if careful.contains(index) => Style::DoubleInFlow,
+                    Style::PlainInFlow | Style::SingleInFlow if self.0.contains(&index) => Style::DoubleInFlow,
                     Style::Comment | Style::CommentElement => slot.style,
-                    _ if careful.contains(index) => Style::Double,
+                    _ if self.0.contains(&index) => Style::Double,
                     style => style,
                 };
                 write(value, style, Some(column))
             }
         };
-        let extent = parsed.layout.extents[*index].clone();
-        match &parsed.layout.tails[*index] {
+        let extent = parsed.layout.extents[index].clone();
+        match &parsed.layout.tails[index] {
             // A comment behind the header of a block stays between header and content.
             Some(tail) => {
                 let at = new.find('\n').unwrap_or(new.len());
@@ -94,45 +95,41 @@ fn render(text: &str, parsed: &Parsed, puts: &[(usize, Put)], block: &Block, car
             }
             None => edits.push((extent, new)),
         }
+        Ok(())
     }
-    match block {
-        Block::Remove => edits.extend(parsed.layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default()))),
-        Block::Write(metadata) => {
-            let at = parsed.layout.insert_at;
-            match parsed.layout.blocks.first() {
-                Some(old) => {
-                    // The old block may carry a line break before it that belongs to the document.
-                    let lead = text[old.clone()].len() - text[old.clone()].trim_start_matches(['\r', '\n']).len();
-                    let mut new = block_text(metadata, parsed, parsed.layout.flow);
-                    if old.end == text.len() && !text.ends_with('\n') && !parsed.layout.flow {
-                        new.truncate(new.trim_end().len());
-                    }
-                    edits.push((old.start + lead..old.end, Zeroizing::new(new)));
-                }
-                None => edits.push((at..at, Zeroizing::new(new_block(text, parsed, metadata)))),
-            }
-        }
-        Block::Stamp(metadata) => {
-            for (key, range) in &parsed.layout.stamps {
-                let value = metadata.raw.get(*key).and_then(Json::as_str).unwrap_or_default();
-                let new = match text[range.clone()].chars().next() {
-                    Some('\'') => format!("'{value}'"),
-                    Some('"') => format!("\"{value}\""),
-                    // Without quotes this would be a point in time, which the real program refuses.
-                    _ if *key == "lastmodified" => format!("\"{value}\""),
-                    _ => value.to_owned(),
-                };
-                edits.push((range.clone(), Zeroizing::new(new)));
-            }
-        }
+
+    fn stamp(&self, key: &str, value: &str, old: &str) -> Result<String, Error> {
+        Ok(match old.chars().next() {
+            Some('\'') => format!("'{value}'"),
+            Some('"') => format!("\"{value}\""),
+            // Without quotes this would be a point in time, which the real program refuses.
+            _ if key == "lastmodified" => format!("\"{value}\""),
+            _ => value.to_owned(),
+        })
     }
-    splice(text, edits)
+
+    fn write_block(
+        &self,
+        text: &str,
+        parsed: &Parsed,
+        metadata: &Metadata,
+        edits: &mut Vec<Edit>,
+    ) -> Result<(), Error> {
+        let at = parsed.layout.insert_at;
+        let blocks = if parsed.layout.flow { &parsed.layout.pairs } else { &parsed.layout.blocks };
+        edits.push(match blocks.first() {
+            Some(old) if parsed.layout.flow => (old.clone(), Zeroizing::new(block_text(metadata, parsed))),
+            Some(old) => replace_lines(text, old.clone(), &block_text(metadata, parsed)),
+            None => (at..at, Zeroizing::new(new_block(text, parsed, metadata))),
+        });
+        Ok(())
+    }
 }
 
 /// The block of a file that has none, with the line breaks that it needs around it.
 fn new_block(text: &str, parsed: &Parsed, metadata: &Metadata) -> String {
     let at = parsed.layout.insert_at;
-    let block = block_text(metadata, parsed, parsed.layout.flow);
+    let block = block_text(metadata, parsed);
     if parsed.layout.flow {
         // go-yaml takes a colon for a letter of the key where a comma follows at once.
         let comma = if text[..at].ends_with(':') { " , " } else { ", " };
@@ -145,8 +142,8 @@ fn new_block(text: &str, parsed: &Parsed, metadata: &Metadata) -> String {
     format!("\n{}", block.trim_end())
 }
 
-fn block_text(metadata: &Metadata, parsed: &Parsed, flow: bool) -> String {
-    if flow {
+fn block_text(metadata: &Metadata, parsed: &Parsed) -> String {
+    if parsed.layout.flow {
         return format!("{BLOCK_KEY}: {}", Json::Object(metadata.raw.clone()));
     }
     let mut out = String::new();
@@ -157,12 +154,27 @@ fn block_text(metadata: &Metadata, parsed: &Parsed, flow: bool) -> String {
 }
 
 /// Which of the replaced slots do not read back as what was put there. Anything else that differs is an error.
-fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)]) -> Result<Vec<usize>, Error> {
-    let Ok(read) = text_of(bytes).and_then(parse) else {
-        return Ok(puts.iter().map(|(index, _)| *index).collect());
+fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Vec<usize>, Error> {
+    let read = text_of(bytes).and_then(|text| parse(text, Side::Sealed)).ok();
+    let Some(read) = read.filter(|read| read.slots.len() == parsed.slots.len()) else {
+        // Any of them may be what breaks the text; if there is none, it is the block.
+        return if puts.is_empty() {
+            Err(Error::RoundTrip)
+        } else {
+            Ok(puts.iter().map(|(index, _)| *index).collect())
+        };
     };
-    if read.slots.len() != parsed.slots.len() {
-        return Ok(puts.iter().map(|(index, _)| *index).collect());
+    let same_block = match (block, &read.metadata) {
+        (Block::Remove, found) => found.is_none(),
+        (Block::Write(wanted) | Block::Stamp(wanted), Some(found)) => {
+            found.mac() == wanted.mac()
+                && found.lastmodified() == wanted.lastmodified()
+                && found.recipients() == wanted.recipients()
+        }
+        (_, None) => false,
+    };
+    if !same_block {
+        return Err(Error::RoundTrip);
     }
     let mut wrong = Vec::new();
     let mut puts = puts.iter().peekable();

@@ -6,10 +6,11 @@ use contract::Pointer;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
+use super::splice::{line_start, splice};
 use super::yaml_lines::dash_of;
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
-use super::{Style, splice, value_of};
+use super::{Style, value_of};
 use crate::Error;
 
 /// Writes a collection as block YAML at a column, with `step` more for what is inside.
@@ -280,7 +281,7 @@ pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>
         let range = flow_range(text, entry, end);
         return Ok(splice(text, vec![(range, Zeroizing::default())]));
     }
-    let line = text[..entry.start].rfind('\n').map_or(0, |at| at + 1);
+    let line = line_start(text, entry.start);
     let alone = text[line..entry.start].trim().is_empty();
     let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at + 1);
     let last_of_its_own = entry.siblings == 1;

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::splice::line_start;
 use super::yaml_tree::{Comment, Node};
 
 /// The lines around a group of comments: those at one column on lines that follow each other.
+#[derive(Clone, Copy)]
 pub(super) struct Surroundings {
     /// Something that is no comment stands on the line above.
     pub(super) touches: bool,
@@ -62,15 +64,15 @@ pub(super) fn dash_of(text: &str, node: &Node) -> (usize, usize) {
             None => return (start, node.column),
         }
     };
-    let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = line_start(text, at);
     (at, text[line..at].chars().count())
 }
 
 /// Where the header (`|`, `>-`, ...) of a block scalar is, and whether it carries an indentation digit.
 pub(super) fn header_of(text: &str, node: &Node) -> (usize, bool) {
     let before = text[..node.span.start].trim_end();
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = &before[line_start..];
+    let start = line_start(before, before.len());
+    let line = &before[start..];
     // A comment may follow the header; neither header nor comment can hold the other's mark followed so.
     let mut best = None;
     for (at, _) in line.match_indices(['|', '>']) {
@@ -79,7 +81,7 @@ pub(super) fn header_of(text: &str, node: &Node) -> (usize, bool) {
         if preceded && (rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')))
         {
             best = Some((
-                line_start + at,
+                start + at,
                 line[at + 1..line.len() - rest.len()].bytes().any(|byte| byte.is_ascii_digit()),
                 rest,
             ));
@@ -104,7 +106,7 @@ pub(super) fn header_comment(text: &str, extent: &Range<usize>) -> Option<(Range
 
 /// The indentation of the content of a block scalar.
 pub(super) fn content_column(text: &str, node: &Node, column: usize) -> usize {
-    let line = text[..node.span.start].rfind('\n').map_or(0, |at| at + 1);
+    let line = line_start(text, node.span.start);
     let indent = text[line..node.span.start].chars().count();
     if text[line..node.span.start].trim().is_empty() && indent > 0 { indent } else { column + 2 }
 }

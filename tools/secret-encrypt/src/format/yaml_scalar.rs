@@ -302,7 +302,7 @@ fn literal(text: &str, column: Option<usize>, mark: &str) -> Option<String> {
 /// The text of an encrypted value, in the quotes that its value had, so that decryption can put them back.
 pub(super) fn write_enc(enc: &str, style: Style, column: usize) -> String {
     match style {
-        Style::Plain | Style::Literal(true) | Style::Triple | Style::Back => enc.into(),
+        Style::Plain | Style::Literal(true) | Style::Triple | Style::Back | Style::Continued => enc.into(),
         Style::Single | Style::PlainInFlow | Style::SingleInFlow => format!("'{enc}'"),
         Style::Double | Style::DoubleInFlow => format!("\"{enc}\""),
         Style::Tagged => format!("!!str {enc}"),

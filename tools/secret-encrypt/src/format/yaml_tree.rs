@@ -7,6 +7,7 @@ use std::rc::Rc;
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 use serde_json::{Map, Value as Json};
 
+use super::splice::line_start;
 use super::yaml::BLOCK_KEY;
 use super::yaml_scalar::resolve;
 use crate::Error;
@@ -65,6 +66,15 @@ pub(super) struct Document {
     pub(super) end: usize,
 }
 
+impl Comment {
+    /// Whether it is the next line of another one, at the same column.
+    pub(super) fn goes_on(&self, text: &str, last: &Comment) -> bool {
+        let between = text.get(last.span.end..self.span.start).unwrap_or_default();
+        let next_line = between.trim().is_empty() && between.matches('\n').count() == 1;
+        self.own_line && last.own_line && self.column == last.column && next_line
+    }
+}
+
 impl Node {
     /// The start with anchor and tag.
     pub(super) fn outer_start(&self) -> usize {
@@ -100,6 +110,16 @@ impl Node {
     /// Whether it is the key of the block of SOPS, if it is a key at the top.
     pub(super) fn is_block_key(&self) -> bool {
         matches!(&self.data, Data::Scalar { text, .. } if text == BLOCK_KEY)
+    }
+
+    /// Whether it is a mapping or list.
+    pub(super) fn is_collection(&self) -> bool {
+        matches!(self.data, Data::Map { .. } | Data::Seq { .. })
+    }
+
+    /// Whether it is a mapping or list in braces or brackets.
+    pub(super) fn is_flow(&self) -> bool {
+        matches!(self.data, Data::Map { flow: true, .. } | Data::Seq { flow: true, .. })
     }
 
     /// Whether a scalar is a block scalar.
@@ -202,8 +222,7 @@ impl Builder<'_> {
                 }
             }
             Event::Comment(text, _) => {
-                let line_start = self.text[..range.start].rfind('\n').map_or(0, |at| at + 1);
-                let own_line = self.text[line_start..range.start].trim().is_empty();
+                let own_line = self.text[line_start(self.text, range.start)..range.start].trim().is_empty();
                 let comment = Comment { text: text.into_owned(), span: range, column, own_line };
                 match self.documents.last_mut() {
                     Some(document) => document.comments.push(comment),

@@ -7,24 +7,29 @@ use contract::Pointer;
 use granit_parser::ScalarStyle;
 use serde_json::Value as Json;
 
+use super::splice::line_start;
 use super::yaml::BLOCK_KEY;
-use super::yaml_lines::{Surroundings, content_column, dash_of, header_comment, header_of};
+use super::yaml_comments::{Containers, colon_behind};
+use super::yaml_lines::{content_column, dash_of, header_comment, header_of};
 use super::yaml_scalar::{is_old_boolean, resolve};
+use super::yaml_tabs::refuse_tabs;
 use super::yaml_tree::{self, Comment, Data, Document, Node, Tag, key_text};
-use super::{Comments, Layout, Parsed, PlaceBudget, Slot, Style};
+use super::{Comments, Layout, Parsed, PlaceBudget, Side, Slot, Style};
 use crate::Error;
 use crate::sops::{EncText, Metadata, Value};
 
-/// Every value, comment and the block of a YAML text.
-pub(super) fn parse(text: &str) -> Result<Parsed, Error> {
+/// Every value, comment and the block of a YAML text. What is to be encrypted has to be what sops reads too.
+pub(super) fn parse(text: &str, side: Side) -> Result<Parsed, Error> {
     let documents = yaml_tree::documents(text)?;
+    for root in documents.iter().filter_map(|document| document.root.as_ref()).filter(|_| side == Side::Plain) {
+        refuse_tabs(text, root)?;
+    }
     let mut walk = Walk {
         text,
         slots: Vec::new(),
         layout: Layout { insert_at: text.len(), ..Layout::default() },
         metadata: None,
-        containers: Vec::new(),
-        entries: Vec::new(),
+        containers: Containers::default(),
         alias_nodes: yaml_tree::alias_limit(),
         budget: PlaceBudget::new(text.len()),
     };
@@ -38,31 +43,12 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Error> {
     Ok(Parsed { slots: walk.slots, metadata: walk.metadata, layout: walk.layout })
 }
 
-/// A mapping or sequence, as comments see it.
-struct Container {
-    path: Vec<String>,
-    pointer: Pointer,
-    parent: Option<usize>,
-    column: usize,
-    /// Where it ends, if it is in brackets or braces.
-    flow_end: Option<usize>,
-    comments: Vec<usize>,
-}
-
-/// A key or an element, where it starts and what it belongs to.
-struct Entry {
-    start: usize,
-    column: usize,
-    container: usize,
-}
-
 struct Walk<'a> {
     text: &'a str,
     slots: Vec<Slot>,
     layout: Layout,
     metadata: Option<Metadata>,
-    containers: Vec<Container>,
-    entries: Vec<Entry>,
+    containers: Containers,
     alias_nodes: usize,
     budget: PlaceBudget,
 }
@@ -92,6 +78,7 @@ impl Walk<'_> {
         for (at, (key, value)) in pairs.iter().enumerate() {
             if key_text(key, self.text)? == BLOCK_KEY {
                 let range = self.block_range(root, pairs, at);
+                self.layout.pairs.push(key.outer_start()..pair_end(self.text, key, value));
                 if self.metadata.is_none() {
                     self.read_block(value)?;
                 }
@@ -110,15 +97,9 @@ impl Walk<'_> {
                 None => root.span.end.saturating_sub(1),
             };
         }
-        self.containers.clear();
-        self.entries.clear();
-        self.collect(root, None, Vec::new(), root_pointer(index))?;
         let live = |comment: &&Comment| skip.as_ref().is_none_or(|block| !block.contains(&comment.span.start));
         let comments: Vec<&Comment> = document.comments.iter().filter(live).collect();
-        for (at, comment) in comments.iter().enumerate() {
-            let container = self.container_of(comment);
-            self.containers[container].comments.push(at);
-        }
+        self.containers = Containers::of(self.text, root, root_pointer(index), &comments, &mut self.budget)?;
         let mut next = 0;
         let place =
             Place { path: Vec::new(), pointer: root_pointer(index), active: Comments::default(), in_flow: false };
@@ -131,7 +112,7 @@ impl Walk<'_> {
         let header = if key.is_block_scalar() { header_of(self.text, key).0 } else { usize::MAX };
         let mut before = self.text[..key.outer_start().min(header)].trim_end();
         loop {
-            let start = before.rfind('\n').map_or(0, |at| at + 1);
+            let start = line_start(before, before.len());
             let line = &before[start..];
             // Comments may stand between the question mark and its key.
             let comment = line.find('#').filter(|at| line[..*at].trim_end().len() < *at || *at == 0);
@@ -146,24 +127,17 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a key that no question mark announces and its colon are not on one line: go-yaml refuses that.
-    fn goes_over_lines(&self, key: &Node) -> bool {
-        let announced = self.text[..key.outer_start()].trim_end().ends_with('?');
-        let colon = colon_behind(self.text, key.span.end).filter(|_| !announced);
-        colon.is_some_and(|colon| self.text[key.span.start..colon].contains('\n'))
-    }
-
     /// The block with what would be left over without it.
     fn block_range(&self, root: &Node, pairs: &[(Rc<Node>, Rc<Node>)], at: usize) -> Range<usize> {
         let (key, value) = &pairs[at];
         let end = pair_end(self.text, key, value);
-        if matches!(root.data, Data::Map { flow: true, .. }) {
+        if root.is_flow() {
             return match at {
                 0 => key.outer_start()..pairs.get(1).map_or(end, |(next, _)| next.outer_start()),
                 _ => pair_end(self.text, &pairs[at - 1].0, &pairs[at - 1].1)..end,
             };
         }
-        let start = self.text[..key.outer_start()].rfind('\n').map_or(0, |at| at + 1);
+        let start = line_start(self.text, key.outer_start());
         match self.text[end..].find('\n') {
             Some(newline) => start..end + newline + 1,
             // No line break at the end of the file: then the one before the block is ours too.
@@ -189,116 +163,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Notes every container and entry, so that comments can be given to them.
-    fn collect(
-        &mut self,
-        node: &Node,
-        parent: Option<usize>,
-        path: Vec<String>,
-        pointer: Pointer,
-    ) -> Result<(), Error> {
-        self.budget.spend(&pointer)?;
-        let id = self.containers.len();
-        let flow = matches!(node.data, Data::Map { flow: true, .. } | Data::Seq { flow: true, .. });
-        let flow_end = flow.then_some(node.span.end);
-        let container = |column| Container {
-            path: path.clone(),
-            pointer: pointer.clone(),
-            parent,
-            column,
-            flow_end,
-            comments: Vec::new(),
-        };
-        match &node.data {
-            Data::Map { pairs, .. } => {
-                self.containers.push(container(pairs.first().map_or(node.column, |(key, _)| key.column)));
-                for (key, value) in pairs {
-                    if flow && self.goes_over_lines(key) {
-                        let message = "a key within braces goes over several lines, which sops does not read".into();
-                        return Err(Error::Syntax {
-                            message,
-                            line: Some(yaml_tree::line_of(self.text, key.span.start)),
-                        });
-                    }
-                    let name = key_text(key, self.text)?;
-                    if parent.is_none() && name == BLOCK_KEY {
-                        continue;
-                    }
-                    self.entries.push(Entry { start: key.outer_start(), column: key.column, container: id });
-                    if matches!(value.data, Data::Map { .. } | Data::Seq { .. }) {
-                        let path = path.iter().cloned().chain([name.clone()]).collect();
-                        self.collect(value, Some(id), path, pointer.join(&name))?;
-                    }
-                }
-            }
-            Data::Seq { flow, items } => {
-                let dash = |item: &Node| if *flow { item.column } else { dash_of(self.text, item).1 };
-                self.containers.push(container(items.first().map_or(node.column, |item| dash(item))));
-                for (index, item) in items.iter().enumerate() {
-                    let start = if *flow { item.outer_start() } else { dash_of(self.text, item).0 };
-                    self.entries.push(Entry { start, column: self.containers[id].column, container: id });
-                    if matches!(item.data, Data::Map { .. } | Data::Seq { .. }) {
-                        self.collect(item, Some(id), path.clone(), pointer.join(index))?;
-                    }
-                }
-            }
-            Data::Scalar { .. } | Data::Alias(_) => {}
-        }
-        Ok(())
-    }
-
-    /// What a comment belongs to. For one on a line of its own this follows go-yaml, whose choice decides under which key
-    /// path the real program encrypts it: the foot of what is above it, or the head of what is below it.
-    fn container_of(&self, comment: &Comment) -> usize {
-        let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
-        let previous = next.checked_sub(1).map(|at| &self.entries[at]);
-        let next = self.entries.get(next);
-        let Some(previous) = previous else { return 0 };
-        if !comment.own_line {
-            // Behind a closing bracket it belongs to the outermost collection that ends there.
-            let closed = |id: &usize| self.containers[*id].flow_end.is_some_and(|end| end <= comment.span.start);
-            let mut at = previous.container;
-            while let Some(parent) = self.containers[at].parent.filter(|parent| closed(&at) && closed(parent)) {
-                at = parent;
-            }
-            return at;
-        }
-        // A comment under a key without a value yet heads the collection that follows.
-        if let Some(next) = next.filter(|next| self.containers[next.container].parent == Some(previous.container)) {
-            return next.container;
-        }
-        let mut block = previous.container;
-        while let Some(parent) = self.containers[block].parent.filter(|_| self.containers[block].flow_end.is_some()) {
-            block = parent;
-        }
-        let around = Surroundings::of(self.text, comment);
-        let indent = self.containers[block].column;
-        let below = around.below < indent && around.below != comment.column;
-        let foot = around.touches && around.blank_below && comment.column >= indent;
-        let dedented = around.blank_below && around.first && comment.column < indent;
-        if foot || (below && !dedented) {
-            return block;
-        }
-        if let Some(next) = next.filter(|next| next.column == comment.column) {
-            return next.container;
-        }
-        let mut at = previous.container;
-        while let Some(parent) = self.containers[at].parent {
-            // A list may stand at the column of its own key; then what is at that column is beside the key.
-            let column = self.containers[at].column;
-            if column <= comment.column && self.containers[parent].column != column {
-                break;
-            }
-            at = parent;
-        }
-        at
-    }
-
     /// Makes the slots of a mapping or sequence, in document order.
     fn collection(&mut self, node: &Node, place: &Place, comments: &[&Comment], next: &mut usize) -> Result<(), Error> {
         let id = *next;
         *next += 1;
-        let own = std::mem::take(&mut self.containers[id].comments);
+        let own = std::mem::take(&mut self.containers.list[id].comments);
         let mut own = own.into_iter().map(|at| comments[at]).peekable();
         let mut active = place.active.clone();
         let children: Vec<(Option<&Rc<Node>>, &Rc<Node>)> = match &node.data {
@@ -309,7 +178,7 @@ impl Walk<'_> {
             Data::Seq { items, .. } => items.iter().map(|item| (None, item)).collect(),
             Data::Scalar { .. } | Data::Alias(_) => Vec::new(),
         };
-        let flow = matches!(node.data, Data::Map { flow: true, .. } | Data::Seq { flow: true, .. });
+        let flow = node.is_flow();
         if matches!(&node.data, Data::Map { pairs, .. } if pairs.is_empty())
             || matches!(&node.data, Data::Seq { items, .. } if items.is_empty())
         {
@@ -333,7 +202,7 @@ impl Walk<'_> {
             // before everything inside. Lines do not count for that: text that is folded comes back on one.
             let limit = starts.get(at + 1).copied().unwrap_or(usize::MAX);
             while let Some(comment) = own.next_if(|comment| {
-                let closed = self.containers[id].flow_end.is_some_and(|end| end <= comment.span.start);
+                let closed = self.containers.list[id].is_closed_at(comment.span.start);
                 comment.span.start < start || !comment.own_line && (closed || comment.span.start < limit)
             }) {
                 self.comment(comment, id, place, &mut active)?;
@@ -375,23 +244,14 @@ impl Walk<'_> {
         let mut elsewhere: Vec<Vec<String>> = Vec::new();
         if EncText::is_meant(&comment.text) {
             elsewhere.extend((0..place.path.len()).rev().map(|length| place.path[..length].to_vec()));
-            let next = self.entries.partition_point(|entry| entry.start < comment.span.start);
-            for near in [next.checked_sub(1), Some(next)].into_iter().flatten() {
-                if let Some(entry) = self.entries.get(near).filter(|entry| entry.container != container) {
-                    elsewhere.push(self.containers[entry.container].path.clone());
-                }
-            }
+            elsewhere.extend(self.containers.beside(comment.span.start, container).map(<[String]>::to_vec));
         }
+        let pointer = self.containers.list[container].pointer.clone();
         self.slots.push(Slot {
-            pointer: self.containers[container].pointer.clone(),
-            path: place.path.clone(),
             elsewhere,
             comments: active.clone(),
-            value: Value::comment(&comment.text),
-            span: comment.span.clone(),
             style: Style::Comment,
-            always: false,
-            fixed: false,
+            ..Slot::new(pointer, place.path.clone(), Value::comment(&comment.text), comment.span.clone())
         });
         self.layout.columns.push(comment.column);
         self.layout.extents.push(comment.span.clone());
@@ -468,15 +328,10 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         self.budget.spend(&place.pointer)?;
         self.slots.push(Slot {
-            pointer: place.pointer.clone(),
-            path: place.path.clone(),
-            elsewhere: Vec::new(),
             comments: place.active.clone(),
-            value,
-            span,
             style,
-            always: false,
             fixed,
+            ..Slot::new(place.pointer.clone(), place.path.clone(), value, span)
         });
         self.layout.columns.push(column);
         self.layout.extents.push(extent);
@@ -551,15 +406,6 @@ fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
     }
     // The place of a value that is not there may be before its colon, which may stand on a line further down.
     colon_behind(text, key.span.end).map_or(end, |colon| end.max(colon + 1))
-}
-
-/// Where the colon is that follows a key, behind blanks, line breaks and comments.
-fn colon_behind(text: &str, key_end: usize) -> Option<usize> {
-    let mut rest = text[key_end..].trim_start();
-    while rest.starts_with('#') {
-        rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
-    }
-    rest.starts_with(':').then_some(text.len() - rest.len())
 }
 
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.

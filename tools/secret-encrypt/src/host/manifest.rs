@@ -257,7 +257,7 @@ impl Source {
         match self {
             Self::Sops(document) => document.value(pointer).map(|value| plain_bytes(&value)),
             Self::Age(bytes) if pointer.as_str().is_empty() => Ok(bytes.clone()),
-            Self::Age(_) => Err(Error::NoSuchValue { pointer: pointer.clone(), near: None }),
+            Self::Age(_) => Err(Error::nothing_at(pointer)),
         }
     }
 }

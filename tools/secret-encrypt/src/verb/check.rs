@@ -59,7 +59,10 @@ impl Check {
         let mut openable = Vec::new();
         for path in &found.files {
             findings.extend(looks.at(path));
-            if self.can_open && self.manifest.is_none() && (is_age_file(path) || sops_document(path).is_some()) {
+            if self.can_open
+                && self.manifest.is_none()
+                && (is_age_file(path) || sops_document(path).is_ok_and(|document| document.is_some()))
+            {
                 openable.push(path);
             }
         }

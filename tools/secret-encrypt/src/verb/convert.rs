@@ -258,36 +258,19 @@ impl Convert {
         let mut work = Work::default();
         let mut failures = Vec::new();
         for path in files::tree(around)? {
-            let Some(document) = sops_document(&path) else { continue };
-            let made =
-                (|| -> Result<Vec<Made>, Error> {
-                    if document.metadata.groups().len() > 1 || !document.metadata.foreign().is_empty() {
-                        return Err(Error::Unsupported(
-                            "age files know neither key groups nor recipients of other kinds".into(),
-                        ));
-                    }
-                    let recipients = document.metadata.recipients().iter().map(|text| text.parse()).collect::<Result<
-                        Vec<Recipient>,
-                        _,
-                    >>(
-                    )?;
-                    let entry = Entry { recipients, armor: false };
-                    let opened = document.open(identities)?;
-                    let mut made = Vec::new();
-                    for (target, plain) in parts(&path, &opened, self.split)? {
-                        let own = files::absolute(&target)?;
-                        let name = own.strip_prefix(&home).ok().and_then(Path::to_str).ok_or_else(|| {
-                            Error::Unsupported(format!("{} is not below the rules", target.display()))
-                        })?;
-                        work.recipients.extend(entry.recipients.iter().map(|recipient| recipient.text().to_owned()));
-                        made.push((target.clone(), entry.encrypt(&plain)?));
-                        rules.entries.insert(name.to_owned(), entry.clone());
-                    }
-                    Ok(made)
-                })();
-            match made {
-                Ok(made) => {
-                    for (target, bytes) in made {
+            let document = match sops_document(&path) {
+                Ok(Some(document)) => document,
+                Ok(None) => continue,
+                Err(error) => {
+                    failures.push(error.in_file(path.display()));
+                    continue;
+                }
+            };
+            match self.aged(&path, document, identities, &home) {
+                Ok((entry, made)) => {
+                    work.recipients.extend(entry.recipients.iter().map(|recipient| recipient.text().to_owned()));
+                    for (name, (target, bytes)) in made {
+                        rules.entries.insert(name, entry.clone());
                         if target.exists() || work.writes.insert(target.clone(), bytes).is_some() {
                             failures.push(exists(&target));
                         }
@@ -316,6 +299,31 @@ impl Convert {
             work.warnings.push(format!("add the new files to {}, which only a person writes", rules.path.display()));
         }
         Ok(work)
+    }
+
+    /// The age files of one SOPS file, each with its name in the rules of this directory, and who can read them.
+    fn aged(
+        &self,
+        path: &Path,
+        document: SopsDocument,
+        identities: &Identities,
+        home: &Path,
+    ) -> Result<(Entry, Vec<(String, Made)>), Error> {
+        if document.metadata.groups().len() > 1 || !document.metadata.foreign().is_empty() {
+            return Err(Error::Unsupported("age files know neither key groups nor recipients of other kinds".into()));
+        }
+        let recipients: Result<Vec<Recipient>, _> =
+            document.metadata.recipients().iter().map(|text| text.parse()).collect();
+        let entry = Entry { recipients: recipients?, armor: false };
+        let opened = document.open(identities)?;
+        let mut made = Vec::new();
+        for (target, plain) in parts(path, &opened, self.split)? {
+            let own = files::absolute(&target)?;
+            let name = own.strip_prefix(home).ok().and_then(Path::to_str);
+            let outside = || Error::Unsupported(format!("{} is not below the rules", target.display()));
+            made.push((name.ok_or_else(outside)?.to_owned(), (target, entry.encrypt(&plain)?)));
+        }
+        Ok((entry, made))
     }
 }
 

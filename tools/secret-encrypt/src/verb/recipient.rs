@@ -68,7 +68,7 @@ fn read(place: &str, text: &str, result: &mut SecretsResult) -> Result<(), Error
         // `host ssh-ed25519 AAAA...` of ssh-keyscan, `ssh-ed25519 AAAA... comment` of a public key, options before either.
         let key = line
             .split_whitespace()
-            .position(|word| word.starts_with("ssh-"))
+            .position(|word| ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| word.starts_with(kind)))
             .map(|at| line.split_whitespace().skip(at).take(2).collect::<Vec<_>>().join(" "));
         match key {
             Some(key) => match converted_recipient(&key) {

@@ -144,6 +144,7 @@ impl Rekey {
         result: &mut SecretsResult,
     ) -> Result<Vec<Wanted>, Failure> {
         let mut wanted = Vec::new();
+        let mut failures = Vec::new();
         for path in files::tree(&self.paths)? {
             if let Some(entry) = agenix.and_then(|rules| rules.entry(&path)) {
                 let header =
@@ -153,7 +154,18 @@ impl Rekey {
                 }
                 continue;
             }
-            let Some(document) = sops_document(&path) else { continue };
+            let document = match sops_document(&path) {
+                Ok(Some(document)) => document,
+                Ok(None) => continue,
+                Err(error @ Error::Io { .. }) => {
+                    result.warnings.push(format!("{}: {error}; left as it is", path.display()));
+                    continue;
+                }
+                Err(error) => {
+                    failures.push(error.in_file(path.display()));
+                    continue;
+                }
+            };
             let found = rules.and_then(|rules| rules.rule_for(&path));
             let rule = match (self.rules.recipients.as_slice(), found) {
                 ([], Some(rule)) => rule.clone(),
@@ -176,7 +188,7 @@ impl Rekey {
                 wanted.push(Wanted::Sops(path, document, rule));
             }
         }
-        Ok(wanted)
+        Failure::join(failures).map_or(Ok(wanted), |failure| Err(failure.hint("no file was changed")))
     }
 
     /// As `sops updatekeys`: a file goes on needing as many groups as it did, and never more than there are.
@@ -236,13 +248,25 @@ pub(crate) fn needed_groups(metadata: &Metadata) -> Option<usize> {
 }
 
 /// The file, if it is an encrypted one.
-pub(super) fn sops_document(path: &Path) -> Option<SopsDocument> {
-    let bytes = files::read(path).ok()?;
+///
+/// # Errors
+/// Where it cannot be read, or means to be an encrypted file and is none that can be: to pass over it without a word would
+/// leave it for its old recipients.
+pub(super) fn sops_document(path: &Path) -> Result<Option<SopsDocument>, Error> {
+    let bytes = match files::read(path) {
+        Ok(bytes) => bytes,
+        Err(Error::TooLarge) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     // Most files of a tree are no SOPS files, and this word is in every one that is.
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
     let meant = has(b"sops") && (has(b"ENC[") || has(b"lastmodified"));
     if !meant {
-        return None;
+        return Ok(None);
     }
-    SopsDocument::parse(format_of(&path.to_string_lossy()), bytes.to_vec()).ok()
+    match SopsDocument::parse(format_of(&path.to_string_lossy()), bytes.to_vec()) {
+        Ok(document) => Ok(Some(document)),
+        Err(Error::NotEncrypted) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

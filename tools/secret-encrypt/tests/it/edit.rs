@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program::Program;
+use crate::program::{Program, finish};
 
 #[test]
 fn values_are_put_and_taken_away_where_they_belong() {
@@ -92,6 +92,15 @@ fn recipients_of_every_kind_of_key() {
     program.run(&["encrypt", "--in-place", "-r", &recipient, "y.yaml"]).ok();
     assert_eq!(program.run(&["decrypt", "-i", "id", "y.yaml"]).ok().text(), "a: for the host\n");
     program.run_with(&["recipient"], "# comment only\n").fails(65);
+    // Every key of ssh-keyscan that has no recipient is named.
+    let scanned = format!("h ssh-ed25519 {}\nh ssh-rsa AAAA\nh ecdsa-sha2-nistp256 AAAA\n", "AAAA");
+    let ran = program.run_with(&["recipient"], scanned).fails(65);
+    assert!(ran.stderr.contains("no key in it that has an age recipient"), "{}", ran.stderr);
+    finish(program.command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", "host"]), "").ok();
+    let public = program.read("host.pub");
+    let ran = program.run_with(&["recipient"], format!("h {public}h ssh-rsa AAAA\nh ecdsa-sha2-nistp256 AAAA\n")).ok();
+    let warnings = ran.json()["warnings"].to_string();
+    assert!(warnings.contains("not ssh-rsa") && warnings.contains("not ecdsa-sha2-nistp256"), "{warnings}");
 }
 
 /// One value changes three lines (two within one second of the last change), in every format.

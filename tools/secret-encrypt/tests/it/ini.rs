@@ -27,6 +27,8 @@ fn formatting_is_kept() {
         "\u{feff}[a]\nb = c\n",
         "a=1\n# x\n\t# y\n  \n# z\nb: 2 # i\n",
         "x = `b` ; unread\n; next\ny = 1\n",
+        "[a]\nb = one \\\n   two \\\n\t# three\nc = x\\\n\n",
+        "a = \\\n  y\u{e9}\u{e9}s \\\r\n\\\n  \"level\" \\",
         "a = \"b'c\"\n[Service]\nExecStart=/bin/sh -c \"echo 1\"\nExec=\"a\" \"b\"\n",
     ] {
         program.write("x.ini", text);
@@ -69,6 +71,40 @@ fn real_sops_reads_ours() {
     {
         assert!(text.contains(comment), "{comment} in {text}");
     }
+}
+
+/// A unit file of systemd: what goes on on the next line stays there, encrypted, decrypted and with a new data key.
+#[test]
+fn continued_values_stay_on_their_lines() {
+    let text = "[Service]\nExecStart = /bin/app \\\n    --token hunter2 \\\n    --port 8080\nUser = app\n";
+    let program = Program::new();
+    program.write("x.ini", text);
+    program.encrypt("x.ini");
+    let sealed = program.read("x.ini");
+    assert_eq!(sealed.lines().take_while(|line| !line.is_empty()).count(), text.lines().count(), "{sealed}");
+    assert!(sealed.contains("\\\n    ") && !sealed.contains("hunter2"), "{sealed}");
+    let value = program.run(&["decrypt", "x.ini", "--pointer", "/Service/ExecStart"]).ok().text();
+    assert_eq!(value, "/bin/app --token hunter2 --port 8080");
+    program.run(&["rekey", "--rotate", "-r", &program.recipient, "x.ini"]).ok();
+    assert_ne!(program.read("x.ini"), sealed);
+    assert_eq!(program.decrypt("x.ini"), text);
+    if let Some(sops) = sops() {
+        let extract = "[\"Service\"][\"ExecStart\"]";
+        let theirs = finish(program.command(&sops).args(["decrypt", "--extract", extract, "x.ini"]), "").ok();
+        assert_eq!(theirs.text(), value);
+    }
+    // Another value has no lines to go by.
+    program.run_with(&["set", "x.ini", "/Service/ExecStart"], "/bin/other").ok();
+    assert_eq!(program.decrypt("x.ini"), "[Service]\nExecStart = /bin/other\nUser = app\n");
+    // A line break that somebody moved loses its place, and nothing of the value.
+    program.write("y.ini", "a = \u{e9}\u{e9}\u{e9}\u{e9} \\\n  b\n");
+    program.encrypt("y.ini");
+    let sealed = program.read("y.ini");
+    let (head, tail) = sealed.split_once("\\\n  ").unwrap();
+    let (head, moved) = head.split_at(head.len() - 4);
+    program.write("y.ini", format!("{head}\\\n  {moved}{tail}"));
+    assert_eq!(program.run(&["decrypt", "y.ini", "--pointer", "/DEFAULT/a"]).ok().text(), "\u{e9}\u{e9}\u{e9}\u{e9} b");
+    program.decrypt("y.ini");
 }
 
 #[test]
@@ -135,7 +171,7 @@ fn values_are_put_and_taken_away() {
             .fails(65);
     }
     program.run_with(&["set", "x.ini", "/sops/mac"], "x").fails(2);
-    for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n"] {
+    for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n", "a = \"\"\""] {
         program.write("y.ini", text);
         program.run(&["encrypt", "--in-place", "-r", &program.recipient, "y.ini"]).fails(65);
         assert_eq!(program.read("y.ini"), text);

@@ -17,5 +17,6 @@ mod readme;
 mod refs;
 mod round_trip;
 mod sops;
+mod sops_nix;
 mod tree;
 mod vectors;

@@ -230,6 +230,7 @@ fn comments_belong_to_what_real_sops_thinks() {
         "l3:\n- it0 # ii\n# e1\n- it1\n# foot of the list\n\nk4: x\n",
         "m3:\n  m4:\n    l7: # il7\n      # e0\n      - it0\n  # back out\n# c8\nm8: # im8\n  # c9\n  k9: x\n",
         "m9:\n  l12:\n    - it0\n  # foot12\n# c13\n\n# d13\nk13: abc\n# foot13\n\nk14:\n",
+        "d:\n- y\n  # deeper\n- k: v\n  # deeper again\nz: x\n",
         "l1: # il1\n- a0: x\n  b: y\n# at the end\n",
         "l5:\n- it0\n# e\n- it2 # ii\n# at the end\n",
         "a:\n  b: {c: 1} # flow\n  d: [x,\n    z]\n\n  # apart\n\nz: |\n  text\n# after a block\n",
@@ -258,7 +259,8 @@ fn real_sops_reads_odd_yaml() {
         if text.contains("ENC[") {
             continue;
         }
-        if text.contains("\r-") {
+        // What sops does not read is refused.
+        if text.contains("\r-") || text.contains("\n\t#") {
             program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
             assert_eq!(program.read("x.yaml"), text);
             continue;
@@ -270,4 +272,95 @@ fn real_sops_reads_odd_yaml() {
         count += 1;
     }
     assert!(count >= 9, "{count}");
+}
+
+/// YAML 1.2 allows tabs in the indentation of comments and blank lines; sops reads the file only where go-yaml does.
+#[test]
+fn tabs_are_taken_where_real_sops_takes_them() {
+    let Some(sops) = sops() else { return };
+    let program = Program::new();
+    let read = [
+        "a: b \t# c\n",
+        "a:\tb\n",
+        "a: b\n \t# c\nd: e\n",
+        "a:\n- b\n  \t# c\n- d\n",
+        "{\n\ta: b\n}\n",
+        "a: |\n  x\n  \t\nd: e\n",
+        "a: b\n  \n  \t# x\n  \t# y\nd: e\n",
+        "a: b\n \tc\n",
+        "# x\n\t# y\na: b\n",
+        "a: b\n  \t",
+    ];
+    let refused = [
+        "a: b\n\t\nc: d\n",
+        "a: \"b\"\n \t# c\nd: e\n",
+        "a: |\n  x\n\t# c\nd: e\n",
+        "a:\n  - b\n  -\tc\n",
+        "a:\n\t\n  b: c\n",
+        "\t# x\na: b\n",
+        "a: b\n\t",
+        "a: b\n# c\n\t",
+    ];
+    for (text, good) in read.map(|text| (text, true)).into_iter().chain(refused.map(|text| (text, false))) {
+        program.write("x.yaml", text);
+        let theirs = finish(program.command(&sops).args(["encrypt", "--age", &program.recipient, "x.yaml"]), "");
+        assert_eq!(theirs.code == 0, good, "{text:?} {}", theirs.stderr);
+        let ours = program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]);
+        if good {
+            ours.ok();
+            finish(program.command(&sops).args(["decrypt", "x.yaml"]), "").ok();
+            // A block that ends in blanks comes back in quotes.
+            let whole = if text.contains("  \t\nd") && text.contains('|') { "a: \"x\\n\\t\\n\"\nd: e\n" } else { text };
+            assert_eq!(program.decrypt("x.yaml"), whole);
+        } else {
+            assert!(ours.fails(65).stderr.contains("a tab stands in the indentation"), "{text:?}");
+        }
+    }
+}
+
+/// Within braces go-yaml takes a question mark for the mark of a key, also where no blank follows.
+#[test]
+fn question_marks_in_braces_are_refused() {
+    let program = Program::new();
+    program.write("x.yaml", "{?a: 1}\n");
+    program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+    program.write("x.yaml", "{\"?a\": 1, ? b : ?c}\n");
+    program.encrypt("x.yaml");
+    assert_eq!(program.run(&["decrypt", "--json", "x.yaml"]).ok().json(), json!({"?a": 1, "b": "?c"}));
+    if let Some(sops) = sops() {
+        let theirs = finish(program.command(&sops).args(["decrypt", "--output-type", "json", "x.yaml"]), "").ok();
+        assert_eq!(theirs.json(), json!({"?a": 1, "b": "?c"}));
+    }
+}
+
+/// A document in braces, whose block is written anew: the comma beside it stays.
+#[test]
+fn documents_in_braces_get_other_recipients() {
+    let program = Program::new();
+    let other = program.run(&["keygen", "other.key"]).ok().json()["recipients"][0].as_str().unwrap().to_owned();
+    for (text, more) in
+        [("{a: 1, b: \"x\"}\n", ""), ("{}\n", ""), ("{a: 1}", ""), ("{\n  a: 1, # one\n}\n", "--rotate")]
+    {
+        program.write("x.yaml", text);
+        program.encrypt("x.yaml");
+        let args = ["rekey", "-r", &program.recipient, "-r", &other, "x.yaml", more];
+        program.run(&args[..6 + usize::from(!more.is_empty())]).ok();
+        assert_eq!(program.run(&["decrypt", "-i", "other.key", "x.yaml"]).ok().text(), text);
+        if text != "{}\n" {
+            program.run_with(&["set", "x.yaml", "/a", "--json"], "2").ok();
+            assert_eq!(program.run(&["decrypt", "--pointer", "/a", "x.yaml"]).ok().text(), "2");
+        }
+        if let Some(sops) = sops() {
+            finish(program.command(&sops).args(["decrypt", "x.yaml"]), "").ok();
+        }
+    }
+    // With the block first, as another program may write it.
+    program.write("x.yaml", "{a: 1, b: 2}\n");
+    program.encrypt("x.yaml");
+    let sealed = program.read("x.yaml");
+    let (values, block) =
+        sealed.trim_end().trim_end_matches('}').trim_start_matches('{').split_once(", sops: ").unwrap();
+    program.write("x.yaml", format!("{{sops: {block}}}, {values}}}\n"));
+    program.run(&["rekey", "-r", &program.recipient, "-r", &other, "x.yaml"]).ok();
+    assert_eq!(program.run(&["decrypt", "-i", "other.key", "x.yaml"]).ok().text(), "{a: 1, b: 2}\n");
 }

@@ -49,6 +49,27 @@ fn what_is_wrong_is_found_without_a_key() {
     );
 }
 
+/// What a merge left in pieces would stay readable for who was taken off, and nobody would know.
+#[test]
+fn a_damaged_file_stops_the_rekey_of_its_tree() {
+    let program = Program::new();
+    tree(&program, &[&program.recipient]);
+    for name in ["secrets/a.yaml", "secrets/b.yaml"] {
+        program.write(name, "a: x\n");
+        program.run(&["encrypt", "--in-place", name]).ok();
+    }
+    let other = program.run(&["keygen", "other.key"]).ok().json()["recipients"][0].as_str().unwrap().to_owned();
+    tree(&program, &[&program.recipient, &other]);
+    let good = program.read("secrets/a.yaml");
+    program.write("secrets/b.yaml", program.read("secrets/b.yaml").replacen("sops:", "<<<<<<< ours\nsops:", 1));
+    program.write("secrets/notes.md", "of sops: a value is ENC[AES256_GCM,data:...]\n");
+    let ran = program.run(&["rekey", "secrets"]).fails(65);
+    assert!(ran.stderr.contains("secrets/b.yaml") && ran.stderr.contains("no file was changed"), "{}", ran.stderr);
+    assert_eq!(program.read("secrets/a.yaml"), good);
+    program.run(&["rekey", "secrets/a.yaml", "secrets/notes.md"]).ok();
+    assert_ne!(program.read("secrets/a.yaml"), good);
+}
+
 #[test]
 fn all_files_are_rekeyed_or_none() {
     let program = Program::new();
