@@ -104,6 +104,10 @@ fn entry(route: &ResolvedRoute<'_>, proxy: &ProxyServer, found: &mut Vec<Finding
         let message = format!("{kind} makes no certificates on demand");
         found.push(unsupported(route.place.join("tls"), message, "use Caddy, or a wildcard by \"acme-dns\""));
     }
+    if route.route.fastcgi.is_some() && route.route.scheme != Scheme::Fastcgi {
+        let message = format!("\"fastcgi\" says nothing where {} is spoken", route.route.scheme.as_str());
+        found.push(unsupported(route.place.join("fastcgi"), message, "add \"scheme\": \"fastcgi\", or take it out"));
+    }
     match route.route.scheme {
         Scheme::Tcp | Scheme::Ssh | Scheme::Rdp => {
             let message = format!("only a tunnel passes {} on by name", route.route.scheme.as_str());
