@@ -20,6 +20,10 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         if let Edge::Host(edge) = route.edge {
             let proxy = context.hosts().get(edge).and_then(|host| host.proxy.as_ref());
             entry(route, proxy.unwrap_or(&usual), found);
+        } else if matches!(route.route.scheme, Scheme::H2c | Scheme::Fastcgi) {
+            let message = format!("a tunnel does not speak {}", route.route.scheme.as_str());
+            let fix = "put a reverse proxy before the service and lead the tunnel there";
+            found.push(unsupported(route.place.join("scheme"), message, fix));
         }
         upstream(context, route, found);
     }

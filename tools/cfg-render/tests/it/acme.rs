@@ -262,3 +262,122 @@ fn a_wildcard_is_proven_by_dns() {
     let left = machine.must("kdig @127.0.0.1 +short TXT _acme-challenge.acme.example.org");
     assert_eq!(left.trim(), "");
 }
+
+/// Caddy gets a certificate itself, proves the name over port 80, and keeps it.
+fn caddy_gets_one(server: &crate::every_proxy::Server) {
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "challenge": "http-01"},
+            "on_demand": {"ask": "http://127.0.0.1:9009/ask"}})),
+        json!([{"names": [NAME, "acme.example.org"]}, {"names": ["*.pods.acme.example.org"], "tls": "on-demand"}]),
+    );
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&asked);
+    machine.inside(move || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:9009").unwrap();
+        std::thread::spawn(move || {
+            use std::io::{BufRead, BufReader, Write};
+            for stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(&stream);
+                let mut head = String::new();
+                while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+                seen.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
+                let good = head.contains("domain=good.pods.acme.example.org");
+                let status = if good { "200 OK" } else { "404 Not Found" };
+                let _ = (&stream).write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+            }
+        });
+    });
+    machine.must("mkdir -p /srv/acme /var/lib/plumbline/tls; echo hello >/srv/acme/index.html; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[]);
+    machine.wait_for_port(443, &["caddy"]);
+    let first = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert!(first.contains(NAME), "{first}");
+    let before = orders(&machine);
+    let (_, said) = machine.sh("openssl s_client -connect 192.0.2.1:443 -servername bad.pods.acme.example.org </dev/null 2>&1");
+    assert!(!said.contains("BEGIN CERTIFICATE"), "{said}");
+    assert_eq!(orders(&machine), before, "a name was asked for that nobody allowed");
+    shows(&machine, "good.pods.acme.example.org", "Pebble Intermediate CA");
+    assert!(orders(&machine) > before);
+    let asked = asked.lock().unwrap().join("\n");
+    assert!(asked.contains("domain=bad.pods") && asked.contains("domain=good.pods"), "{asked}");
+}
+
+#[test]
+fn caddy_of_debian_gets_certificates() {
+    if let Some(server) = crate::every_proxy::old_caddy() {
+        caddy_gets_one(&server);
+    }
+}
+
+#[test]
+fn caddy_as_it_is_now_gets_certificates() {
+    if let Some(server) = crate::every_proxy::caddy() {
+        caddy_gets_one(&server);
+    }
+}
+
+#[test]
+fn caddy_proves_a_wildcard_by_dns_where_its_build_can() {
+    let how = "a Caddy with github.com/caddy-dns/rfc2136, which the Go proxy does not have: xcaddy build --with github.com/caddy-dns/rfc2136";
+    let Some(program) = crate::run::given_peer("PLUMBLINE_CADDY_DNS", how) else { return };
+    let server = crate::every_proxy::Server::caddy_with(program, "dns.providers.rfc2136");
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "provider": "own"}})),
+        json!([{"names": ["*.acme.example.org"], "tls": "acme-dns"}]),
+    );
+    machine.must("mkdir -p /srv/acme /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[("tsig", &format!("{TSIG}="))]);
+    let shown = shows(&machine, "any.acme.example.org", "Pebble Intermediate CA");
+    assert!(shown.contains("DNS:*.acme.example.org"), "{shown}");
+    // The token is in no file that all can read.
+    let (_, found) = machine.sh(&format!("grep -rl {TSIG} /etc/caddy /etc/systemd/system"));
+    assert_eq!(found, "");
+}
+
+#[test]
+fn a_caddy_without_the_module_is_told_so() {
+    for (modules, provider, words) in [
+        (json!([]), json!({"rfc2136": {"server": "192.0.2.53:53", "tsig": {"name": "update", "secret": {"secret": "tsig"}}}}), "dns.providers.rfc2136"),
+        (json!(["dns.providers.scaleway"]), json!({"scaleway": {"token": {"secret": "tsig"}}}), "is not known here"),
+    ] {
+        let mut fleet = fleet(
+            json!({"kind": "caddy", "version": "2.11.9", "modules": modules}),
+            json!([{"names": ["*.acme.example.org"], "tls": "acme-dns"}]),
+        );
+        fleet["dns"]["providers"]["own"] = provider;
+        let output = crate::run::cfg_render(&["host", "--host", "web"], &fleet.to_string());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(65) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn traefik_gets_one_and_still_has_it_from_its_backup() {
+    let Some(server) = crate::every_proxy::traefik() else { return };
+    let Some(machine) = with_authority() else { return };
+    let mut fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "challenge": "http-01"}})),
+        json!([{"names": [NAME, "acme.example.org"]}]),
+    );
+    fleet["hosts"]["web"]["containers"] = json!({"engine": "docker"});
+    fleet["services"]["site"]["run"] = json!({"systemd": {"exec": ["/bin/true"]}});
+    fleet["services"]["site"]["ports"] = json!({"http": 9001});
+    fleet["backups"] = json!({"repositories": {"r": {"uri": "/srv/restic", "password": {"secret": "tsig"}}}, "plans": {"nightly": {}}});
+    machine.must("mkdir -p /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[]);
+    machine.wait_for_port(443, &["traefik"]);
+    let first = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert!(first.contains("DNS:acme.example.org"), "{first}");
+    // What the host's backup takes, put back on a host without anything, is enough: the authority is not there any more.
+    let sources = document(&["backup", "--host", "web"], &fleet);
+    let services = sources["services"].as_array().unwrap();
+    let traefik = services.iter().find(|service| service["name"] == "traefik").unwrap();
+    assert_eq!(traefik["paths"], json!(["/var/lib/traefik"]));
+    assert_eq!(machine.must("stat -c '%a %U' /var/lib/traefik/acme.json").trim(), "600 root");
+    machine.must("cp -a /var/lib/traefik /run/backup; for name in traefik pebble; do kill $(pgrep -x $name); done; while pgrep -x 'traefik|pebble' >/dev/null; do sleep 0.05; done; rm -rf /var/lib/traefik; cp -a /run/backup /var/lib/traefik");
+    server.run(&machine);
+    let again = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert_eq!(again, first);
+}

@@ -46,6 +46,11 @@ pub(crate) fn traefik() -> Option<Server> {
 }
 
 impl Server {
+    /// A build of Caddy with a module.
+    pub(crate) fn caddy_with(program: PathBuf, module: &str) -> Self {
+        Self { program, proxy: json!({"kind": "caddy", "version": "2.11.9", "modules": [module]}) }
+    }
+
     /// The proxy of a host, with these settings besides.
     pub(crate) fn with(&self, more: Value) -> Value {
         let mut proxy = self.proxy.clone();
@@ -80,6 +85,11 @@ impl Server {
         match self.kind() {
             "nginx" => command.args([program, "-g", "daemon off;"]),
             "caddy" => {
+                for credential in machine.values_of_drop_in("caddy.service", "LoadCredential") {
+                    let (id, path) = credential.split_once(':').unwrap();
+                    let folder = "/run/credentials/caddy.service";
+                    machine.must(&format!("mkdir -p {folder}; cp {path} {folder}/{id}; chown -R caddy {folder}; chmod 400 {folder}/{id}"));
+                }
                 for mut step in machine.drop_in("caddy.service", "ExecStartPre") {
                     let (good, said) = crate::run::say(&mut step);
                     assert!(good, "{said}");
@@ -296,13 +306,13 @@ fn traefik_behaves_as_an_edge() {
 }
 
 /// Of sixty requests at one moment, one and the burst pass.
-fn limits(server: &Server, more: Value) {
+fn limits(server: &Server) {
     let Some(machine) = Machine::new() else { return };
     let app = machine.inside(|| serve(|_| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()));
     let fleet = json!({
         "schema": "fleet/v1", "name": "limit", "domain": "limit.test",
         "hosts": {"web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"]}, "ssh": {"keys": [KEY]},
-            "containers": {"engine": "docker"}, "proxy": server.with(more)}},
+            "containers": {"engine": "docker"}, "proxy": server.with(json!({}))}},
         "services": {"app": {"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": app}, "backup": {"none": "a test"},
             "proxy": [{"names": ["app.limit.test"], "tls": "none", "accept_risk": ["public-plaintext"], "limits": {"rate": "10r/s", "burst": 20}},
                 {"names": ["ready.limit.test"], "tls": "none", "accept_risk": ["public-plaintext"]}]}}
@@ -335,15 +345,14 @@ fn limits(server: &Server, more: Value) {
 #[test]
 fn of_sixty_requests_traefik_lets_twenty_one_pass() {
     if let Some(server) = traefik() {
-        limits(&server, json!({}));
+        limits(&server);
     }
 }
 
 #[test]
 fn of_sixty_requests_caddy_with_its_module_lets_twenty_one_pass() {
     let Some(program) = built_peer("caddy-limits") else { return };
-    let server = Server { program, proxy: json!({"kind": "caddy", "version": "2.11.9"}) };
-    limits(&server, json!({"modules": ["http.handlers.rate_limit"]}));
+    limits(&Server::caddy_with(program, "http.handlers.rate_limit"));
 }
 
 /// Behind a trusted proxy a client is who that one saw, and neither the proxy nor what the client says.

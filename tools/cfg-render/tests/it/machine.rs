@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -234,12 +234,18 @@ impl Machine {
         }
     }
 
-    /// Commands of a drop-in for a package's unit, as root.
-    pub(crate) fn drop_in(&self, unit: &str, key: &str) -> Vec<Command> {
+    /// Values of a key in the drop-ins of a package's unit.
+    pub(crate) fn values_of_drop_in(&self, unit: &str, key: &str) -> Vec<String> {
         let text = self.must(&format!("cat /etc/systemd/system/{unit}.d/*.conf 2>/dev/null || true"));
         let lines = text.lines().filter_map(|line| line.strip_prefix(&format!("{key}=")));
+        lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Commands of a drop-in for a package's unit, as root.
+    pub(crate) fn drop_in(&self, unit: &str, key: &str) -> Vec<Command> {
+        let lines = self.values_of_drop_in(unit, key);
         lines
-            .filter(|line| !line.is_empty())
+            .iter()
             .map(|line| {
                 let mut command = self.command("sh");
                 command.args(["-c", line.trim_start_matches('+')]);
@@ -262,7 +268,12 @@ impl Machine {
             let owner = user.as_deref().unwrap_or("root");
             self.must(&format!("mkdir -p {folder} && cp {path} {folder}/{id} && chown -R {owner} {folder} && chmod 0400 {folder}/{id}"));
         }
-        let environment = values("Environment");
+        let mut environment = values("Environment");
+        for file in values("EnvironmentFile") {
+            let text = self.must(&format!("cat '{file}'"));
+            let lines = text.lines().filter(|line| line.contains('=') && !line.starts_with('#'));
+            environment.extend(lines.map(|line| line.replace('"', "")));
+        }
         let umask = values("UMask").pop().unwrap_or_else(|| "0022".into());
         values(key)
             .into_iter()
@@ -291,14 +302,5 @@ impl Machine {
         let mut command = self.command("setpriv");
         command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "sh", "-c", script]);
         say(&mut command)
-    }
-
-    /// The text of a Python program, run by the system's own Python.
-    pub(crate) fn python(&self, name: &str, program: &str, args: &[&str]) -> Command {
-        let path = self.path(name);
-        fs::write(&path, program).unwrap();
-        let mut command = self.command("/usr/bin/python3");
-        command.arg(Path::new(&path)).args(args);
-        command
     }
 }
