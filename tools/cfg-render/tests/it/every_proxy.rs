@@ -457,23 +457,69 @@ fn caddy_speaks_to_php() {
     }
 }
 
+/// A service that speaks HTTP/2 without TLS and answers with a trailer (RFC 9113), by hand: it says the same to everybody, so
+/// that it need not understand what it is asked.
+fn trailers() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let frame = |kind: u8, flags: u8, stream: u32, body: &[u8]| {
+        let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut preface = [0; 24];
+                let _ = stream.read_exact(&mut preface);
+                let _ = stream.write_all(&frame(4, 0, 0, &[]));
+                let mut head = [0; 9];
+                while stream.read_exact(&mut head).is_ok() {
+                    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+                    let (kind, flags, id) = (head[3], head[4], u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
+                    let mut body = vec![0; length];
+                    let _ = stream.read_exact(&mut body);
+                    let answer = match kind {
+                        // Settings and pings are acknowledged.
+                        4 | 6 if flags & 1 == 0 => frame(kind, 1, 0, if kind == 6 { &body } else { &[] }),
+                        // The end of a request: ":status 200" of the static table, a message, and a literal header at the end.
+                        0 | 1 if flags & 1 == 1 => {
+                            let mut answer = frame(1, 4, id, &[0x88]);
+                            answer.extend(frame(0, 0, id, b"\0\0\0\0\x05hello"));
+                            answer.extend(frame(1, 5, id, b"\x00\x0bgrpc-status\x017"));
+                            answer
+                        }
+                        _ => continue,
+                    };
+                    let _ = stream.write_all(&answer);
+                }
+            });
+        }
+    });
+    port
+}
+
 /// HTTP/2 without TLS up to the service, with its trailers, as gRPC needs it.
 fn speaks_http_2(server: &Server) {
     let Some(backend) = peer("nginx", "apt-get install nginx-light=1.22.1-9+deb12u10") else { return };
     let Some(machine) = Machine::new() else { return };
-    let conf = "pid /run/backend.pid; error_log stderr; events {} http { access_log off; server { listen 127.0.0.1:9001 http2; location / { default_type application/grpc; add_trailer grpc-status 7; return 200 \"$server_protocol $http_x_forwarded_for $http_x_real_ip $host\\n\"; } } }";
+    let conf = "pid /run/backend.pid; error_log stderr; events {} http { access_log off; server { listen 127.0.0.1:9001 http2; location / { default_type application/grpc; return 200 \"$server_protocol $http_x_forwarded_for $http_x_real_ip $host\\n\"; } } }";
     machine.write("/run/backend.conf", conf.as_bytes(), "644", "root:root");
     machine.start("backend", machine.command(backend.to_str().unwrap()).args(["-c", "/run/backend.conf", "-g", "daemon off;"]));
+    let raw = machine.inside(trailers);
     let fleet = json!({
         "schema": "fleet/v1", "name": "rpc", "domain": "rpc.test",
         "hosts": {"web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"]}, "ssh": {"keys": [KEY]}, "containers": {"engine": "docker"}, "proxy": server.with(json!({}))}},
-        "services": {"rpc": {"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": 9001}, "backup": {"none": "a test"},
-            "proxy": [{"names": ["rpc.rpc.test"], "tls": "internal", "scheme": "h2c"}]}}
+        "services": {"rpc": {"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": 9001, "raw": raw}, "backup": {"none": "a test"},
+            "proxy": [{"names": ["rpc.rpc.test"], "tls": "internal", "scheme": "h2c", "port": "http"}, {"names": ["raw.rpc.test"], "tls": "internal", "scheme": "h2c", "port": "raw"}]}}
     });
     server.start(&machine, &fleet, &[]);
     let said = machine.wait_for("curl -sSk --http2 -v -f --max-time 10 --resolve rpc.rpc.test:443:127.0.0.1 -H 'X-Forwarded-For: 203.0.113.66' -H 'TE: trailers' -X POST --data-binary x https://rpc.rpc.test/a.B/C 2>&1", &[server.kind(), "backend"]);
     assert!(said.contains("HTTP/2.0 127.0.0.1 127.0.0.1 rpc.rpc.test"), "{said}");
-    assert!(said.to_ascii_lowercase().contains("grpc-status: 7"), "{said}");
+    let said = machine.must("curl -sSk --http2 -v -f --max-time 10 --resolve raw.rpc.test:443:127.0.0.1 -H 'Content-Type: application/grpc' -H 'TE: trailers' -X POST --data-binary x https://raw.rpc.test/a.B/C 2>&1 | tr -d '\\0'");
+    assert!(said.contains("hello") && said.to_ascii_lowercase().contains("grpc-status: 7"), "{said}");
 }
 
 #[test]

@@ -286,7 +286,7 @@ impl Machine {
                 if let (Some(user), false) = (&user, whole) {
                     command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups"]);
                 }
-                command.args(line.split(' '));
+                command.args(words(line));
                 command
             })
             .collect()
@@ -303,4 +303,20 @@ impl Machine {
         command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--init-groups", "sh", "-c", script]);
         say(&mut command)
     }
+}
+
+/// The words of a line of ours in a unit: quoted where they must be, with two signs for one where systemd would read them.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    let mut signs = line.chars();
+    while let Some(sign) = signs.next() {
+        match sign {
+            '"' => quoted = !quoted,
+            '\\' => words.last_mut().unwrap().extend(signs.next()),
+            ' ' if !quoted => words.push(String::new()),
+            sign => words.last_mut().unwrap().push(sign),
+        }
+    }
+    words.iter().map(|word| word.replace("$$", "$").replace("%%", "%")).collect()
 }

@@ -50,7 +50,7 @@ time.sleep(60)
 ip netns exec "$n-h" python3 -c "$listen" 22 80 443 3000 5432 9100 >"$rules.h" &
 ip netns exec "$n-b" python3 -c "$listen" 80 >"$rules.b" &
 for file in "$rules.h" "$rules.b"; do
-  for _ in $(seq 100); do grep -q up "$file" && break; sleep 0.05; done
+  for _ in $(seq 100); do grep -q up "$file" 2>/dev/null && break; sleep 0.05; done
 done
 ip netns exec "$n-c" python3 -c '
 import socket
@@ -181,7 +181,7 @@ print("up", flush=True)
 threading.Event().wait(60)
 ' >"$edge_rules.b" &
 ip netns exec "$n-e" systemd-socket-activate -l "$listen" /usr/lib/systemd/systemd-socket-proxyd "$target" 2>"$edge_rules.e" &
-for _ in $(seq 100); do grep -q up "$edge_rules.b" && grep -qi listening "$edge_rules.e" && break; sleep 0.05; done
+for _ in $(seq 100); do grep -q up "$edge_rules.b" 2>/dev/null && grep -qi listening "$edge_rules.e" 2>/dev/null && break; sleep 0.05; done
 ip netns exec "$n-c" python3 -c '
 import socket
 for name, source, target in (("public", "203.0.113.66", "203.0.113.1"), ("lan", "10.1.0.66", "10.1.0.1"), ("wan", "198.51.100.66", "198.51.100.2"), ("routed", "203.0.113.66", "100.64.0.2")):

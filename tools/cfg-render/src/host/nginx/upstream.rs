@@ -1,6 +1,7 @@
 //! How nginx passes requests on.
 
 use super::UNIT;
+use super::main_file::{FORWARDED_FOR, FORWARDED_PROTO};
 use crate::fleet::{FastCgi, ProxyServer, Route, Scheme};
 use crate::format::nginx::{Directive, interpolated, literal};
 use crate::host::{HostBuilder, certificates};
@@ -65,9 +66,14 @@ fn http(
 /// What the service learns about whoever asks.
 fn forwarded(directive: &str, proxy: &ProxyServer, entry: &Entry<'_>) -> Vec<Directive> {
     // At the edge the client's own words about where it comes from count for nothing.
-    let address = if proxy.real_ip_from.is_empty() { "$remote_addr" } else { "$proxy_add_x_forwarded_for" };
+    let trusts = !proxy.real_ip_from.is_empty();
+    let address = if trusts { FORWARDED_FOR } else { "$remote_addr" };
     // Behind an edge that ends TLS, the edge knows how the client came.
-    let scheme = if entry.behind.is_some() { "$http_x_forwarded_proto" } else { "$scheme" };
+    let scheme = match (entry.behind.is_some(), trusts) {
+        (true, true) => FORWARDED_PROTO,
+        (true, false) => "$http_x_forwarded_proto",
+        (false, _) => "$scheme",
+    };
     let mut all = vec![
         ("Host", "$host"),
         ("X-Real-IP", "$remote_addr"),
