@@ -20,6 +20,10 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         if let Edge::Host(edge) = route.edge {
             let proxy = context.hosts().get(edge).and_then(|host| host.proxy.as_ref());
             entry(route, proxy.unwrap_or(&usual), found);
+        } else if matches!(route.route.scheme, Scheme::H2c | Scheme::Fastcgi) {
+            let message = format!("a tunnel does not speak {}", route.route.scheme.as_str());
+            let fix = "put a reverse proxy before the service and lead the tunnel there";
+            found.push(unsupported(route.place.join("scheme"), message, fix));
         }
         upstream(context, route, found);
     }
@@ -103,6 +107,10 @@ fn entry(route: &ResolvedRoute<'_>, proxy: &ProxyServer, found: &mut Vec<Finding
     if proxy.kind != ProxyKind::Caddy && route.names.iter().any(|name| name.tls == TlsMode::OnDemand) {
         let message = format!("{kind} makes no certificates on demand");
         found.push(unsupported(route.place.join("tls"), message, "use Caddy, or a wildcard by \"acme-dns\""));
+    }
+    if route.route.fastcgi.is_some() && route.route.scheme != Scheme::Fastcgi {
+        let message = format!("\"fastcgi\" says nothing where {} is spoken", route.route.scheme.as_str());
+        found.push(unsupported(route.place.join("fastcgi"), message, "add \"scheme\": \"fastcgi\", or take it out"));
     }
     match route.route.scheme {
         Scheme::Tcp | Scheme::Ssh | Scheme::Rdp => {

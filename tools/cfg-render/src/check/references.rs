@@ -316,7 +316,8 @@ impl Names<'_, '_> {
             }
             Auth::None | Auth::Basic(_) => {}
         }
-        let passes_on = !matches!(service.run, Run::Static(_)) && route.redirect.is_none();
+        let by_socket = route.fastcgi.as_ref().is_some_and(|spec| spec.socket.is_some());
+        let passes_on = !matches!(service.run, Run::Static(_)) && route.redirect.is_none() && !by_socket;
         if passes_on || route.port.is_some() {
             self.port(service, route.port.as_deref(), at);
         }

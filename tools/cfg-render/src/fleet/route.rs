@@ -22,6 +22,9 @@ pub struct Route {
     pub port: Option<String>,
     /// What the service speaks on that port.
     pub scheme: Scheme,
+    /// Of a service that speaks FastCGI: what is asked, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fastcgi: Option<FastCgi>,
     /// Networks from which it may be reached.
     pub from: Vec<String>,
     /// Host whose proxy takes the requests (the edge); the service's own if not given.
@@ -84,6 +87,7 @@ impl Default for Route {
             path: None,
             port: None,
             scheme: Scheme::default(),
+            fastcgi: None,
             from: super::public(),
             via: None,
             tunnel: None,
@@ -141,6 +145,19 @@ impl Scheme {
             Scheme::Rdp => "rdp",
         }
     }
+}
+
+/// How a program is asked that speaks FastCGI.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FastCgi {
+    /// Directory of PHP's scripts on the service's host; files in it that are no scripts are served as they are, and what is
+    /// no file goes to `index.php`. Without it every request goes to the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Socket of the program, such as `/run/php/php8.2-fpm.sock`; the service's port if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
 }
 
 /// How an edge reaches the host of a service.

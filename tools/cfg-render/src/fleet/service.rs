@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Alert, CheckSpec, DataDirectory, Expose, Extra, Metrics, OneOrMany, Port, Route, Run, ServiceBackup,
-    ServiceDatabase, ServiceSso, Tile, UserFile, Value,
+    ServiceDatabase, ServiceLogin, ServiceSso, Tile, UserFile, Value,
 };
 
 /// Something that runs, by its name. It owns all that belongs to it: its proxy entries, databases, secrets, backups,
@@ -63,6 +63,9 @@ pub struct Service {
     /// Single sign-on that it does itself (OpenID Connect). That of the proxy in front is in `proxy[].auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sso: Option<ServiceSso>,
+    /// Login over SSH that belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<ServiceLogin>,
     /// Secrets that it reads as files below `/run/secrets`, besides those mentioned elsewhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretName>,
@@ -127,6 +130,7 @@ impl Service {
             buckets: Vec::new(),
             mailer: None,
             sso: None,
+            login: None,
             secrets: Vec::new(),
             env: BTreeMap::new(),
             env_secrets: Vec::new(),

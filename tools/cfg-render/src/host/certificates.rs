@@ -9,6 +9,19 @@ use crate::model::Certificate;
 /// Where the certificate of the internal CA lies on hosts that verify others by it.
 pub(crate) const CA: &str = "/var/lib/plumbline/tls/ca.pem";
 
+/// Where the certificate lies by which a proxy of its own ACME client knows the authority's server.
+pub(crate) const AUTHORITY: &str = "/var/lib/plumbline/tls/acme-authority.pem";
+
+/// The certificate of an ACME authority's own server, for a proxy that asks there itself.
+pub(super) fn add_authority(builder: &mut HostBuilder<'_, '_>, unit: &str, source: &str, from: &[Pointer]) {
+    builder.directory(Stage::Services, "/var/lib/plumbline/tls", 0o755, "root", "root", from);
+    builder
+        .file(Stage::Services, AUTHORITY, String::new(), from)
+        .source(source)
+        .notify(Handler::restart(unit))
+        .add(builder);
+}
+
 /// Chain as a file, key as a secret with a link. Where ACME gets another later, this one stands in until then.
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, certificate: &Certificate, unit: &str) {
     let from = &certificate.from;

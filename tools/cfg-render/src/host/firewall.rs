@@ -69,6 +69,8 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     };
     let proxy = host.proxy();
     let mut from_hosts: Vec<(IpAddr, u16, String, Pointer, Option<Pointer>)> = Vec::new();
+    // Over UDP, the same.
+    let mut datagrams: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
     for served in model.fleet.routes() {
         let Edge::Host(edge) = served.edge else { continue };
         let (name, route) = (served.service, served.route);
@@ -109,7 +111,13 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own)
                 && let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network))
             {
-                from_hosts.push((address, port.port, format!("{name} from {}", via.name), at, None));
+                let why = format!("{name} from {}", via.name);
+                if port.proto != Proto::Tcp {
+                    datagrams.push((address, port.port, why.clone(), at.clone()));
+                }
+                if port.proto != Proto::Udp {
+                    from_hosts.push((address, port.port, why, at, None));
+                }
             }
         }
     }
@@ -148,6 +156,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
                 }
             }
         }
+    }
+    for (address, port, why, pointer) in datagrams {
+        let (from, ports) = (Source::Address(address), PortRange::one(port));
+        found.insert(Hole { from, proto: "udp", ports, why, pointer, client: None });
     }
     for (address, port, why, pointer, client) in from_hosts {
         let (from, ports) = (Source::Address(address), PortRange::one(port));
@@ -262,6 +274,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         rules.push(Rule::new("limit rate 10/minute log prefix \"dropped: \""));
     }
     rules.push(Rule::new("counter drop"));
+    let forwards = super::forwards::chains(builder, &mut networks);
     sets.extend(networks.sets.into_values());
     let chain =
         Chain { name: "input".into(), hook: "type filter hook input priority filter; policy drop;".into(), rules };
@@ -273,6 +286,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             rules: guard,
         });
     }
+    chains.extend(forwards);
     let text = format!("#!/usr/sbin/nft -f\n{}\n", builder.header("#", &from))
         + &nftables::write(places::NFT_TABLE, &sets, &chains)
         + &super::block_lists::write(builder);
@@ -357,13 +371,13 @@ fn comment_of(names: &[&str]) -> String {
 
 /// Sets of the addresses of networks, made where a rule needs them.
 #[derive(Default)]
-struct Networks {
+pub(super) struct Networks {
     sets: BTreeMap<String, Set>,
 }
 
 impl Networks {
     /// What a rule begins with to hold for a source only: one text an address family.
-    fn prefixes(&mut self, builder: &HostBuilder<'_, '_>, source: &Source) -> Vec<String> {
+    pub(super) fn prefixes(&mut self, builder: &HostBuilder<'_, '_>, source: &Source) -> Vec<String> {
         let name = match source {
             Source::Public => return vec![String::new()],
             Source::Address(address) => {

@@ -1,13 +1,133 @@
-//! Ports of services on other hosts that this host takes connections for: bytes are passed on by systemd's own proxy, which
-//! starts with the first connection and holds no rights.
+//! Ports of services on other hosts that this host takes connections for: bytes over TCP are passed on by systemd's own
+//! proxy, which starts with the first connection and holds no rights; datagrams by the firewall, which gives them our own
+//! address, so that answers come back this way.
 
-use contract::Finding;
+use std::net::{IpAddr, SocketAddr};
+
 use contract::document::{Handler, Stage};
+use contract::{Finding, Pointer};
 
 use super::HostBuilder;
+use super::containers::{self, Runtime};
+use super::firewall::{Networks, Source};
 use crate::fleet::{ANY, LOCAL, PUBLIC, Proto};
+use crate::format::nftables::{self, Chain, Rule};
 use crate::format::systemd::UnitFile;
 use crate::model::Model;
+
+/// Datagrams that this host passes on.
+struct Datagrams<'f> {
+    service: &'f str,
+    at: Pointer,
+    from: Vec<Source>,
+    port: u16,
+    target: SocketAddr,
+}
+
+/// All of them; without one that does not reach its target, which the units below report.
+fn datagrams<'f>(builder: &HostBuilder<'_, 'f>) -> Vec<Datagrams<'f>> {
+    let (model, host) = (builder.model, builder.host);
+    let mut all = Vec::new();
+    for (name, service) in model.services() {
+        for (index, expose) in service.expose.iter().enumerate() {
+            let here = service.host.iter().any(|own| *own == host.name);
+            let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
+            if expose.via.as_deref() != Some(&host.name) || here || port.proto == Proto::Tcp {
+                continue;
+            }
+            let target = model.hosts_of(service).next();
+            let Some(address) = target.and_then(|target| model.address_between(Some(host), target, &port.bind)) else {
+                continue;
+            };
+            let everywhere = expose.from.iter().any(|network| network == PUBLIC || network == ANY);
+            let networks = expose.from.iter().filter(|network| *network != LOCAL).cloned().map(Source::Network);
+            all.push(Datagrams {
+                service: name,
+                at: Model::service_at(name).join("expose").join(index),
+                from: if everywhere { vec![Source::Public] } else { networks.collect() },
+                port: expose.on_port.unwrap_or(port.port),
+                target: SocketAddr::new(address, port.port),
+            });
+        }
+    }
+    all
+}
+
+/// The chains of the firewall that pass datagrams on.
+pub(super) fn chains(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks) -> Vec<Chain> {
+    let all = datagrams(builder);
+    let Some(first) = all.first() else { return Vec::new() };
+    let docker = containers::used(builder) && matches!(containers::runtime(builder), Runtime::Docker { .. });
+    if docker {
+        // Docker lets nothing be forwarded that is not its own, and whoever drops has the last word.
+        builder.missing(first.at.clone(), "the forwarding of UDP through a host with Docker, whose rules drop it,");
+        return Vec::new();
+    }
+    let (mut change, mut hide, mut pass) = (Vec::new(), Vec::new(), Vec::new());
+    pass.push(Rule::new("ct state established,related accept"));
+    for forward in &all {
+        let Ok(comment) = nftables::comment(forward.service) else { continue };
+        let family = if forward.target.is_ipv4() { "ip" } else { "ip6" };
+        let (address, port) = (forward.target.ip(), forward.target.port());
+        for source in &forward.from {
+            for prefix in networks.prefixes(builder, source) {
+                // A network of the other family leads to no target of this one.
+                if prefix.contains(if forward.target.is_ipv4() { "ip6 saddr" } else { "ip saddr" }) {
+                    continue;
+                }
+                let only = match (prefix.contains(" saddr "), address) {
+                    (true, _) => "",
+                    (false, IpAddr::V4(_)) => "meta nfproto ipv4 ",
+                    (false, IpAddr::V6(_)) => "meta nfproto ipv6 ",
+                };
+                let statement = format!(
+                    "{only}{prefix}fib daddr type local udp dport {} dnat {family} to {}",
+                    forward.port, forward.target
+                );
+                change.push(Rule::new(statement).comment(comment));
+            }
+        }
+        let to = format!("ct status dnat {family} daddr {address} udp dport {port}");
+        hide.push(Rule::new(format!("{to} masquerade")).comment(comment));
+        pass.push(Rule::new(format!("{to} accept")).comment(comment));
+    }
+    let mut chains = vec![
+        Chain {
+            name: "datagrams_in".into(),
+            hook: "type nat hook prerouting priority -100; policy accept;".into(),
+            rules: change,
+        },
+        Chain {
+            name: "datagrams_out".into(),
+            hook: "type nat hook postrouting priority 100; policy accept;".into(),
+            rules: hide,
+        },
+    ];
+    let tailscale = builder.model.fleet.networks.values().filter_map(|network| network.tailscale.as_ref());
+    let router = tailscale.into_iter().any(|spec| spec.routes.contains_key(&builder.host.name));
+    if !router && !containers::used(builder) {
+        // The host has become a router for these datagrams, and for nothing else.
+        pass.push(Rule::new("counter drop").comment("this host routes nothing else"));
+        chains.push(Chain {
+            name: "datagrams_only".into(),
+            hook: "type filter hook forward priority filter; policy accept;".into(),
+            rules: pass,
+        });
+    }
+    let from: Vec<_> = all.iter().map(|forward| forward.at.clone()).collect();
+    let mut text = builder.header("#", &from);
+    if all.iter().any(|forward| forward.target.is_ipv4()) {
+        text.push_str("net.ipv4.ip_forward = 1\n");
+    }
+    if all.iter().any(|forward| forward.target.is_ipv6()) {
+        text.push_str("net.ipv6.conf.all.forwarding = 1\n");
+    }
+    builder
+        .file(Stage::Base, "/etc/sysctl.d/61-plumbline-forward.conf", text, &from)
+        .notify(Handler::restart("systemd-sysctl.service"))
+        .add(builder);
+    chains
+}
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
@@ -19,11 +139,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             }
             let at = Model::service_at(name).join("expose").join(index);
             let Some((port_name, port)) = service.port(expose.port.as_deref()) else { continue };
-            if port.proto != Proto::Tcp {
-                builder.missing(at.clone(), "the forwarding of UDP through another host");
-                if port.proto == Proto::Udp {
-                    continue;
-                }
+            if port.proto != Proto::Tcp && host.spec.firewall.as_ref().is_some_and(|firewall| !firewall.enable) {
+                let message = "datagrams are passed on by the firewall, which this host does not have";
+                let finding = Finding::error("unsupported-feature", at.clone(), message);
+                builder.findings.push(finding.fix("switch the firewall on, or name another host"));
             }
             let target = model.hosts_of(service).next();
             let address = target.and_then(|target| model.address_between(Some(host), target, &port.bind));
@@ -33,6 +152,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
                 builder.findings.push(finding.fix("bind the port to a network that both hosts share"));
                 continue;
             };
+            if port.proto == Proto::Udp {
+                continue;
+            }
             let outer = expose.on_port.unwrap_or(port.port);
             let stem = format!("forward-{name}-{port_name}");
             let from = [at];

@@ -17,7 +17,9 @@ mod firewall;
 mod forwards;
 mod gate;
 mod headers;
+mod logins;
 mod machine;
+mod mail;
 mod merge_patch;
 mod missing;
 mod monitoring;
@@ -73,6 +75,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         machine::add(&mut builder);
         users::add(&mut builder);
         access::add(&mut builder);
+        logins::add(&mut builder);
         firewall::add(&mut builder);
         bans::add(&mut builder);
         updates::add(&mut builder);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::document::{Handler, Stage};
 use contract::{Finding, Pointer, SecretName, places};
 
-use super::{HostBuilder, monitoring, portal, single_sign_on};
+use super::{HostBuilder, mail, monitoring, portal, single_sign_on};
 use crate::fleet::{PackageRun, Run, Service, StartKind, StaticSite, SystemdRun, Value};
 use crate::format::env::{self, Dialect};
 use crate::format::systemd::{self, UnitFile};
@@ -37,6 +37,7 @@ pub(super) fn as_it_runs(builder: &HostBuilder<'_, '_>, name: &str, service: &Se
     let watching = monitoring::fitted(builder, name, &signed);
     let mut service = single_sign_on::with_blueprints(builder.model, name, watching).into_owned();
     portal::fitted(builder.model, name, &mut service);
+    mail::fitted(builder.model, &mut service);
     service
 }
 
@@ -57,7 +58,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             }
         }
         match &service.run {
-            Run::Systemd(run) if !run.user_unit => add_systemd(builder, name, service, run),
+            Run::Systemd(run) if !run.user_unit => {
+                add_systemd(builder, name, &as_it_runs(builder, name, service), run);
+            }
             Run::Package(run) => add_package(builder, name, &as_it_runs(builder, name, service), run),
             Run::Static(site) => add_static(builder, name, service, site),
             _ => {}

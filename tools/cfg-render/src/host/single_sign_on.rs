@@ -8,10 +8,10 @@ use contract::document::{Stage, TemplateEscape};
 use contract::{Finding, placeholder, places};
 use serde_json::{Value as Json, json};
 
-use super::HostBuilder;
+use super::{HostBuilder, containers};
 use crate::fleet::{Auth, Reference, Run, Service, SsoKind, Value};
 use crate::format::yaml;
-use crate::model::{Model, is_image};
+use crate::model::{Model, is_image, is_program};
 
 /// Where blueprints appear in Authentik's containers.
 const INSIDE: &str = "/blueprints/plumbline";
@@ -58,6 +58,32 @@ pub(super) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) ->
         set("OIDC_LOGOUT_URI", of("logout_url"));
         set("OIDC_DISPLAY_NAME", Value::text(client.provider));
         set("OIDC_SCOPES", Value::text(scopes));
+    } else if is_program(service, "miniflux/miniflux") {
+        set("OAUTH2_PROVIDER", Value::text("oidc"));
+        set("OAUTH2_CLIENT_ID", of("client_id"));
+        if client.client_secret.is_some() {
+            set("OAUTH2_CLIENT_SECRET", of("client_secret"));
+        }
+        // It adds the well-known path itself.
+        set("OAUTH2_OIDC_DISCOVERY_ENDPOINT", of("issuer"));
+        if let Some(redirect) = client.redirects.first() {
+            set("OAUTH2_REDIRECT_URL", Value::text(redirect));
+        }
+    } else if is_program(service, "oauth2-proxy/oauth2-proxy") {
+        set("OAUTH2_PROXY_PROVIDER", Value::text("oidc"));
+        set("OAUTH2_PROXY_CLIENT_ID", of("client_id"));
+        if client.client_secret.is_some() {
+            set("OAUTH2_PROXY_CLIENT_SECRET", of("client_secret"));
+        }
+        set("OAUTH2_PROXY_OIDC_ISSUER_URL", of("issuer"));
+        set("OAUTH2_PROXY_SCOPE", Value::text(scopes));
+        set("OAUTH2_PROXY_CODE_CHALLENGE_METHOD", Value::text("S256"));
+        if let Some(redirect) = client.redirects.first() {
+            set("OAUTH2_PROXY_REDIRECT_URL", Value::text(redirect));
+        }
+        if let Some(sso) = service.sso.as_ref().filter(|sso| !sso.groups.is_empty()) {
+            set("OAUTH2_PROXY_ALLOWED_GROUPS", Value::text(sso.groups.join(",")));
+        }
     }
     Cow::Owned(fitted)
 }
@@ -126,8 +152,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         for (file, document, from) in blueprints_of(model, name) {
             let text = builder.header("#", &from) + &yaml::write(&document);
             let template = builder.template(file, text, TemplateEscape::Json);
-            // Read by the container's own user, whose number has no name on the host: the folder above is root's alone.
-            template.mode = contract::FileMode::new(0o444);
+            // Authentik's images run as this number, which needs no name on the host.
+            template.owner = containers::user_in(service, "1000");
             template.units = vec![unit.clone()];
             builder.wait_for_secrets(Stage::Services, &unit, &from);
         }

@@ -161,7 +161,8 @@ fn service_users(builder: &mut HostBuilder<'_, '_>) {
     for (name, service) in model.services_on(&host.name) {
         let Run::Systemd(run) = &service.run else { continue };
         let Some(user) = model.user_of(name, service) else { continue };
-        if run.user_unit || user == "root" || host.spec.users.contains_key(&user) {
+        let has_login = super::logins::has(builder, &user);
+        if run.user_unit || user == "root" || host.spec.users.contains_key(&user) || has_login {
             continue;
         }
         let at = crate::model::Model::service_at(name);

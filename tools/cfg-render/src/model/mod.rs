@@ -34,7 +34,7 @@ pub use host_view::HostView;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use sites::{Entry, Site, Upstream};
-pub use sso::{OidcClient, is_image};
+pub use sso::{OidcClient, is_image, is_program};
 
 /// The secret with the key of the internal CA, which only administrators can read.
 pub const CA_KEY: &str = "ca-key";

@@ -141,6 +141,9 @@ impl<'f> Model<'f> {
                 address.or_else(|| self.shared_network(edge, target).and_then(|network| target.address(&network)));
             return address.map_or(Upstream::Unreachable, |address| Upstream::Address(socket(address, port), scheme));
         }
+        if let (Some(socket), true) = (route.fastcgi.as_ref().and_then(|spec| spec.socket.as_ref()), local) {
+            return Upstream::Address(format!("unix:{socket}"), route.scheme);
+        }
         let Some((_, port)) = service.port(route.port.as_deref()) else { return Upstream::Unreachable };
         let network = route.backend.network.as_deref().filter(|_| !local && port.bind != LOCAL);
         let address = match network {

@@ -3,7 +3,7 @@
 use contract::{SecretName, placeholder};
 
 use super::Model;
-use crate::fleet::{Service, SsoKind};
+use crate::fleet::{Run, Service, SsoKind};
 
 /// A service as a client of its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +47,40 @@ impl OidcClient<'_> {
 }
 
 /// Programs whose own address for the way back is known, by the end of their image's name.
-const WAYS_BACK: [(&str, &str); 3] = [
+const WAYS_BACK: [(&str, &str); 5] = [
     ("grafana/grafana", "/login/generic_oauth"),
     ("outlinewiki/outline", "/auth/oidc.callback"),
     ("nextcloud", "/apps/user_oidc/code"),
+    ("miniflux/miniflux", "/oauth2/oidc/callback"),
+    ("oauth2-proxy/oauth2-proxy", "/oauth2/callback"),
 ];
 
 /// Whether the only container of a service is of this image.
 pub fn is_image(service: &Service, end: &str) -> bool {
     let containers = service.run.containers();
     let [(_, container)] = containers.as_slice() else { return false };
-    let name = container.image.split('@').next().unwrap_or_default();
+    same_image(&container.image, end)
+}
+
+/// Whether a service is the program of this image: in one of its containers, as a package, or as a unit of ours.
+pub fn is_program(service: &Service, image: &str) -> bool {
+    let (owner, own) = image.rsplit_once('/').unwrap_or((image, image));
+    // An image is called after its owner where its own name says nothing.
+    let names = if own == "server" { [owner, owner] } else { [own, image] };
+    match &service.run {
+        Run::Systemd(run) => {
+            let program = run.exec.first().and_then(|path| path.rsplit('/').next());
+            program.is_some_and(|program| names.contains(&program))
+        }
+        Run::Package(run) => run.packages.iter().any(|package| names.contains(&package.as_str())),
+        _ => service.run.containers().iter().any(|(_, container)| same_image(&container.image, image)),
+    }
+}
+
+fn same_image(written: &str, end: &str) -> bool {
+    let name = written.split('@').next().unwrap_or_default();
     let name = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(name, _)| name);
-    name == end || name.ends_with(&format!("/{end}"))
+    name == end || name.ends_with(&format!("/{end}")) || end.strip_prefix("library/") == Some(name)
 }
 
 impl<'f> Model<'f> {
@@ -73,7 +94,7 @@ impl<'f> Model<'f> {
         let client_id = sso.client_id.clone().unwrap_or_else(|| name.to_owned());
         let own = self.public_address(name).map(|(_, url)| url.trim_end_matches('/').to_owned());
         let mut redirects = sso.redirect_uris.clone();
-        let way = WAYS_BACK.iter().find(|(image, _)| is_image(service, image));
+        let way = WAYS_BACK.iter().find(|(image, _)| is_program(service, image));
         if let (true, Some((_, path)), Some(own)) = (redirects.is_empty(), way, &own) {
             redirects.push(format!("{own}{path}"));
         }

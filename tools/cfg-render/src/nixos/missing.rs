@@ -61,6 +61,9 @@ pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
         if matches!(service.run, Run::Compose(_)) {
             builder.shared.missing(at.join("run").join("compose"), "a Compose file on NixOS");
         }
+        if service.login.is_some() {
+            builder.shared.missing(at.join("login"), "a service's login over SSH on NixOS");
+        }
         if service.sso.is_some() {
             builder.shared.missing(at.join("sso"), "single sign-on on NixOS");
         }

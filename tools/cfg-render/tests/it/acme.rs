@@ -1,30 +1,35 @@
-//! The ACME client of a host without one in its server: a real certificate from a real ACME server (Pebble), by HTTP.
-
-use std::fs;
-use std::net::{TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+//! Certificates by ACME, from a real authority (Pebble) that proves each name: by HTTP through the rendered server on port
+//! 80, by TLS, and by DNS in a real name server (Knot) that takes updates.
 
 use serde_json::{Value, json};
 
-use crate::edge::{free_port, place, start};
-use crate::run::{built_peer, document, files, is_root, peer, say};
+use crate::machine::Machine;
+use crate::run::{built_peer, document, files, peer, say};
 
 const NAME: &str = "www.acme.example.org";
+const DIRECTORY: &str = "https://pebble.acme.example.org:14000/dir";
 
-fn fleet(directory: &str) -> Value {
+fn fleet(proxy: Value, routes: Value) -> Value {
     json!({
         "schema": "fleet/v1", "name": "acme", "domain": "acme.example.org", "email": "ops@acme.example.org",
         "hosts": {"web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"]},
             "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]},
-            "proxy": {"acme": {"directory": directory, "ca": "pebble.pem"}}}},
-        "services": {"site": {"host": "web", "run": {"static": {"root": "/srv/acme"}}, "proxy": [{"names": [NAME, "acme.example.org"]}], "backup": {"none": "a test"}}}
+            "proxy": proxy}},
+        "dns": {"providers": {"own": {"rfc2136": {"server": "127.0.0.1:53", "tsig": {"name": "update", "secret": {"secret": "tsig"}}}}},
+            "zones": {"acme.example.org": {}}},
+        "secrets": {"tsig": {}},
+        "services": {"site": {"host": "web", "run": {"static": {"root": "/srv/acme"}}, "proxy": routes, "backup": {"none": "a test"}}}
     })
+}
+
+fn plain() -> Value {
+    let acme = json!({"acme": {"directory": "https://acme.example/dir", "ca": "pebble.pem"}});
+    fleet(acme, json!([{"names": [NAME, "acme.example.org"]}]))
 }
 
 #[test]
 fn every_consumer_can_read_the_keys_that_its_configuration_names() {
-    let fleet = fleet("https://acme.example/dir");
+    let fleet = plain();
     let desired = document(&["host", "--host", "web"], &fleet);
     let items = desired["items"].as_array().unwrap();
     let item = |id: &str| items.iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("{id}"));
@@ -46,11 +51,9 @@ fn every_consumer_can_read_the_keys_that_its_configuration_names() {
 
 #[test]
 fn the_token_of_a_dns_provider_reaches_the_client_as_a_file() {
-    let mut fleet = fleet("https://acme.example/dir");
+    let mut fleet = plain();
     fleet["hosts"]["web"]["proxy"]["acme"] = json!({"challenge": "dns-01"});
-    fleet["dns"] = json!({"providers": {"own": {"rfc2136": {"server": "192.0.2.53:53", "tsig": {"name": "acme", "secret": {"secret": "tsig"}}}}},
-        "zones": {"acme.example.org": {}}});
-    fleet["secrets"] = json!({"tsig": {}});
+    fleet["dns"]["providers"]["own"]["rfc2136"]["server"] = json!("192.0.2.53:53");
     let files = files(&fleet, "web");
     let path = format!("/etc/systemd/system/acme-{NAME}.service");
     let unit = &files.iter().find(|(known, _)| *known == path).unwrap().1;
@@ -65,134 +68,315 @@ fn the_token_of_a_dns_provider_reaches_the_client_as_a_file() {
     }
 }
 
-struct Ended(Child);
+const TSIG: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U";
 
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// A machine with a name server for the zone and an authority that validates. `None` without one of the programs.
+pub(crate) fn with_authority() -> Option<Machine> {
+    peer("knotd", "apt-get install knot=3.2.6-1+deb12u1")?;
+    let pebble = built_peer("pebble")?;
+    let machine = Machine::new()?;
+    machine.must("ip addr add 192.0.2.1/24 dev lo; echo nameserver 127.0.0.1 >/run/resolv.conf; rm -f /etc/resolv.conf; cp /run/resolv.conf /etc/resolv.conf; mkdir -p /run/knot /var/lib/knot/zones && chown -R knot: /run/knot /var/lib/knot");
+    let conf = format!(
+        "server:\n  rundir: /run/knot\n  user: knot:knot\n  listen: 127.0.0.1@53\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  storage: /var/lib/knot\nkey:\n  - id: update.\n    algorithm: hmac-sha256\n    secret: {TSIG}=\nacl:\n  - id: update\n    key: update.\n    action: update\nzone:\n  - domain: acme.example.org\n    storage: /var/lib/knot/zones\n    file: zone\n    acl: update\n"
+    );
+    machine.write("/etc/knot/knot.conf", conf.as_bytes(), "640", "root:knot");
+    let zone = "$ORIGIN acme.example.org.\n$TTL 1\n@ SOA ns ops 1 60 60 600 1\n@ NS ns\nns A 127.0.0.1\n@ A 192.0.2.1\npebble A 127.0.0.1\n* A 192.0.2.1\n";
+    machine.write("/var/lib/knot/zones/zone", zone.as_bytes(), "640", "knot:knot");
+    machine.start("knot", machine.command("knotd").args(["-c", "/etc/knot/knot.conf"]));
+    let own = rcgen::generate_simple_self_signed(["pebble.acme.example.org".to_owned()]).unwrap();
+    machine.write("/run/pebble.pem", own.cert.pem().as_bytes(), "644", "root:root");
+    machine.write("/run/pebble.key", own.signing_key.serialize_pem().as_bytes(), "600", "root:root");
+    let config = json!({"pebble": {"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+        "certificate": "/run/pebble.pem", "privateKey": "/run/pebble.key", "httpPort": 80, "tlsPort": 443, "ocspResponderURL": ""}});
+    machine.write("/run/pebble.json", config.to_string().as_bytes(), "644", "root:root");
+    // Every name is proven: nothing of PEBBLE_VA_ALWAYS_VALID here.
+    let mut command = machine.command("env");
+    command.args(["PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=5"]).arg(pebble);
+    machine.start("pebble", command.args(["-config", "/run/pebble.json", "-dnsserver", "127.0.0.1:53"]));
+    machine.wait_for_port(53, &["knot"]);
+    machine.wait_for_port(14000, &["pebble"]);
+    Some(machine)
+}
+
+/// Instead of systemd: it writes down what it is asked for, and reloads nginx as nginx.service does.
+const SYSTEMCTL: &str =
+    "#!/bin/sh\necho \"$*\" >>/run/systemctl.log\n[ \"$*\" = 'reload-or-restart nginx.service' ] && nginx -s reload\n";
+
+/// Puts a host with nginx into the machine and starts it with what stands in for its certificates.
+fn nginx_of(machine: &Machine, fleet: &Value, names: &[&str]) {
+    let desired = document(&["host", "--host", "web"], fleet);
+    machine.must("rm -rf /etc/nginx/sites-enabled /etc/nginx/plumbline.d; mkdir -p /srv/acme /var/log/nginx; echo hello >/srv/acme/index.html");
+    machine.write("/usr/bin/systemctl", SYSTEMCTL.as_bytes(), "755", "root:root");
+    machine.place(&desired, |_, text| text);
+    machine.must("install -m 644 /run/pebble.pem /var/lib/acme/directory-ca.pem");
+    machine.materialize(&desired, &[("tsig", TSIG)]);
+    for name in names {
+        let made = rcgen::generate_simple_self_signed([(*name).to_owned()]).unwrap();
+        let folder = format!("/var/lib/plumbline/tls/{name}");
+        machine.write(&format!("{folder}/fullchain.pem"), made.cert.pem().as_bytes(), "644", "root:root");
+        machine.write(
+            &format!("{folder}/key.pem"),
+            made.signing_key.serialize_pem().as_bytes(),
+            "640",
+            "root:acme",
+        );
+    }
+    for item in desired["items"].as_array().unwrap().iter().filter(|item| item.get("command").is_some()) {
+        let words: Vec<_> = item["command"]["argv"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        machine.must(&words.join(" "));
+    }
+    machine.must("nginx -t");
+    machine.start("nginx", machine.command("nginx").args(["-g", "daemon off;"]));
+    machine.wait_for_port(443, &["nginx"]);
+    machine.wait_for_port(80, &["nginx"]);
+}
+
+/// Runs the unit of a certificate as its timer would.
+fn get(machine: &Machine, name: &str, change: impl Fn(&mut std::process::Command)) {
+    let unit = format!("acme-{name}.service");
+    for key in ["ExecStart", "ExecStartPost"] {
+        for mut command in machine.unit(&unit, key) {
+            if key == "ExecStart" {
+                change(&mut command);
+            }
+            let (good, said) = say(&mut command);
+            assert!(good, "{said}\n{}\n{}", machine.log("pebble"), machine.log("knot"));
+        }
     }
 }
 
-/// A name server that says 127.0.0.1 to every question for an address.
-fn name_server() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 1500];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let query = &buffer[..length];
-            let Some(end) =
-                query.get(12..).and_then(|rest| rest.iter().position(|byte| *byte == 0)).map(|end| 12 + end + 5)
-            else {
-                continue;
-            };
-            let is_a = query.get(end - 4..end - 2) == Some(&[0, 1]);
-            let mut answer = query[..2].to_vec();
-            answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
-            answer.extend(&query[12..end]);
-            if is_a {
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1]);
-            }
-            let _ = socket.send_to(&answer, from);
-        }
-    });
-    port
+/// Issuer and serial of what is shown to whoever asks for a name.
+fn shown(machine: &Machine, name: &str) -> String {
+    machine.must(&format!(
+        "openssl s_client -connect 192.0.2.1:443 -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial -ext subjectAltName"
+    ))
+}
+
+/// Waits until what is shown has this in it.
+fn shows(machine: &Machine, name: &str, part: &str) -> String {
+    machine.wait_for(&format!("openssl s_client -connect 192.0.2.1:443 -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial -ext subjectAltName | tee /run/shown | grep -q '{part}' && cat /run/shown"), &["nginx", "pebble", "knot"])
+}
+
+fn orders(machine: &Machine) -> usize {
+    machine.log("pebble").matches("/order-plz").count()
+}
+
+/// The worker's user can read every key that nginx names, and nobody else's user can.
+fn keys_are_readable(machine: &Machine) {
+    let keys = machine.must("sed -n 's/.*ssl_certificate_key \\(.*\\);/\\1/p' /etc/nginx/plumbline.d/*.conf | sort -u");
+    assert!(keys.lines().count() >= 1);
+    for key in keys.lines() {
+        let (good, said) = machine.run_as("www-data", &format!("cat {key} >/dev/null"));
+        assert!(good, "{said}");
+        let (open, _) = machine.run_as("nobody", &format!("cat {key} 2>/dev/null"));
+        assert!(!open, "{key} is open to all");
+    }
 }
 
 #[test]
-fn a_certificate_is_got_served_and_not_got_twice() {
-    let Some(nginx) = peer("nginx", "apt-get install nginx-light=1.22.1-9+deb12u10") else { return };
-    if peer("lego", "apt-get install lego=4.9.1-1").is_none() {
+fn a_name_is_proven_over_port_80_of_the_rendered_nginx() {
+    if peer("nginx", "apt-get install nginx-light=1.22.1-9+deb12u10").is_none()
+        || peer("lego", "apt-get install lego=4.9.1-1").is_none()
+    {
         return;
     }
-    let Some(pebble) = built_peer("pebble") else { return };
-    if !is_root() {
-        eprintln!("skipped: the rendered nginx changes to www-data (run as root)");
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem"}}),
+        json!([{"names": [NAME, "acme.example.org"]}]),
+    );
+    nginx_of(&machine, &fleet, &[NAME]);
+    keys_are_readable(&machine);
+    assert!(!shown(&machine, NAME).contains("Pebble"));
+    get(&machine, NAME, |_| {});
+    let first = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert!(first.contains("DNS:acme.example.org") && first.contains(&format!("DNS:{NAME}")), "{first}");
+    keys_are_readable(&machine);
+    // The authority itself has asked, on port 80.
+    let asked = machine.must("cat /var/log/nginx/access.log");
+    assert!(asked.contains("GET /.well-known/acme-challenge/") && asked.contains("LetsEncrypt"), "{asked}");
+    assert_eq!(machine.must("cat /run/systemctl.log"), "reload-or-restart nginx.service\n");
+    // Not due: nothing is asked for, nothing changes, nothing is reloaded.
+    let before = orders(&machine);
+    get(&machine, NAME, |_| {});
+    assert_eq!(orders(&machine), before, "{}", machine.log("pebble"));
+    assert_eq!(machine.must("cat /run/systemctl.log"), "reload-or-restart nginx.service\n");
+    assert_eq!(shown(&machine, NAME), first);
+    // Due: with less than ten thousand days left.
+    let unit = format!("/etc/systemd/system/acme-{NAME}.service");
+    machine.must(&format!("sed -i 's/ get {NAME} 30 / get {NAME} 10000 /' {unit} && grep -q 10000 {unit}"));
+    get(&machine, NAME, |_| {});
+    assert!(orders(&machine) > before);
+    assert_eq!(machine.must("cat /run/systemctl.log | wc -l").trim(), "2");
+    machine.wait_for(&format!("openssl s_client -connect 192.0.2.1:443 -servername {NAME} </dev/null 2>/dev/null | openssl x509 -noout -serial | grep -vqF '{}'", first.lines().find(|line| line.starts_with("serial")).unwrap()), &["nginx"]);
+    keys_are_readable(&machine);
+}
+
+#[test]
+fn an_authority_that_cannot_prove_a_name_leaves_what_stood_in() {
+    if peer("nginx", "apt-get install nginx-light=1.22.1-9+deb12u10").is_none()
+        || peer("lego", "apt-get install lego=4.9.1-1").is_none()
+    {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().to_str().unwrap().to_owned();
-    let (http, https, api, management) = (free_port(), free_port(), free_port(), free_port());
-    let directory = format!("https://localhost:{api}/dir");
-    let fleet = fleet(&directory);
-    let conf = place(&fleet, "web", folder.path());
-    // An authority asks on port 80, which the fleet insists on; this one asks where others do not already listen.
-    for path in [conf.clone(), folder.path().join(format!("etc/nginx/plumbline.d/{NAME}.conf"))] {
-        let mut text = fs::read_to_string(&path).unwrap();
-        for (port, other) in [(80, http), (443, https)] {
-            for address in ["", "[::]:"] {
-                text = text.replace(&format!("listen {address}{port}"), &format!("listen {address}{other}"));
+    let Some(machine) = with_authority() else { return };
+    let fleet =
+        fleet(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem"}}), json!([{"names": [NAME]}]));
+    nginx_of(&machine, &fleet, &[NAME]);
+    let before = shown(&machine, NAME);
+    // The name leads to another machine.
+    let update = "server 127.0.0.1 53\nzone acme.example.org\nupdate add www.acme.example.org 1 A 198.51.100.99\nsend\n";
+    let path = machine.path("update");
+    std::fs::write(&path, update).unwrap();
+    machine.must(&format!("nsupdate -y hmac-sha256:update:{TSIG}= {}", path.display()));
+    let mut commands = machine.unit(&format!("acme-{NAME}.service"), "ExecStart");
+    let (good, said) = say(&mut commands[0]);
+    assert!(!good && said.contains("acme"), "{said}");
+    assert_eq!(shown(&machine, NAME), before);
+    let (_, log) = machine.sh("cat /run/systemctl.log");
+    assert!(!log.contains("reload-or-restart"), "{log}");
+}
+
+#[test]
+fn a_wildcard_is_proven_by_dns() {
+    if peer("nginx", "apt-get install nginx-light=1.22.1-9+deb12u10").is_none()
+        || peer("lego", "apt-get install lego=4.9.1-1").is_none()
+    {
+        return;
+    }
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "challenge": "dns-01", "provider": "own"}}),
+        json!([{"names": ["*.acme.example.org"], "tls": "acme-dns"}]),
+    );
+    let name = "_wildcard.acme.example.org";
+    nginx_of(&machine, &fleet, &[name]);
+    get(&machine, name, |_| {});
+    let shown = shows(&machine, "any.acme.example.org", "Pebble Intermediate CA");
+    assert!(shown.contains("DNS:*.acme.example.org"), "{shown}");
+    keys_are_readable(&machine);
+    // What proved it is gone again.
+    let left = machine.must("kdig @127.0.0.1 +short TXT _acme-challenge.acme.example.org");
+    assert_eq!(left.trim(), "");
+}
+
+/// Caddy gets a certificate itself, proves the name over port 80, and keeps it.
+fn caddy_gets_one(server: &crate::every_proxy::Server) {
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "challenge": "http-01"},
+            "on_demand": {"ask": "http://127.0.0.1:9009/ask"}})),
+        json!([{"names": [NAME, "acme.example.org"]}, {"names": ["*.pods.acme.example.org"], "tls": "on-demand"}]),
+    );
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&asked);
+    machine.inside(move || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:9009").unwrap();
+        std::thread::spawn(move || {
+            use std::io::{BufRead, BufReader, Write};
+            for stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(&stream);
+                let mut head = String::new();
+                while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+                seen.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
+                let good = head.contains("domain=good.pods.acme.example.org");
+                let status = if good { "200 OK" } else { "404 Not Found" };
+                let _ = (&stream).write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
             }
-        }
-        fs::write(&path, text).unwrap();
+        });
+    });
+    machine.must("mkdir -p /srv/acme /var/lib/plumbline/tls; echo hello >/srv/acme/index.html; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[]);
+    machine.wait_for_port(443, &["caddy"]);
+    let first = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert!(first.contains(NAME), "{first}");
+    // It asks for each name by itself.
+    shows(&machine, "acme.example.org", "Pebble Intermediate CA");
+    let before = orders(&machine);
+    let (_, said) = machine.sh("openssl s_client -connect 192.0.2.1:443 -servername bad.pods.acme.example.org </dev/null 2>&1");
+    assert!(!said.contains("BEGIN CERTIFICATE"), "{said}");
+    assert_eq!(orders(&machine), before, "a name was asked for that nobody allowed");
+    shows(&machine, "good.pods.acme.example.org", "Pebble Intermediate CA");
+    assert!(orders(&machine) > before);
+    let asked = asked.lock().unwrap().join("\n");
+    assert!(asked.contains("domain=bad.pods") && asked.contains("domain=good.pods"), "{asked}");
+}
+
+#[test]
+fn caddy_of_debian_gets_certificates() {
+    if let Some(server) = crate::every_proxy::old_caddy() {
+        caddy_gets_one(&server);
     }
-    // What stands in until there is a certificate.
-    let home = folder.path().join("acme");
-    fs::create_dir_all(home.join(NAME)).unwrap();
-    fs::create_dir_all(home.join("acme-challenge")).unwrap();
-    fs::create_dir_all(home.join(".lego")).unwrap();
-    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    fs::write(home.join(NAME).join("fullchain.pem"), made.cert.pem()).unwrap();
-    fs::write(home.join(NAME).join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    let server = start(&nginx, &conf, ("127.0.0.1", http));
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    fs::write(folder.path().join("pebble.pem"), own.cert.pem()).unwrap();
-    fs::write(folder.path().join("pebble.key"), own.signing_key.serialize_pem()).unwrap();
-    let config = json!({"pebble": {"listenAddress": format!("127.0.0.1:{api}"), "managementListenAddress": format!("127.0.0.1:{management}"),
-        "certificate": format!("{root}/pebble.pem"), "privateKey": format!("{root}/pebble.key"), "httpPort": http, "tlsPort": https, "ocspResponderURL": ""}});
-    fs::write(folder.path().join("pebble.json"), config.to_string()).unwrap();
-    let mut command = Command::new(pebble);
-    command.args(["-config", &format!("{root}/pebble.json"), "-dnsserver", &format!("127.0.0.1:{}", name_server())]);
-    // The client and its files are tested, not yet the proof over port 80.
-    command.env("PEBBLE_VA_ALWAYS_VALID", "1").env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
-    let _pebble = Ended(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", api)).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "pebble does not listen");
-        std::thread::sleep(Duration::from_millis(50));
+}
+
+#[test]
+fn caddy_as_it_is_now_gets_certificates() {
+    if let Some(server) = crate::every_proxy::caddy() {
+        caddy_gets_one(&server);
     }
-    // The unit's own command line, with its places inside the folder.
-    let all = files(&fleet, "web");
-    let of = |path: &str| all.iter().find(|(known, _)| known == path).unwrap().1.clone();
-    fs::write(folder.path().join("acme.sh"), of("/usr/local/lib/plumbline/acme")).unwrap();
-    let unit = of(&format!("/etc/systemd/system/acme-{NAME}.service"));
-    let exec = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/lib/plumbline/acme ")).unwrap();
-    let get = || {
-        let words = exec.split(' ').map(|word| word.replace("/var/lib/acme", home.to_str().unwrap()));
-        // In the group of the web server, as both are in one on a host.
-        let mut sh = Command::new("setpriv");
-        sh.args(["--regid=www-data", "--clear-groups", "sh"]).arg(folder.path().join("acme.sh")).args(words);
-        say(sh.env("ACME_HOME", &home).env("LEGO_CA_CERTIFICATES", format!("{root}/pebble.pem")))
-    };
-    let (good, said) = get();
-    assert!(good, "{said}");
-    let chain = fs::read_to_string(home.join(NAME).join("fullchain.pem")).unwrap();
-    assert!(chain.matches("BEGIN CERTIFICATE").count() >= 2, "{chain}");
-    assert!(home.join(NAME).join("changed").exists());
-    server.reload();
-    let begun = Instant::now();
-    loop {
-        let (_, shown) = say(Command::new("openssl").args([
-            "s_client",
-            "-connect",
-            &format!("127.0.0.1:{https}"),
-            "-servername",
-            NAME,
-        ]));
-        if shown.contains("Pebble Intermediate CA") {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{shown}");
-        std::thread::sleep(Duration::from_millis(100));
+}
+
+#[test]
+fn caddy_proves_a_wildcard_by_dns_where_its_build_can() {
+    let how = "a Caddy with github.com/caddy-dns/rfc2136, which the Go proxy does not have: xcaddy build --with github.com/caddy-dns/rfc2136";
+    let Some(program) = crate::run::given_peer("PLUMBLINE_CADDY_DNS", how) else { return };
+    let server = crate::every_proxy::Server::caddy_with(program, "dns.providers.rfc2136");
+    let Some(machine) = with_authority() else { return };
+    let fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "provider": "own"}})),
+        json!([{"names": ["*.acme.example.org"], "tls": "acme-dns"}]),
+    );
+    machine.must("mkdir -p /srv/acme /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[("tsig", &format!("{TSIG}="))]);
+    let shown = shows(&machine, "any.acme.example.org", "Pebble Intermediate CA");
+    assert!(shown.contains("DNS:*.acme.example.org"), "{shown}");
+    // The token is in no file that all can read.
+    let (_, found) = machine.sh(&format!("grep -rl {TSIG} /etc/caddy /etc/systemd/system"));
+    assert_eq!(found, "");
+}
+
+#[test]
+fn a_caddy_without_the_module_is_told_so() {
+    for (modules, provider, words) in [
+        (json!([]), json!({"rfc2136": {"server": "192.0.2.53:53", "tsig": {"name": "update", "secret": {"secret": "tsig"}}}}), "dns.providers.rfc2136"),
+        (json!(["dns.providers.scaleway"]), json!({"scaleway": {"token": {"secret": "tsig"}}}), "is not known here"),
+    ] {
+        let mut fleet = fleet(
+            json!({"kind": "caddy", "version": "2.11.9", "modules": modules}),
+            json!([{"names": ["*.acme.example.org"], "tls": "acme-dns"}]),
+        );
+        fleet["dns"]["providers"]["own"] = provider;
+        let output = crate::run::cfg_render(&["host", "--host", "web"], &fleet.to_string());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(65) && said.contains(words), "{said}");
     }
-    // Not due: nothing is asked for, nothing changes.
-    fs::remove_file(home.join(NAME).join("changed")).unwrap();
-    let (good, said) = get();
-    assert!(good, "{said}");
-    assert_eq!(fs::read_to_string(home.join(NAME).join("fullchain.pem")).unwrap(), chain);
-    assert!(!home.join(NAME).join("changed").exists());
-    let mode =
-        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(home.join(NAME).join("key.pem")).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o640, "for the group, and no others");
+}
+
+#[test]
+fn traefik_gets_one_and_still_has_it_from_its_backup() {
+    let Some(server) = crate::every_proxy::traefik() else { return };
+    let Some(machine) = with_authority() else { return };
+    let mut fleet = fleet(
+        server.with(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem", "challenge": "http-01"}})),
+        json!([{"names": [NAME, "acme.example.org"]}]),
+    );
+    fleet["hosts"]["web"]["containers"] = json!({"engine": "docker"});
+    fleet["services"]["site"]["run"] = json!({"systemd": {"exec": ["/bin/true"]}});
+    fleet["services"]["site"]["ports"] = json!({"http": 9001});
+    fleet["backups"] = json!({"repositories": {"r": {"uri": "/srv/restic", "password": {"secret": "tsig"}}}, "plans": {"nightly": {}}});
+    machine.must("mkdir -p /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    server.start(&machine, &fleet, &[]);
+    machine.wait_for_port(443, &["traefik"]);
+    let first = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert!(first.contains("DNS:acme.example.org"), "{first}");
+    // What the host's backup takes, put back on a host without anything, is enough: the authority is not there any more.
+    let sources = document(&["backup", "--host", "web"], &fleet);
+    let services = sources["services"].as_array().unwrap();
+    let traefik = services.iter().find(|service| service["name"] == "traefik").unwrap();
+    assert_eq!(traefik["paths"], json!(["/var/lib/traefik"]));
+    assert_eq!(machine.must("stat -c '%a %U' /var/lib/traefik/acme.json").trim(), "600 root");
+    machine.must("cp -a /var/lib/traefik /run/backup; for name in traefik pebble; do kill $(pgrep -x $name); done; while pgrep -x 'traefik|pebble' >/dev/null; do sleep 0.05; done; rm -rf /var/lib/traefik; cp -a /run/backup /var/lib/traefik");
+    server.run(&machine);
+    let again = shows(&machine, NAME, "Pebble Intermediate CA");
+    assert_eq!(again, first);
 }

@@ -161,6 +161,17 @@ fn items(fleet: &Value, host: &str) -> BTreeMap<String, Value> {
         .collect()
 }
 
+/// Whether an item is the same on the host, whatever it is made from: a file of secrets may come to hold one more.
+fn same(before: Option<&Value>, after: Option<&Value>) -> bool {
+    let bare = |item: Option<&Value>| {
+        item.cloned().map(|mut item| {
+            item["from"] = Value::Null;
+            item
+        })
+    };
+    bare(before) == bare(after)
+}
+
 #[test]
 fn removing_a_service_changes_only_what_names_it() {
     let whole = rich::fleet("nginx");
@@ -176,7 +187,7 @@ fn removing_a_service_changes_only_what_names_it() {
             let after = items(&less, host);
             let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
             for id in all {
-                if before.get(id) == after.get(id) {
+                if same(before.get(id), after.get(id)) {
                     continue;
                 }
                 let from = before.get(id).map(|item| item["from"].clone()).unwrap_or_default();
@@ -195,7 +206,9 @@ fn removing_a_service_changes_only_what_names_it() {
 #[test]
 fn removing_a_container_changes_only_what_names_it() {
     let whole = fleet("seed-004.json");
-    for service in ["outline", "wobbler", "nextcloud"] {
+    // All but those that others name as their role (single sign-on, monitoring, the start page).
+    let mut taken = 0;
+    for service in whole["services"].as_object().unwrap().keys() {
         let mut less = whole.clone();
         less["services"].as_object_mut().unwrap().remove(service);
         for other in less["services"].as_object_mut().unwrap().values_mut() {
@@ -205,10 +218,14 @@ fn removing_a_container_changes_only_what_names_it() {
                 }
             }
         }
+        if !cfg_render(&["host", "--all"], &less.to_string()).status.success() {
+            continue;
+        }
+        taken += 1;
         for host in ["tools-prod", "management", "authentik-prod"] {
             let (before, after) = (items(&whole, host), items(&less, host));
             for id in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-                if before.get(id) == after.get(id) {
+                if same(before.get(id), after.get(id)) {
                     continue;
                 }
                 let from = before.get(id).map(|item| item["from"].clone()).unwrap_or_default();
@@ -219,6 +236,7 @@ fn removing_a_container_changes_only_what_names_it() {
             }
         }
     }
+    assert!(taken > 5, "{taken} services could be taken out");
 }
 
 #[test]

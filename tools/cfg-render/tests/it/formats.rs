@@ -310,3 +310,68 @@ fn a_rendered_file_names_no_value_twice() {
         assert_eq!(paths.len(), count);
     }
 }
+
+#[test]
+fn the_start_page_holds_what_people_wrote() {
+    let hostile = ["plain", "say \"hi\"", "it's: a #map", "- list", "no", "{{x}}", "back\\slash", "ümläut €", "100%", "&a *b !c", "line\u{85}end", "tab\tend"];
+    let mut fleet = serde_json::json!({
+        "schema": "fleet/v1", "name": "start", "domain": "start.test",
+        "hosts": {"web": {"os": "debian-13", "addresses": {"public": ["192.0.2.1"]}, "containers": {"engine": "docker"},
+            "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
+        "portal": {"service": "home", "title": hostile[1]},
+        "services": {"home": {"host": "web", "run": {"container": {"image": "ghcr.io/gethomepage/homepage:v1.5.0"}}, "ports": {"http": 3000}, "backup": {"none": "a test"}}}
+    });
+    for (index, text) in hostile.iter().enumerate() {
+        fleet["services"][format!("s{index}")] = serde_json::json!({"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "backup": {"none": "a test"},
+            "dashboard": {"name": text, "group": text, "description": text, "icon": text, "href": format!("https://start.test/{index}")}});
+    }
+    let all = files(&fleet, "web");
+    let read = |name: &str| {
+        let path = format!("/etc/homepage/{name}.yaml");
+        crate::traefik::yaml(&all.iter().find(|(known, _)| *known == path).unwrap_or_else(|| panic!("{path}")).1)
+    };
+    let Some(services) = read("services") else { return };
+    assert_eq!(read("settings").unwrap()["title"], hostile[1]);
+    for name in ["bookmarks", "widgets", "docker", "kubernetes", "proxmox"] {
+        assert!(read(name).is_some());
+    }
+    for (index, text) in hostile.iter().enumerate() {
+        let group = services.as_array().unwrap().iter().find_map(|group| group.get(text)).unwrap_or_else(|| panic!("{text}"));
+        let tile = &group[0][text];
+        assert_eq!((&tile["description"], &tile["icon"]), (&Value::from(*text), &Value::from(*text)));
+        assert_eq!(tile["href"], format!("https://start.test/{index}"));
+    }
+}
+
+#[test]
+fn the_overlay_is_joined_with_what_the_fleet_says() {
+    let fleet = serde_json::json!({
+        "schema": "fleet/v1", "name": "overlay", "domain": "overlay.test",
+        "networks": {"tailnet": {"cidrs": ["100.64.0.0/10"], "tailscale": {"login_server": "https://head.overlay.test", "auth_key": {"secret": "join"}, "tags": ["tag:server"],
+            "routes": {"web": ["10.7.0.0/16"]}}}},
+        "hosts": {"web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"], "tailnet": ["100.64.0.1"]},
+            "apt_repositories": [], "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
+        "secrets": {"join": {}}
+    });
+    let all = files(&fleet, "web");
+    let of = |path: &str| all.iter().find(|(known, _)| known == path).unwrap_or_else(|| panic!("{path}")).1.clone();
+    let unit = of("/etc/systemd/system/plumbline-tailscale.service");
+    let exec = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/tailscale ")).unwrap();
+    let words: Vec<_> = exec.split(' ').collect();
+    for word in [
+        "up",
+        "--hostname=web",
+        "--accept-dns=false",
+        "--login-server=https://head.overlay.test",
+        "--auth-key=file:/run/secrets/join",
+        "--advertise-tags=tag:server",
+        "--advertise-routes=10.7.0.0/16",
+    ] {
+        assert!(words.contains(&word), "{word}\n{unit}");
+    }
+    // It waits for its key, and the firewall lets the overlay's own packets in and no forged ones.
+    assert!(of("/etc/systemd/system/plumbline-tailscale.service.d/10-plumbline-secrets.conf").contains("plumbline-secrets.service"));
+    assert!(of("/etc/sysctl.d/61-plumbline-tailscale.conf").contains("net.ipv4.ip_forward = 1"));
+    let rules = of("/etc/nftables.conf");
+    assert!(rules.contains("udp dport 41641 accept") && rules.contains("iifname != \"tailscale0\" ip saddr 100.64.0.0/10 drop"), "{rules}");
+}

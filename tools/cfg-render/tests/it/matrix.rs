@@ -50,7 +50,7 @@ time.sleep(60)
 ip netns exec "$n-h" python3 -c "$listen" 22 80 443 3000 5432 9100 >"$rules.h" &
 ip netns exec "$n-b" python3 -c "$listen" 80 >"$rules.b" &
 for file in "$rules.h" "$rules.b"; do
-  for _ in $(seq 100); do grep -q up "$file" && break; sleep 0.05; done
+  for _ in $(seq 100); do grep -q up "$file" 2>/dev/null && break; sleep 0.05; done
 done
 ip netns exec "$n-c" python3 -c '
 import socket
@@ -134,4 +134,127 @@ fn lists_keep_what_was_put_into_them() {
     );
     assert_eq!(said.matches("ip saddr @block_bad_4").count(), 1, "{said}");
     assert!(said.contains("limit rate over 20/second burst 50 packets"), "{said}");
+}
+
+/// A client, an edge, and a host behind it that the edge reaches over an overlay. It prints what arrives, and who sent it as
+/// the host behind sees it.
+const FORWARD: &str = r#"
+set -eu
+edge_rules=$1; back_rules=$2; listen=$3; target=$4
+n=plf$$
+cleanup() {
+  for space in "$n-c" "$n-e" "$n-b"; do
+    for pid in $(ip netns pids "$space" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+    ip netns del "$space" 2>/dev/null || true
+  done
+}
+trap cleanup EXIT
+for space in "$n-c" "$n-e" "$n-b"; do ip netns add "$space"; ip -n "$space" link set lo up; done
+link() { # name space address space address
+  ip link add "$1" netns "$2" type veth peer name "$1" netns "$4"
+  ip -n "$2" addr add "$3" dev "$1"; ip -n "$2" link set "$1" up
+  ip -n "$4" addr add "$5" dev "$1"; ip -n "$4" link set "$1" up
+}
+link pub "$n-e" 203.0.113.1/24 "$n-c" 203.0.113.66/24
+link lan "$n-e" 10.1.0.1/16 "$n-c" 10.1.0.66/16
+link wan "$n-b" 198.51.100.2/24 "$n-c" 198.51.100.66/24
+link tailscale0 "$n-e" 100.64.0.1/24 "$n-b" 100.64.0.2/24
+# Somebody near the edge tries to use it as a router.
+ip -n "$n-c" route add 100.64.0.0/24 via 203.0.113.1
+ip -n "$n-b" route add 203.0.113.0/24 via 100.64.0.1
+ip netns exec "$n-e" sysctl -qw net.ipv4.ip_forward=1
+ip netns exec "$n-e" nft -f "$edge_rules"
+ip netns exec "$n-b" nft -f "$back_rules"
+ip netns exec "$n-b" python3 -c '
+import socket, threading
+def tcp(port):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", port)); s.listen(16)
+    while True:
+        c, who = s.accept(); c.sendall(who[0].encode()); c.close()
+def udp(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", port))
+    while True:
+        data, who = s.recvfrom(100); s.sendto(who[0].encode(), who)
+for port in (8776, 8777):
+    for kind in (tcp, udp): threading.Thread(target=kind, args=(port,), daemon=True).start()
+print("up", flush=True)
+threading.Event().wait(60)
+' >"$edge_rules.b" &
+ip netns exec "$n-e" systemd-socket-activate -l "$listen" /usr/lib/systemd/systemd-socket-proxyd "$target" 2>"$edge_rules.e" &
+for _ in $(seq 100); do grep -q up "$edge_rules.b" 2>/dev/null && grep -qi listening "$edge_rules.e" 2>/dev/null && break; sleep 0.05; done
+ip netns exec "$n-c" python3 -c '
+import socket
+for name, source, target in (("public", "203.0.113.66", "203.0.113.1"), ("lan", "10.1.0.66", "10.1.0.1"), ("wan", "198.51.100.66", "198.51.100.2"), ("routed", "203.0.113.66", "100.64.0.2")):
+    for kind in ("tcp", "udp"):
+        for port in (8776, 8777, 9000):
+            s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+            s.settimeout(0.7); s.bind((source, 0))
+            try:
+                s.connect((target, port))
+                if kind == "udp": s.send(b"x")
+                seen = s.recv(100).decode()
+                if seen: print(name, kind, port, seen)
+            except OSError:
+                pass
+            finally:
+                s.close()
+'
+"#;
+
+#[test]
+fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
+    for (program, package) in [("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("systemd-socket-activate", "systemd")] {
+        if peer(program, &format!("apt-get install {package}")).is_none() {
+            return;
+        }
+    }
+    if !is_root() {
+        eprintln!("skipped: network namespaces are made by root");
+        return;
+    }
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "forward", "domain": "forward.example.org",
+        "networks": {"tailnet": {"cidrs": ["100.64.0.0/10"], "tailscale": {}}, "lan": {"cidrs": ["10.1.0.0/16"]}},
+        "hosts": {
+            "edge": {"os": "debian-13", "addresses": {"public": ["203.0.113.1"], "lan": ["10.1.0.1"], "tailnet": ["100.64.0.1"]}, "ssh": {"keys": [key]}},
+            "back": {"os": "debian-13", "addresses": {"public": ["198.51.100.2"], "tailnet": ["100.64.0.2"]}, "ssh": {"keys": [key]}}
+        },
+        "services": {
+            "radicle": {"host": "back", "run": {"systemd": {"exec": ["/bin/true"]}}, "backup": {"none": "a test"},
+                "ports": {"p2p": {"port": 8776, "bind": "tailnet", "proto": "both"}, "own": {"port": 8777, "bind": "tailnet", "proto": "udp"}},
+                "expose": [{"port": "p2p", "from": ["public"], "via": "edge"}, {"port": "own", "from": ["lan"], "via": "edge", "on_port": 9000}]}
+        }
+    });
+    let edge = files(&fleet, "edge");
+    let of = |path: &str| edge.iter().find(|(known, _)| known == path).unwrap_or_else(|| panic!("{path}")).1.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let rules = of("/etc/nftables.conf");
+    let back = files(&fleet, "back").into_iter().find(|(path, _)| path == "/etc/nftables.conf").unwrap().1;
+    assert!(of("/etc/sysctl.d/61-plumbline-forward.conf").contains("net.ipv4.ip_forward = 1\n"));
+    // Only bytes have a unit; datagrams are the firewall's.
+    assert!(edge.iter().all(|(path, _)| !path.contains("forward-radicle-own")));
+    let socket = of("/etc/systemd/system/forward-radicle-p2p.socket");
+    let listen = socket.lines().find_map(|line| line.strip_prefix("ListenStream=")).unwrap();
+    let service = of("/etc/systemd/system/forward-radicle-p2p.service");
+    let target = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/lib/systemd/systemd-socket-proxyd ")).unwrap();
+    let script = place("script", FORWARD);
+    let (edge_rules, back_rules) = (place("edge", &rules), place("back", &back));
+    let (good, said) = say(Command::new("bash").arg(&script).args([&edge_rules, &back_rules]).args([listen, target]));
+    assert!(good, "{said}\n{rules}");
+    let arrived: BTreeSet<&str> = said.lines().collect();
+    // The host behind sees the edge, so that its answers go back that way.
+    let declared = BTreeSet::from([
+        "public tcp 8776 100.64.0.1",
+        "public udp 8776 100.64.0.1",
+        "lan tcp 8776 100.64.0.1",
+        "lan udp 8776 100.64.0.1",
+        "lan udp 9000 100.64.0.1",
+    ]);
+    assert_eq!(arrived, declared, "{rules}\n{back}");
 }

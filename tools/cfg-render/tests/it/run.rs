@@ -72,6 +72,12 @@ pub(crate) fn built_peer(name: &str) -> Option<PathBuf> {
     found.or_else(|| absent(name, &format!("tests/peers {name}"), full_tier()))
 }
 
+/// A program that no package registry has, by the variable that names its path. Without it the test says how to get it.
+pub(crate) fn given_peer(variable: &str, how: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
+    given.or_else(|| absent(variable, &format!("{how}; then set {variable} to its path"), false))
+}
+
 /// Whether everything is to be tested, however long it takes.
 pub(crate) fn full_tier() -> bool {
     std::env::var_os("PLUMBLINE_TIER").is_some_and(|tier| tier == "full")

@@ -32,6 +32,14 @@ pub(super) fn directory(builder: &HostBuilder<'_, '_>, service: &str) -> String 
     format!("{}/{service}", parent.trim_end_matches('/'))
 }
 
+/// The number of the user that a service's containers run as: what its first one says, or the usual one of its image.
+pub(super) fn user_in(service: &Service, usual: &str) -> String {
+    let containers = service.run.containers();
+    let written = containers.iter().find_map(|(_, container)| container.user.as_ref());
+    let number = written.and_then(|user| user.split(':').next()).filter(|user| user.parse::<u32>().is_ok());
+    number.unwrap_or(usual).to_owned()
+}
+
 /// Whether containers run on a host.
 pub(super) fn used(builder: &HostBuilder<'_, '_>) -> bool {
     let (model, host) = (builder.model, builder.host);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::role::{Role, listen};
 use crate::fleet::{Bucket, Loki, Run};
 use crate::format::yaml;
-use crate::host::HostBuilder;
+use crate::host::{HostBuilder, containers};
 use crate::model::Model;
 
 const FILE: &str = "/etc/loki/config.yml";
@@ -30,11 +30,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     builder.directory(Stage::Services, "/etc/loki", 0o755, "root", "root", &from);
     if bucket.is_some() {
         let template = builder.template("loki.yml".into(), text, TemplateEscape::Json);
-        if !contained {
-            template.owner = "loki".into();
-        }
-        // Others inside the container's own user cannot be named: the folder above is closed to all but root and it.
-        template.mode = contract::FileMode::new(if contained { 0o444 } else { 0o400 });
+        // Its image runs as this number, which needs no name on the host.
+        template.owner = if contained { containers::user_in(service, "10001") } else { "loki".into() };
         template.link = Some(FILE.into());
         template.units = vec![unit.clone()];
         builder.wait_for_secrets(Stage::Services, &unit, &from);

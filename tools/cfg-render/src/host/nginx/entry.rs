@@ -4,7 +4,7 @@ use contract::document::Stage;
 use contract::{Finding, places};
 
 use super::{UNIT, forward_auth, snippet, upstream};
-use crate::fleet::{Auth, ProxyServer, StaticSite, TlsMode};
+use crate::fleet::{Auth, ProxyServer, Scheme, StaticSite, TlsMode};
 use crate::format::nginx::{Directive, interpolated, literal};
 use crate::format::{Unrepresentable, Written, nftables};
 use crate::host::{HostBuilder, headers};
@@ -58,6 +58,10 @@ pub(crate) fn write(
             return None;
         }
     }
+    let scheme = match &entry.upstream {
+        Upstream::Address(_, scheme) => *scheme,
+        _ => Scheme::Http,
+    };
     let mut locations = Vec::new();
     match &entry.route.auth {
         Auth::Forward(forward) if entry.behind.is_none() => {
@@ -66,9 +70,11 @@ pub(crate) fn write(
             for open in &forward.except {
                 let open = builder.fit(location_path(open), &at.join("auth"))?;
                 let body = guard.iter().chain(&login.clear).chain(&tail).cloned().collect();
+                let body = upstream::spoken(body, scheme);
                 locations.push(location(builder, entry, &open, body));
             }
             let body = guard.into_iter().chain(login.question).chain(tail).collect();
+            let body = upstream::spoken(body, scheme);
             locations.push(location(builder, entry, &path, body));
             locations.extend(login.locations);
         }

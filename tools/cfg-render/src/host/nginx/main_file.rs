@@ -24,11 +24,7 @@ pub(super) fn write(
     for name in &proxy.real_ip_from {
         trusted.extend(trusted_addresses(builder, name));
     }
-    if !trusted.is_empty() {
-        http.extend(trusted.iter().map(|range| Directive::new("set_real_ip_from", [range])));
-        http.push(Directive::new("real_ip_header", ["X-Forwarded-For"]));
-        http.push(Directive::new("real_ip_recursive", ["on"]));
-    }
+    http.extend(real_ip(&trusted));
     http.push(nginx::dollar());
     http.push(Directive::block(
         "map",
@@ -133,6 +129,33 @@ fn sinkhole(proxy: &ProxyServer, listen: &Listen, sites: &[Site<'_>]) -> Directi
     sink.push(Directive::new("return", ["444"]));
     Directive::block("server", [], sink)
 }
+
+/// Who a client is behind trusted proxies, and what the service learns of it: what a stranger says about itself is not
+/// passed on.
+pub(crate) fn real_ip(trusted: &[String]) -> Vec<Directive> {
+    if trusted.is_empty() {
+        return Vec::new();
+    }
+    let mut all: Vec<_> = trusted.iter().map(|range| Directive::new("set_real_ip_from", [range])).collect();
+    all.push(Directive::new("real_ip_header", ["X-Forwarded-For"]));
+    all.push(Directive::new("real_ip_recursive", ["on"]));
+    let mut known = vec![Directive::new("default", ["0"])];
+    known.extend(trusted.iter().map(|range| Directive::new(range, ["1"])));
+    all.push(Directive::block("geo", ["$realip_remote_addr", "$plumbline_trusted"], known));
+    for (variable, stranger, trusted) in [
+        (FORWARDED_FOR, "$remote_addr", "$proxy_add_x_forwarded_for"),
+        (FORWARDED_PROTO, "$scheme", "$http_x_forwarded_proto"),
+    ] {
+        let body = vec![Directive::new("default", [stranger]), Directive::new("1", [trusted])];
+        all.push(Directive::block("map", ["$plumbline_trusted", variable], body));
+    }
+    all
+}
+
+/// What the service gets as `X-Forwarded-For` where some proxies are trusted.
+pub(crate) const FORWARDED_FOR: &str = "$plumbline_forwarded_for";
+/// The same of `X-Forwarded-Proto`.
+pub(crate) const FORWARDED_PROTO: &str = "$plumbline_forwarded_proto";
 
 /// Addresses of a host, ranges of a network, or what was written.
 pub(crate) fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {

@@ -1,11 +1,13 @@
 //! How nginx passes requests on.
 
 use super::UNIT;
-use crate::fleet::{ProxyServer, Scheme};
-use crate::format::nginx::Directive;
+use super::main_file::{FORWARDED_FOR, FORWARDED_PROTO};
+use crate::fleet::{FastCgi, ProxyServer, Route, Scheme};
+use crate::format::nginx::{Directive, interpolated, literal};
 use crate::host::{HostBuilder, certificates};
 use crate::model::{Entry, Site};
 
+/// What a location does with a request. `None`, with a finding, where nginx does not speak what the service does.
 pub(super) fn write(
     builder: &mut HostBuilder<'_, '_>,
     proxy: &ProxyServer,
@@ -14,33 +16,34 @@ pub(super) fn write(
     address: &str,
     scheme: Scheme,
 ) -> Option<Vec<Directive>> {
-    let at = &entry.pointer;
-    let mut body = Vec::new();
     match scheme {
-        Scheme::Http | Scheme::Https => {
-            body.push(Directive::new("proxy_pass", [&format!("{}://{address}", scheme.as_str())]));
-        }
-        Scheme::H2c | Scheme::Fastcgi | Scheme::Tcp | Scheme::Ssh | Scheme::Rdp => {
-            builder.missing(at.join("scheme"), &format!("\"{}\" behind nginx (so the whole entry)", scheme.as_str()));
-            return None;
+        Scheme::Http | Scheme::Https => Some(http(builder, proxy, site, entry, address, scheme)),
+        Scheme::H2c => Some(grpc(proxy, entry, address)),
+        Scheme::Fastcgi => fastcgi(builder, proxy, entry, address),
+        Scheme::Tcp | Scheme::Ssh | Scheme::Rdp => {
+            let at = entry.pointer.join("scheme");
+            builder.missing(at, &format!("\"{}\" behind nginx (so the whole entry)", scheme.as_str()));
+            None
         }
     }
+}
+
+fn http(
+    builder: &mut HostBuilder<'_, '_>,
+    proxy: &ProxyServer,
+    site: &Site<'_>,
+    entry: &Entry<'_>,
+    address: &str,
+    scheme: Scheme,
+) -> Vec<Directive> {
+    let at = &entry.pointer;
+    let mut body = vec![Directive::new("proxy_pass", [&format!("{}://{address}", scheme.as_str())])];
     body.push(Directive::new("proxy_http_version", ["1.1"]));
-    body.push(Directive::new("proxy_set_header", ["Host", "$host"]));
-    body.push(Directive::new("proxy_set_header", ["X-Real-IP", "$remote_addr"]));
-    // At the edge the client's own words about where it comes from count for nothing.
-    let forwarded = if proxy.real_ip_from.is_empty() { "$remote_addr" } else { "$proxy_add_x_forwarded_for" };
-    body.push(Directive::new("proxy_set_header", ["X-Forwarded-For", forwarded]));
-    // Behind an edge that ends TLS, the edge knows how the client came.
-    let proto = if entry.behind.is_some() { "$http_x_forwarded_proto" } else { "$scheme" };
-    body.push(Directive::new("proxy_set_header", ["X-Forwarded-Proto", proto]));
-    body.push(Directive::new("proxy_set_header", ["X-Forwarded-Host", "$host"]));
-    if proxy.early_data {
-        body.push(Directive::new("proxy_set_header", ["Early-Data", "$ssl_early_data"]));
-    }
+    body.extend(forwarded("proxy_set_header", proxy, entry));
     if entry.verify && scheme == Scheme::Https {
         certificates::add_ca(builder, UNIT, std::slice::from_ref(at));
         let name = if site.name().starts_with("*.") { "$host" } else { site.name() };
+        // Sessions are taken up again as they are by default: only the server that was verified can do so.
         body.push(Directive::new("proxy_ssl_verify", ["on"]));
         body.push(Directive::new("proxy_ssl_verify_depth", ["2"]));
         body.push(Directive::new("proxy_ssl_trusted_certificate", [certificates::CA]));
@@ -52,14 +55,136 @@ pub(super) fn write(
         body.push(Directive::new("proxy_set_header", ["Upgrade", "$http_upgrade"]));
         body.push(Directive::new("proxy_set_header", ["Connection", "$connection_upgrade"]));
     }
-    if let Some(timeout) = entry.route.timeout {
-        let seconds = format!("{}s", timeout.as_secs());
-        body.push(Directive::new("proxy_read_timeout", [&seconds]));
-        body.push(Directive::new("proxy_send_timeout", [&seconds]));
-    }
+    body.extend(timeouts("proxy", entry.route));
     if entry.route.streaming {
         body.push(Directive::new("proxy_buffering", ["off"]));
         body.push(Directive::new("proxy_request_buffering", ["off"]));
     }
-    Some(body)
+    body
+}
+
+/// What the service learns about whoever asks.
+fn forwarded(directive: &str, proxy: &ProxyServer, entry: &Entry<'_>) -> Vec<Directive> {
+    // At the edge the client's own words about where it comes from count for nothing.
+    let trusts = !proxy.real_ip_from.is_empty();
+    let address = if trusts { FORWARDED_FOR } else { "$remote_addr" };
+    // Behind an edge that ends TLS, the edge knows how the client came.
+    let scheme = match (entry.behind.is_some(), trusts) {
+        (true, true) => FORWARDED_PROTO,
+        (true, false) => "$http_x_forwarded_proto",
+        (false, _) => "$scheme",
+    };
+    let mut all = vec![
+        ("Host", "$host"),
+        ("X-Real-IP", "$remote_addr"),
+        ("X-Forwarded-For", address),
+        ("X-Forwarded-Proto", scheme),
+        ("X-Forwarded-Host", "$host"),
+    ];
+    if proxy.early_data {
+        all.push(("Early-Data", "$ssl_early_data"));
+    }
+    all.into_iter().map(|(name, value)| Directive::new(directive, [name, value])).collect()
+}
+
+fn timeouts(protocol: &str, route: &Route) -> Vec<Directive> {
+    let Some(timeout) = route.timeout else { return Vec::new() };
+    let seconds = format!("{}s", timeout.as_secs());
+    ["read", "send"].map(|way| Directive::new(&format!("{protocol}_{way}_timeout"), [&seconds])).to_vec()
+}
+
+/// HTTP/2 without TLS. Only nginx' module for gRPC speaks it to servers.
+fn grpc(proxy: &ProxyServer, entry: &Entry<'_>, address: &str) -> Vec<Directive> {
+    let mut body = vec![Directive::new("grpc_pass", [&format!("grpc://{address}")])];
+    body.extend(forwarded("grpc_set_header", proxy, entry));
+    body.extend(timeouts("grpc", entry.route));
+    body
+}
+
+fn fastcgi(
+    builder: &mut HostBuilder<'_, '_>,
+    proxy: &ProxyServer,
+    entry: &Entry<'_>,
+    address: &str,
+) -> Option<Vec<Directive>> {
+    let spec = entry.route.fastcgi.clone().unwrap_or_default();
+    let at = entry.pointer.join("fastcgi");
+    let target = match &spec.socket {
+        Some(socket) => builder.fit(literal(&format!("unix:{socket}")).map(str::to_owned), &at.join("socket"))?,
+        None => address.to_owned(),
+    };
+    let asked = |spec: &FastCgi| {
+        let mut body = vec![Directive::new("include", ["/etc/nginx/fastcgi_params"])];
+        let parameters: &[(&str, &str)] = if spec.root.is_some() {
+            &[
+                ("SCRIPT_FILENAME", "$document_root$fastcgi_script_name"),
+                ("DOCUMENT_ROOT", "$document_root"),
+                ("PATH_INFO", "$plumbline_path_info"),
+            ]
+        } else {
+            &[("SCRIPT_NAME", ""), ("PATH_INFO", "$uri")]
+        };
+        body.extend(parameters.iter().map(|(name, value)| Directive::new("fastcgi_param", [name, value])));
+        body.push(Directive::new("fastcgi_param", ["SERVER_NAME", "$host"]));
+        // A program of CGI would take the header "Proxy" for a setting of its own.
+        body.push(Directive::new("fastcgi_param", ["HTTP_PROXY", ""]));
+        let headers = forwarded("fastcgi_param", proxy, entry);
+        body.extend(headers.into_iter().filter(|header| header.args.first().is_some_and(|name| name != "Host")).map(parameter));
+        body.extend(timeouts("fastcgi", entry.route));
+        body.push(Directive::new("fastcgi_pass", [&target]));
+        body
+    };
+    let Some(root) = &spec.root else { return Some(asked(&spec)) };
+    let root = builder.fit(interpolated(root), &at.join("root"))?;
+    let mut script = vec![
+        Directive::new("fastcgi_split_path_info", ["^(.+?\\.php)(/.*)$"]),
+        // What is looked for takes the rest of the path away.
+        Directive::new("set", ["$plumbline_path_info", "$fastcgi_path_info"]),
+        // A script that is not there is never asked for: PHP would look for one further up.
+        Directive::new("try_files", ["$fastcgi_script_name", "=404"]),
+    ];
+    script.extend(asked(&spec));
+    let front = format!("{}/index.php", entry.path.trim_end_matches('/'));
+    Some(vec![
+        Directive::new("root", [&root]),
+        Directive::new("index", ["index.php", "index.html"]),
+        Directive::new("try_files", ["$uri", "$uri/", &format!("{front}$is_args$args")]),
+        Directive::block("location", ["~", "/\\.(?!well-known/)"], vec![Directive::new("deny", ["all"])]),
+        Directive::block("location", ["~", "\\.php(?:$|/)"], script),
+    ])
+}
+
+/// A header as the parameter that FastCGI has for it.
+fn parameter(mut header: Directive) -> Directive {
+    header.name = "fastcgi_param".into();
+    if let Some(name) = header.args.first_mut() {
+        *name = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+    }
+    header
+}
+
+/// Headers that a login sets for what is behind it, in the words of what is spoken there.
+pub(super) fn spoken(body: Vec<Directive>, scheme: Scheme) -> Vec<Directive> {
+    if matches!(scheme, Scheme::Http | Scheme::Https) {
+        return body;
+    }
+    let (headers, mut body): (Vec<_>, Vec<_>) =
+        body.into_iter().partition(|directive| directive.name == "proxy_set_header");
+    if scheme == Scheme::Fastcgi {
+        let parameters: Vec<_> = headers.into_iter().map(parameter).collect();
+        // Where it is asked: what stands further out holds only where nothing of its kind does.
+        beside(&mut body, "fastcgi_pass", &parameters);
+    } else {
+        body.extend(headers.into_iter().map(|header| Directive { name: "grpc_set_header".into(), ..header }));
+    }
+    body
+}
+
+fn beside(body: &mut Vec<Directive>, name: &str, more: &[Directive]) {
+    if body.iter().any(|directive| directive.name == name) {
+        body.extend(more.iter().cloned());
+    }
+    for inner in body.iter_mut().filter_map(|directive| directive.body.as_mut()) {
+        beside(inner, name, more);
+    }
 }

@@ -3,7 +3,7 @@
 use contract::{Finding, Pointer, places};
 use serde_json::{Map, Value, json};
 
-use super::static_file::entry_points;
+use super::static_file::{entry_points, trusted};
 use super::{ACME, ACME_DNS};
 use crate::fleet::{Auth, ProxyKind, ProxyServer, Scheme, TlsMode};
 use crate::format::{Unrepresentable, Written};
@@ -144,6 +144,7 @@ fn chain(
     parts: &mut Parts,
 ) -> Option<Vec<String>> {
     let at = &entry.pointer;
+    let trusted = trusted(builder, proxy);
     let mut chain = Vec::new();
     let mut add = |parts: &mut Parts, end: &str, body: Value| {
         let middleware = format!("{name}-{end}");
@@ -153,13 +154,21 @@ fn chain(
     if entry.behind.is_none() && !entry.is_public() {
         let mut ranges: Vec<String> = builder.model.ranges(&entry.route.from).iter().map(ToString::to_string).collect();
         ranges.push("127.0.0.1/32".into());
-        add(parts, "from", json!({"ipAllowList": {"sourceRange": ranges}}));
+        let mut list = json!({"sourceRange": ranges});
+        behind(&mut list, &trusted);
+        add(parts, "from", json!({"ipAllowList": list}));
     }
     if let Some(limits) = entry.limits(proxy.limits.as_ref()) {
         let period = if limits.rate.seconds == 1 { "1s" } else { "1m" };
         // A bucket of tokens: as many at once as the rate lets through and the burst besides, which is what nginx does.
         let burst = limits.burst.saturating_add(1);
-        add(parts, "limit", json!({"rateLimit": {"average": limits.rate.requests, "period": period, "burst": burst}}));
+        let mut limit = json!({"average": limits.rate.requests, "period": period, "burst": burst});
+        if let (Value::Object(limit), false) = (&mut limit, trusted.is_empty()) {
+            let mut criterion = json!({});
+            behind(&mut criterion, &trusted);
+            limit.insert("sourceCriterion".into(), criterion);
+        }
+        add(parts, "limit", json!({"rateLimit": limit}));
     }
     if let Some(size) = entry.route.max_body.as_ref().or(proxy.max_body.as_ref()) {
         let bytes = builder.fit(bytes(size), &at.join("max_body"))?;
@@ -204,6 +213,13 @@ fn chain(
         add(parts, "redirect", json!({"redirectRegex": body}));
     }
     Some(chain)
+}
+
+/// Behind trusted proxies a client is who the last of them saw, and not the proxy itself.
+fn behind(body: &mut Value, trusted: &[String]) {
+    if let (Value::Object(body), false) = (body, trusted.is_empty()) {
+        body.insert("ipStrategy".into(), json!({"excludedIPs": trusted}));
+    }
 }
 
 /// Paths without the question of the login: those of the provider itself, and those that are open to all.

@@ -70,6 +70,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             certificates::add(builder, &certificate, UNIT);
         }
     }
+    if let Some(ca) = proxy.acme.as_ref().and_then(|acme| acme.ca.as_ref()) {
+        certificates::add_authority(builder, UNIT, ca, &[at.join("acme").join("ca")]);
+    }
     let service = service(builder, &image, sites);
     let runtime = containers::runtime(builder);
     containers::one(builder, &runtime, "traefik", &service, &at);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ACME, ACME_DNS, FOLDER, STATE};
 use crate::fleet::{Acme, AcmeChallenge, ProxyServer, TlsMode};
-use crate::host::{HostBuilder, acme};
+use crate::host::{HostBuilder, acme, certificates};
 use crate::model::Site;
 
 /// The entry points of one scheme, one an address: `web`, `web-1`, ...
@@ -65,7 +65,7 @@ pub(crate) fn write(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site
 }
 
 /// Ranges from which the client's address is believed.
-fn trusted(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<String> {
+pub(super) fn trusted(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<String> {
     let model = builder.model;
     let mut all = Vec::new();
     for name in &proxy.real_ip_from {
@@ -112,6 +112,9 @@ fn common(builder: &HostBuilder<'_, '_>, acme: &Acme, name: &str) -> Map<String,
     body.insert("storage".into(), json!(format!("{STATE}/{file}")));
     if let Some(directory) = &acme.directory {
         body.insert("caServer".into(), json!(directory));
+    }
+    if acme.ca.is_some() {
+        body.insert("caCertificates".into(), json!([certificates::AUTHORITY]));
     }
     body
 }

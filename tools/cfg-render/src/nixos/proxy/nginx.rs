@@ -83,11 +83,7 @@ fn common(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Direct
     for name in &proxy.real_ip_from {
         trusted.extend(shared::main_file::trusted_addresses(&mut builder.shared, name));
     }
-    if !trusted.is_empty() {
-        http.extend(trusted.iter().map(|range| Directive::new("set_real_ip_from", [range])));
-        http.push(Directive::new("real_ip_header", ["X-Forwarded-For"]));
-        http.push(Directive::new("real_ip_recursive", ["on"]));
-    }
+    http.extend(shared::main_file::real_ip(&trusted));
     if proxy.early_data {
         // The listener's first server owns its TLS, so that early data is one matter for all of them.
         http.push(Directive::new("ssl_early_data", ["on"]));

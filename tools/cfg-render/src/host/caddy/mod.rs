@@ -1,14 +1,21 @@
 //! Caddy as the reverse proxy (2.6 and newer): one Caddyfile.
 
+mod dns;
+mod passwords;
+
 use std::collections::BTreeSet;
 
 use contract::document::{Group, Handler, HostItem, Stage, User};
 use contract::{Finding, Pointer};
 
 use super::gate::Gate;
+use super::nginx::main_file::trusted_addresses;
 use super::{HostBuilder, certificates, headers};
-use crate::fleet::{Auth, ForwardAuth, ProxyKind, ProxyServer, Scheme, SsoKind, TlsMode};
+use crate::fleet::{
+    AcmeChallenge, Auth, ForwardAuth, Limits, ProxyKind, ProxyServer, Route, Scheme, SsoKind, TlsMode,
+};
 use crate::format::caddyfile::{self, Line, word};
+use crate::format::nftables;
 use crate::model::{Entry, Model, Site, Upstream};
 
 const FILE: &str = "/etc/caddy/Caddyfile";
@@ -49,7 +56,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         }),
         ..HostItem::default()
     });
-    builder.check_set("caddy", &[&["/usr/bin/caddy", "validate", "--adapter", "caddyfile", "--config", FILE]]);
+    // A module of DNS looks at its token, which is not there while files are checked.
+    let verb = if by_dns(&proxy, sites) { "adapt" } else { "validate" };
+    builder.check_set("caddy", &[&["/usr/bin/caddy", verb, "--adapter", "caddyfile", "--config", FILE]]);
     let mut lines = vec![Line { words: Vec::new(), body: Some(global(builder, &proxy)) }];
     for site in sites {
         if let Some(blocks) = render_site(builder, &proxy, site) {
@@ -62,9 +71,20 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if proxy.sinkhole {
         lines.push(Line::new(&format!("http://:{}", proxy.http_port)).body(vec![Line::new("abort")]));
     }
+    passwords::add(builder, sites);
+    if let Some(ca) = proxy.acme.as_ref().and_then(|acme| acme.ca.as_ref()) {
+        let at = [host.at("proxy").join("acme").join("ca")];
+        certificates::add_authority(builder, UNIT, ca, &at);
+    }
     let text = builder.header("#", &from) + &caddyfile::write(&lines);
     builder.file(Stage::Services, FILE, text, &from).set("caddy").notify(Handler::reload(UNIT)).add(builder);
     builder.unit(Stage::Services, UNIT, &from);
+}
+
+/// Whether a name is proven by DNS.
+fn by_dns(proxy: &ProxyServer, sites: &[Site<'_>]) -> bool {
+    let always = proxy.acme.as_ref().is_some_and(|acme| acme.challenge == AcmeChallenge::Dns01);
+    sites.iter().any(|site| site.tls == TlsMode::AcmeDns || (always && site.tls == TlsMode::Acme))
 }
 
 pub(crate) fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<Line> {
@@ -82,6 +102,9 @@ pub(crate) fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> 
     {
         lines.push(Line::new("acme_ca").with(directory));
     }
+    if acme.ca.is_some() && !host.os.is_nixos() {
+        lines.push(Line::new("acme_ca_root").with(certificates::AUTHORITY));
+    }
     if proxy.http_port != 80 {
         lines.push(Line::new(&format!("http_port {}", proxy.http_port)));
     }
@@ -93,14 +116,35 @@ pub(crate) fn global(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> 
     {
         lines.push(Line::new("on_demand_tls").body(vec![Line::new("ask").with(ask)]));
     }
+    let mut servers = Vec::new();
     if !proxy.http3 {
-        lines.push(Line::new("servers").body(vec![Line::new("protocols h1 h2")]));
+        servers.push(Line::new("protocols h1 h2"));
+    }
+    let trusted = trusted(builder, proxy);
+    if !trusted.is_empty() && has_client_address(builder) {
+        servers.push(Line::new(&format!("trusted_proxies static {}", trusted.join(" "))));
+        servers.push(Line::new("client_ip_headers X-Forwarded-For"));
+        // From right to left, as nginx does: what a client wrote itself stands furthest to the left.
+        servers.push(Line::new("trusted_proxies_strict"));
+    }
+    if !servers.is_empty() {
+        lines.push(Line::new("servers").body(servers));
     }
     if let Some(extra) = host.spec.extra.as_ref().and_then(|extra| extra.caddy.as_ref()) {
         let at = host.at("extra").join("caddy").join("global");
         snippets(builder, &mut lines, &extra.global, &at);
     }
     lines
+}
+
+/// Ranges of the proxies in front.
+fn trusted(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec<String> {
+    proxy.real_ip_from.iter().flat_map(|name| trusted_addresses(builder, name)).collect()
+}
+
+/// Whether this Caddy knows the client's address behind a trusted proxy, and is not told another by the client (2.8).
+fn has_client_address(builder: &HostBuilder<'_, '_>) -> bool {
+    builder.host.proxy_version() >= (2, 8, 0)
 }
 
 pub(crate) fn snippets(builder: &mut HostBuilder<'_, '_>, lines: &mut Vec<Line>, snippets: &[String], at: &Pointer) {
@@ -134,11 +178,17 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
             let certificate = builder.model.certificate(builder.host, site)?;
             body.push(Line::new("tls").with(certificate.chain).with(certificate.key));
         }
-        TlsMode::Acme => {}
         TlsMode::OnDemand => body.push(Line::new("tls").body(vec![Line::new("on_demand")])),
-        TlsMode::AcmeDns => {
-            builder.missing(at, "a certificate by DNS-01 with Caddy");
-            return None;
+        TlsMode::Acme | TlsMode::AcmeDns => {
+            let acme = proxy.acme.clone().unwrap_or_default();
+            if site.tls == TlsMode::AcmeDns || acme.challenge == AcmeChallenge::Dns01 {
+                let at = builder.host.at("proxy").join("acme");
+                let proof = dns::proof(builder, &acme, &proxy.modules, &site.names, &at)?;
+                body.push(Line::new("tls").body(vec![proof]));
+            } else if acme.challenge == AcmeChallenge::TlsAlpn01 {
+                let issuer = Line::new("issuer acme").body(vec![Line::new("disable_http_challenge")]);
+                body.push(Line::new("tls").body(vec![issuer]));
+            }
         }
     }
     let plain = matches!(site.tls, TlsMode::None | TlsMode::Tunnel);
@@ -180,7 +230,11 @@ pub(crate) fn render_entry(
     let at = &entry.pointer;
     let gate = match &entry.route.auth {
         Auth::Forward(forward) if entry.behind.is_none() => Some((builder.gate(forward, &at.join("auth"))?, forward)),
-        Auth::Basic(_) | Auth::Access(_) if entry.behind.is_none() => {
+        Auth::Basic(_) if entry.behind.is_none() && builder.host.os.is_nixos() => {
+            builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
+            return None;
+        }
+        Auth::Access(_) if entry.behind.is_none() => {
             builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
             return None;
         }
@@ -189,18 +243,22 @@ pub(crate) fn render_entry(
     let mut lines = Vec::new();
     if !entry.is_public() {
         let ranges: Vec<_> = builder.model.ranges(&entry.route.from).iter().map(ToString::to_string).collect();
-        lines.push(Line::new(&format!("@outside not remote_ip 127.0.0.1/8 {}", ranges.join(" "))));
+        let address = if has_client_address(builder) { "client_ip" } else { "remote_ip" };
+        lines.push(Line::new(&format!("@outside not {address} 127.0.0.1/8 {}", ranges.join(" "))));
         lines.push(Line::new("respond @outside 403"));
     }
-    if entry.limits(proxy.limits.as_ref()).is_some() {
+    if let Some(limits) = entry.limits(proxy.limits.as_ref()) {
         if proxy.modules.iter().any(|module| module == "http.handlers.rate_limit") {
-            builder.missing(at.join("limits"), "the rate limit of Caddy's module");
+            lines.push(rate_limit(builder, entry, &limits));
         } else {
             builder.findings.push(
                 Finding::error("unsupported-feature", at.join("limits"), "a stock Caddy cannot limit rates")
                     .fix("use nginx, or name the build's module in proxy.modules: [\"http.handlers.rate_limit\"]"),
             );
         }
+    }
+    if let (Auth::Basic(basic), None) = (&entry.route.auth, entry.behind) {
+        lines.push(passwords::question(builder, entry, basic)?);
     }
     if let Some(size) = entry.route.max_body.as_ref().or(proxy.max_body.as_ref()) {
         let size = builder.fit(word(&format!("{size}B").replace("BB", "B")), &at.join("max_body"))?;
@@ -246,29 +304,18 @@ pub(crate) fn render_entry(
             });
         }
         Upstream::Address(address, scheme) => {
-            let scheme = match scheme {
-                Scheme::Http => "http",
-                Scheme::Https => "https",
-                Scheme::H2c => "h2c",
-                other => {
-                    builder.missing(
-                        at.join("scheme"),
-                        &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()),
-                    );
-                    return None;
-                }
-            };
-            let mut upstream = Vec::new();
+            let trusted = trusted(builder, proxy);
+            let forwarded = !trusted.is_empty() && !has_client_address(builder);
+            // What a client says about itself under this name counts for nothing.
+            let client = if has_client_address(builder) { "{client_ip}" } else { "{remote_host}" };
+            let mut upstream = vec![Line::new(&format!("header_up X-Real-IP {client}"))];
             if entry.route.streaming {
                 upstream.push(Line::new("flush_interval -1"));
             }
-            if let Some(timeout) = entry.route.timeout {
-                upstream.push(
-                    Line::new("transport http").body(vec![Line::new(&format!("read_timeout {}s", timeout.as_secs()))]),
-                );
+            if forwarded {
+                upstream.push(Line::new(&format!("trusted_proxies {}", trusted.join(" "))));
             }
-            let line = Line::new("reverse_proxy").with(format!("{scheme}://{address}"));
-            lines.push(if upstream.is_empty() { line } else { line.body(upstream) });
+            lines.extend(passed_on(builder, entry, address, *scheme, upstream)?);
         }
         Upstream::Redirect(target) => {
             let target = builder.fit(word(target.trim_end_matches('/')), &at.join("redirect"))?;
@@ -305,7 +352,8 @@ fn guarded(
     let mut body = Vec::new();
     // Who may not come at all is not asked who they are.
     let (first, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| {
-        line.words.first().is_some_and(|word| word.starts_with("@outside") || word == "respond @outside 403")
+        let early = ["@outside", "respond @outside 403", "rate_limit"];
+        line.words.first().is_some_and(|word| early.iter().any(|early| word.starts_with(early)))
     });
     body.extend(first);
     body.extend(gate.headers().iter().map(|header| Line::new(&format!("request_header -{header}"))));
@@ -332,4 +380,85 @@ fn guarded(
     }
     all.push(Line::new("handle").body(vec![Line::new("route").body(body)]));
     Some(all)
+}
+
+/// The limit of the module `http.handlers.rate_limit`: so many requests in any window, that a burst passes at once and the
+/// rate is kept in the long run, as with nginx.
+fn rate_limit(builder: &HostBuilder<'_, '_>, entry: &Entry<'_>, limits: &Limits) -> Line {
+    let events = u64::from(limits.burst) + 1;
+    let window = events * 1000 * u64::from(limits.rate.seconds) / u64::from(limits.rate.requests.max(1));
+    let key = if has_client_address(builder) { "{client_ip}" } else { "{remote_host}" };
+    let zone = nftables::identifier("limit", &entry.pointer.as_str().replace('/', "_"));
+    let zone = Line::new(&format!("zone {zone}")).body(vec![
+        Line::new(&format!("key {key}")),
+        Line::new(&format!("window {}ms", window.max(1))),
+        Line::new(&format!("events {events}")),
+    ]);
+    Line::new("rate_limit").body(vec![zone])
+}
+
+/// Requests go to a service. `None`, with a finding, where Caddy does not speak what it does.
+fn passed_on(
+    builder: &mut HostBuilder<'_, '_>,
+    entry: &Entry<'_>,
+    address: &str,
+    scheme: Scheme,
+    mut upstream: Vec<Line>,
+) -> Option<Vec<Line>> {
+    let at = &entry.pointer;
+    let mut transport = Vec::new();
+    let scheme = match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+        Scheme::H2c => "h2c",
+        Scheme::Fastcgi => return fastcgi(builder, entry.route, address, upstream, at),
+        other => {
+            builder.missing(at.join("scheme"), &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()));
+            return None;
+        }
+    };
+    if scheme == "https" {
+        if entry.verify && !builder.host.os.is_nixos() {
+            certificates::add_ca(builder, UNIT, std::slice::from_ref(at));
+            transport.push(Line::new("tls_trusted_ca_certs").with(certificates::CA));
+            transport.push(Line::new("tls_server_name {host}"));
+        } else if !entry.verify {
+            // As with the other proxies: what is behind is reached by its address, for which there is no certificate.
+            transport.push(Line::new("tls_insecure_skip_verify"));
+        }
+    }
+    if let Some(timeout) = entry.route.timeout {
+        transport.push(Line::new(&format!("response_header_timeout {}s", timeout.as_secs())));
+    }
+    if !transport.is_empty() {
+        upstream.push(Line::new("transport http").body(transport));
+    }
+    let line = Line::new("reverse_proxy").with(format!("{scheme}://{address}"));
+    Some(vec![if upstream.is_empty() { line } else { line.body(upstream) }])
+}
+
+/// FastCGI, of PHP with a directory of scripts or of a program that takes every request.
+fn fastcgi(
+    builder: &mut HostBuilder<'_, '_>,
+    route: &Route,
+    address: &str,
+    mut upstream: Vec<Line>,
+    at: &Pointer,
+) -> Option<Vec<Line>> {
+    let spec = route.fastcgi.clone().unwrap_or_default();
+    let target = match &spec.socket {
+        Some(socket) => builder.fit(word(&format!("unix/{socket}")), &at.join("fastcgi").join("socket"))?,
+        None => address.to_owned(),
+    };
+    let Some(root) = &spec.root else {
+        upstream.push(Line::new("transport fastcgi"));
+        return Some(vec![Line::new("reverse_proxy").with(target).body(upstream)]);
+    };
+    let root = builder.fit(word(root), &at.join("fastcgi").join("root"))?;
+    if let Some(timeout) = route.timeout {
+        upstream.push(Line::new(&format!("read_timeout {}s", timeout.as_secs())));
+    }
+    let php = Line::new("php_fastcgi").with(target);
+    let php = if upstream.is_empty() { php } else { php.body(upstream) };
+    Some(vec![Line::new("root *").with(root), php, Line::new("file_server")])
 }
