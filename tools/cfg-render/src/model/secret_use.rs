@@ -126,7 +126,9 @@ impl Model<'_> {
             self.host_secrets(&mut table, host);
         }
         for (name, service) in self.services() {
-            let unit = self.unit_of(name, service);
+            // Only units of the system are restarted.
+            let of_user = self.scope_of(service).is_some();
+            let unit = self.unit_of(name, service).filter(|_| !of_user);
             for host in self.hosts_of(service) {
                 for secret in &service.secrets {
                     if let Some(found) = table.known(&host.name, secret) {
@@ -137,6 +139,8 @@ impl Model<'_> {
                 for secret in &service.env_secrets {
                     if let Some(found) = table.known(&host.name, secret) {
                         found.units.extend(unit.clone());
+                        // The system's manager reads such files as root, that of a user as the user.
+                        found.owner = found.owner.take().or_else(|| service.user.clone().filter(|_| of_user));
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use contract::{SecretName, placeholder};
 
 use super::Model;
-use crate::fleet::{Service, SsoKind};
+use crate::fleet::{Run, Service, SsoKind};
 
 /// A service as a client of its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +46,33 @@ impl OidcClient<'_> {
     }
 }
 
-/// Programs whose own address for the way back is known, by the end of their image's name.
-const WAYS_BACK: [(&str, &str); 3] = [
+/// Programs whose own address for the way back is known, by the end of their image's name. `PROVIDER` stands for the
+/// provider's name in the fleet.
+const WAYS_BACK: [(&str, &str); 4] = [
     ("grafana/grafana", "/login/generic_oauth"),
     ("outlinewiki/outline", "/auth/oidc.callback"),
     ("nextcloud", "/apps/user_oidc/code"),
+    ("forgejo/forgejo", "/user/oauth2/PROVIDER/callback"),
 ];
 
+/// NixOS modules of the same programs.
+const MODULES: [(&str, &str); 4] = [
+    ("services.grafana", "grafana/grafana"),
+    ("services.outline", "outlinewiki/outline"),
+    ("services.nextcloud", "nextcloud"),
+    ("services.forgejo", "forgejo/forgejo"),
+];
+
+/// Whether a service is this program, which is named by the end of its image's name: in a container, or as a module.
+pub fn is_program(service: &Service, end: &str) -> bool {
+    match &service.run {
+        Run::Nixos(run) => MODULES.contains(&(run.module.as_str(), end)),
+        _ => is_image(service, end),
+    }
+}
+
 /// Whether the only container of a service is of this image.
-pub fn is_image(service: &Service, end: &str) -> bool {
+fn is_image(service: &Service, end: &str) -> bool {
     let containers = service.run.containers();
     let [(_, container)] = containers.as_slice() else { return false };
     let name = container.image.split('@').next().unwrap_or_default();
@@ -73,9 +91,9 @@ impl<'f> Model<'f> {
         let client_id = sso.client_id.clone().unwrap_or_else(|| name.to_owned());
         let own = self.public_address(name).map(|(_, url)| url.trim_end_matches('/').to_owned());
         let mut redirects = sso.redirect_uris.clone();
-        let way = WAYS_BACK.iter().find(|(image, _)| is_image(service, image));
+        let way = WAYS_BACK.iter().find(|(image, _)| is_program(service, image));
         if let (true, Some((_, path)), Some(own)) = (redirects.is_empty(), way, &own) {
-            redirects.push(format!("{own}{path}"));
+            redirects.push(format!("{own}{}", path.replace("PROVIDER", provider)));
         }
         let at = |path: &str| format!("{base}{path}");
         let (issuer, authorize, token, userinfo, logout) = match spec.kind {
