@@ -136,13 +136,19 @@ fn server(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service) {
 
 /// Puts Zabbix's tables into an empty database, all of them or none.
 pub(crate) fn schema_script(psql: &str, folder: &str, compressed: bool) -> String {
-    let (cat, end) = if compressed { ("zcat", ".gz") } else { ("cat", "") };
+    // Unpacked first: a file that ends too early would otherwise be taken for the end of everything.
+    let unpack = "work=$(mktemp -d)\ntrap 'rm -rf \"$work\"' EXIT\nfor part in schema images data; do\n    \
+                  zcat \"@/$part.sql.gz\" >\"$work/$part.sql\"\ndone\n";
+    let (before, from) =
+        if compressed { (unpack.replace('@', folder), "$work".to_owned()) } else { (String::new(), folder.to_owned()) };
     format!(
         "# The connection is in the environment: PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD.\n\
          set -eu\n\
          there=$({psql} -XAtq -v ON_ERROR_STOP=1 -c \"SELECT count(*) FROM pg_tables WHERE tablename = 'dbversion'\")\n\
          if [ \"$there\" != 0 ]; then\n    exit 0\nfi\n\
-         for part in schema images data; do\n    {cat} \"{folder}/$part.sql{end}\"\ndone | {psql} -Xq -v ON_ERROR_STOP=1 --single-transaction >/dev/null\n"
+         {before}\
+         PGOPTIONS='-c client_min_messages=error' {psql} -Xq -v ON_ERROR_STOP=1 --single-transaction \\\n    \
+         -f \"{from}/schema.sql\" -f \"{from}/images.sql\" -f \"{from}/data.sql\" >/dev/null\n"
     )
 }
 

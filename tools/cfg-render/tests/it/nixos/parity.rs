@@ -122,7 +122,7 @@ fn zabbix_has_its_tables_and_its_interface() {
         start.starts_with("export PGHOST=/run/postgresql PGPORT=5432 PGDATABASE=zabbix PGUSER=zabbix\n"),
         "{start}"
     );
-    assert!(start.contains("cat \"/stub/zabbix/share/zabbix/database/postgresql/$part.sql\""), "{start}");
+    assert!(start.contains("-f \"/stub/zabbix/share/zabbix/database/postgresql/schema.sql\""), "{start}");
     let web = &host["services"]["zabbixWeb"];
     assert_eq!(web["httpd"]["virtualHost"]["listen"], json!([{"ip": "127.0.0.1", "port": 8090}]));
     assert_eq!(web["server"], json!({"address": "10.1.0.1", "port": 10051}));
