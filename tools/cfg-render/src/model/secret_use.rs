@@ -211,6 +211,8 @@ impl Model<'_> {
             && self.service(&spec.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name))
             && let Some(found) = table.known(&host.name, &password.secret)
             && found.owner.is_none()
+            // NixOS hands it over as a credential of the unit.
+            && !host.os.is_nixos()
         {
             found.owner = Some(self.watcher(Some(&spec.service)));
         }
@@ -224,10 +226,11 @@ impl Model<'_> {
         }
     }
 
-    /// As whom Prometheus and Alertmanager run: their package's user, or nobody in their images.
+    /// As whom Prometheus and Alertmanager run: the user of their package or module, or nobody in their images.
     fn watcher(&self, service: Option<&String>) -> String {
-        let package =
-            service.and_then(|name| self.service(name)).is_some_and(|service| matches!(service.run, Run::Package(_)));
+        let package = service
+            .and_then(|name| self.service(name))
+            .is_some_and(|service| matches!(service.run, Run::Package(_) | Run::Nixos(_)));
         if package { "prometheus".into() } else { "nobody".into() }
     }
 }

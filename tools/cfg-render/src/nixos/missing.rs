@@ -53,7 +53,7 @@ pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
         let Some(service) = service.and_then(|name| model.service(name)) else { continue };
         let here = service.host.iter().any(|own| *own == host.name);
         // Its configuration is made for its module; in a container nothing would read it.
-        let module = matches!(service.run, Run::Nixos(_)) && key != "alertmanager";
+        let module = matches!(service.run, Run::Nixos(_));
         if here && !module && !service.is_external() {
             let at = super::place(&["monitoring", key]);
             builder.shared.missing(at, &format!("the configuration of {what} as it runs here"));

@@ -1,4 +1,4 @@
-//! What watches the fleet: Prometheus, Grafana's data sources, Loki, and the tables of Zabbix.
+//! What watches the fleet: Prometheus, Alertmanager, Grafana's data sources, Loki, and the tables of Zabbix.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,8 @@ use super::services::module;
 use crate::fleet::{Run, Service};
 use crate::format::env::{self, Dialect};
 use crate::format::nix::{Nix, Part};
+use crate::host::monitoring::alertmanager::config as shared_alertmanager;
+use crate::host::monitoring::grafana as shared_grafana;
 use crate::host::monitoring::loki::config as shared_loki;
 use crate::host::monitoring::role;
 use crate::host::monitoring::zabbix::schema_script;
@@ -19,6 +21,7 @@ use crate::model::Model;
 
 pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     prometheus(builder);
+    alertmanager(builder);
     grafana(builder);
     loki(builder);
     zabbix(builder);
@@ -51,6 +54,10 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     if let Some(jobs) = config.get("scrape_configs").and_then(|value| builder.json(value, &at)) {
         builder.set(&file, &["services", "prometheus", "scrapeConfigs"], jobs, &from);
     }
+    let managers = config.get("alerting").and_then(|alerting| alerting.get("alertmanagers"));
+    if let Some(managers) = managers.and_then(|value| builder.json(value, &at)) {
+        builder.set(&file, &["services", "prometheus", "alertmanagers"], managers, std::slice::from_ref(&at));
+    }
     let retention = Nix::text(format!("{}s", spec.retention.as_secs()));
     builder.set(&file, &["services", "prometheus", "retentionTime"], retention, std::slice::from_ref(&at));
     let (rules, rules_from) = shared::rules(model, spec, &scrapes);
@@ -63,6 +70,42 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     }
 }
 
+/// Whom alerts reach. It runs as a user of the moment, so that secrets come to it as credentials.
+fn alertmanager(builder: &mut NixosBuilder<'_, '_>) {
+    let Some(spec) = &builder.model.fleet.monitoring.alertmanager else { return };
+    if role(builder, &spec.service).is_none() {
+        return;
+    }
+    let file = module(&spec.service);
+    let at = super::place(&["monitoring", "alertmanager"]);
+    let from = [at.clone()];
+    let mut config = shared_alertmanager(&mut builder.shared, spec, &at);
+    let mut credentials = Vec::new();
+    let place = |name: &str| format!("/run/credentials/alertmanager.service/{name}");
+    if let Some(password) = config.pointer_mut("/global/smtp_auth_password_file") {
+        let path = password.as_str().unwrap_or_default().to_owned();
+        credentials.push(format!("smtp:{path}"));
+        *password = json!(place("smtp"));
+    }
+    if let Some(webhook) = &spec.webhook
+        && let Some(Value::Object(hook)) = config.pointer_mut("/receivers/0/webhook_configs/0")
+    {
+        hook.remove("url");
+        hook.insert("url_file".into(), json!(place("webhook")));
+        credentials.push(format!("webhook:{}", super::secrets::path(webhook.secret.as_str())));
+    }
+    if let Some(value) = builder.json(&config, &at) {
+        builder.set(&file, &["services", "prometheus", "alertmanager", "configuration"], value, &from);
+    }
+    // One alone has nobody to talk to.
+    let flags = Nix::texts(["--cluster.listen-address="]);
+    builder.set(&file, &["services", "prometheus", "alertmanager", "extraFlags"], flags, &from);
+    if !credentials.is_empty() {
+        let path = ["systemd", "services", "alertmanager", "serviceConfig", "LoadCredential"];
+        builder.set(&file, &path, Nix::texts(credentials), &from);
+    }
+}
+
 fn grafana(builder: &mut NixosBuilder<'_, '_>) {
     let model = builder.model;
     let Some(spec) = &model.fleet.monitoring.grafana else { return };
@@ -71,30 +114,15 @@ fn grafana(builder: &mut NixosBuilder<'_, '_>) {
     }
     let file = module(&spec.service);
     let at = super::place(&["monitoring", "grafana"]);
-    let mut sources = Vec::new();
-    let mut from = vec![at.clone()];
     let monitoring = &model.fleet.monitoring;
+    let mut from = vec![at.clone()];
     let roles = [
-        ("Prometheus", "prometheus", monitoring.prometheus.as_ref().map(|spec| &spec.service)),
-        ("Loki", "loki", monitoring.loki.as_ref().map(|spec| &spec.service)),
+        monitoring.prometheus.as_ref().map(|spec| &spec.service),
+        monitoring.loki.as_ref().map(|spec| &spec.service),
+        monitoring.alertmanager.as_ref().map(|spec| &spec.service),
     ];
-    for (title, kind, name) in roles {
-        let Some((name, service)) = name.and_then(|name| Some((name, model.service(name)?))) else { continue };
-        let Some((_, port)) = service.port(None) else { continue };
-        let target = model
-            .hosts_of(service)
-            .find(|host| host.name == builder.host.name)
-            .or_else(|| model.hosts_of(service).next());
-        let Some(address) = target.and_then(|target| model.address_between(Some(builder.host), target, &port.bind))
-        else {
-            continue;
-        };
-        from.push(Model::service_at(name));
-        sources.push(json!({
-            "name": title, "uid": kind, "type": kind, "access": "proxy", "isDefault": kind == "prometheus",
-            "url": format!("http://{}", std::net::SocketAddr::new(address, port.port)),
-        }));
-    }
+    from.extend(roles.into_iter().flatten().map(|name| Model::service_at(name)));
+    let sources = shared_grafana::sources(model, builder.host);
     builder.set(&file, &["services", "grafana", "provision", "enable"], Nix::Bool(true), std::slice::from_ref(&at));
     if let Some(value) = builder.json(&json!({"apiVersion": 1, "datasources": sources}), &at) {
         builder.set(&file, &["services", "grafana", "provision", "datasources", "settings"], value, &from);
@@ -109,6 +137,12 @@ fn grafana(builder: &mut NixosBuilder<'_, '_>) {
             &[at.join("admin_password")],
         );
     }
+    // Those that follow from the fleet, and the user's own.
+    for (name, dashboard) in shared_grafana::boards(model) {
+        let text = serde_json::to_string_pretty(&dashboard).unwrap_or_default() + "\n";
+        let path = ["environment", "etc", &format!("grafana-dashboards/{name}.json"), "text"];
+        builder.set(&file, &path, Nix::text(text), &[super::place(&["monitoring"])]);
+    }
     for (index, dashboard) in spec.dashboards.iter().enumerate() {
         let at = at.join("dashboards").join(index);
         let inside = builder.relative(dashboard);
@@ -117,17 +151,12 @@ fn grafana(builder: &mut NixosBuilder<'_, '_>) {
         let source = NixosBuilder::from_root(&file, &inside);
         builder.set(&file, &["environment", "etc", &format!("grafana-dashboards/{name}"), "source"], source, &[at]);
     }
-    if !spec.dashboards.is_empty() {
-        let provider =
-            json!({"apiVersion": 1, "providers": [{"name": "fleet", "options": {"path": "/etc/grafana-dashboards"}}]});
-        if let Some(value) = builder.json(&provider, &at) {
-            builder.set(
-                &file,
-                &["services", "grafana", "provision", "dashboards", "settings"],
-                value,
-                &[at.join("dashboards")],
-            );
-        }
+    let provider = json!({"apiVersion": 1, "providers": [{
+        "name": "plumbline", "folder": model.fleet.name, "type": "file", "allowUiUpdates": false, "options": {"path": "/etc/grafana-dashboards"}
+    }]});
+    if let Some(value) = builder.json(&provider, &at) {
+        let path = ["services", "grafana", "provision", "dashboards", "settings"];
+        builder.set(&file, &path, value, &[at.join("dashboards")]);
     }
 }
 

@@ -74,7 +74,7 @@ let
       };
       zabbixAgent = { enable = bool; server = str; listen = { ip = str; port = port; }; settings."*" = either int (either str (listOf str)); };
       zabbixServer = {
-        enable = bool; listen = { ip = str; port = port; };
+        enable = bool; package = package; listen = { ip = str; port = port; };
         database = {
           type = enum [ "mysql" "pgsql" ]; createLocally = bool; host = str; port = port; name = str; user = str; socket = nullOr path; passwordFile = nullOr path;
         };
@@ -100,12 +100,19 @@ let
       };
       openssh = {
         enable = bool; openFirewall = bool; ports = listOf port; authorizedKeysFiles = listOf str; extraConfig = lines;
-        settings."*" = either str (either int bool);
+        authorizedKeysCommand = str; authorizedKeysCommandUser = str;
+        settings = {
+          AllowGroups = listOf str; AllowUsers = listOf str; DenyGroups = listOf str; DenyUsers = listOf str;
+          Ciphers = listOf str; KexAlgorithms = listOf str; Macs = listOf str;
+          KbdInteractiveAuthentication = bool; PasswordAuthentication = bool; PrintMotd = bool; StrictModes = bool; UseDns = bool; UsePAM = bool; X11Forwarding = bool;
+          "*" = either str (either int bool);
+        };
       };
       postgresql = { enable = bool; package = package; dataDir = path; authentication = lines; settings."*" = either str (either int bool); };
       prometheus = {
         enable = bool; port = port; listenAddress = str; retentionTime = str; rules = listOf text; checkConfig = either bool (enum [ "syntax-only" ]);
-        globalConfig."*" = anything; scrapeConfigs = listOf anything;
+        globalConfig."*" = anything; scrapeConfigs = listOf anything; alertmanagers = listOf anything;
+        alertmanager = { enable = bool; port = port; listenAddress = str; configuration = anything; extraFlags = listOf str; };
         exporters."*" = { enable = bool; port = port; listenAddress = str; extraFlags = listOf str; runAsLocalSuperUser = bool; };
       };
       tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };

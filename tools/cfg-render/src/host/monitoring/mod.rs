@@ -2,9 +2,9 @@
 //! metrics of containers.
 
 pub(crate) mod agents;
-mod alertmanager;
+pub(crate) mod alertmanager;
 mod dashboards;
-mod grafana;
+pub(crate) mod grafana;
 pub(crate) mod loki;
 pub(crate) mod role;
 pub(crate) mod zabbix;

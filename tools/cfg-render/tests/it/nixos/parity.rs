@@ -32,6 +32,8 @@ pub(super) fn fleet(proxy: &Value) -> Value {
             "grafana": {"host": "box", "run": {"nixos": {"module": "services.grafana"}}, "ports": {"http": 3000},
                 "proxy": [{"names": ["grafana.parity.example"], "tls": "internal"}],
                 "sso": {"provider": "people", "client_secret": {"secret": "grafana-oidc"}}, "backup": {"none": "a test"}},
+            "prometheus": {"host": "box", "run": {"nixos": {"module": "services.prometheus"}}, "ports": {"http": 9090}, "backup": {"none": "a test"}},
+            "alertmanager": {"host": "box", "run": {"nixos": {"module": "services.prometheus.alertmanager"}}, "ports": {"http": 9093}, "backup": {"none": "a test"}},
             "loki": {"host": "box", "run": {"nixos": {"module": "services.loki"}}, "ports": {"http": {"port": 3100, "bind": "lan"}}, "backup": {"none": "a test"}},
             "zabbix-server": {"host": "box", "run": {"nixos": {"module": "services.zabbixServer", "units": ["zabbix-server.service"]}}, "user": "zabbix",
                 "ports": {"server": {"port": 10051, "bind": "lan"}}, "databases": [{"cluster": "main", "name": "zabbix", "owner": "zabbix", "auth": "peer"}], "backup": {"none": "a test"}},
@@ -40,15 +42,17 @@ pub(super) fn fleet(proxy: &Value) -> Value {
             "p2p": {"host": "back", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}},
                 "ports": {"p2p": {"port": 8776, "bind": "lan", "proto": "both"}}, "expose": [{"port": "p2p", "from": ["public"], "via": "box"}], "backup": {"none": "a test"}}
         },
+        "people": {"ann": {"emails": ["ann@parity.example"]}},
+        "mailers": {"mail": {"host": "smtp.parity.example", "from": "x@parity.example", "password": {"secret": "smtp"}}},
         "sso": {"people": {"kind": "authentik", "service": "authentik"}},
         "buckets": {"logs": {"purpose": "logs", "endpoint": "https://s3.parity.example", "region": "r1", "access_key": {"secret": "s3-id"}, "secret_key": {"secret": "s3-key"}}},
-        "monitoring": {"network": "lan", "grafana": {}, "loki": {"bucket": "logs"}, "zabbix": {"web": "zabbix-web"}},
+        "monitoring": {"network": "lan", "prometheus": {}, "alertmanager": {"mailer": "mail", "people": ["ann"], "webhook": {"secret": "hook"}}, "grafana": {}, "loki": {"bucket": "logs"}, "zabbix": {"web": "zabbix-web"}},
         "operations": {
             "restart-app": {"restart": "app", "users": ["agent"]},
             "logs-authentik": {"logs": "authentik", "users": ["agent"]},
             "look": {"host": "box", "command": ["/run/current-system/sw/bin/ls", "{what}"], "users": ["agent"], "parameters": [{"name": "what", "pattern": "[a-z]+"}]}
         },
-        "secrets": {"token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}}
+        "secrets": {"token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}, "smtp": {}, "hook": {}}
     })
 }
 
@@ -127,6 +131,22 @@ fn zabbix_has_its_tables_and_its_interface() {
     assert_eq!(web["httpd"]["virtualHost"]["listen"], json!([{"ip": "127.0.0.1", "port": 8090}]));
     assert_eq!(web["server"], json!({"address": "10.1.0.1", "port": 10051}));
     assert_eq!(web["hostname"], "zabbix.parity.example");
+}
+
+#[test]
+fn alerts_reach_people_and_no_address_of_a_webhook_is_in_the_store() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let prometheus = &host["services"]["prometheus"];
+    assert_eq!(prometheus["alertmanagers"][0]["static_configs"][0]["targets"], json!(["127.0.0.1:9093"]));
+    let manager = &prometheus["alertmanager"];
+    assert_eq!((&manager["port"], &manager["listenAddress"]), (&json!(9093), &json!("127.0.0.1")));
+    let receiver = &manager["configuration"]["receivers"][0];
+    assert_eq!(receiver["email_configs"][0]["to"], "ann@parity.example");
+    let hook = json!([{"send_resolved": true, "url_file": "/run/credentials/alertmanager.service/webhook"}]);
+    assert_eq!(receiver["webhook_configs"], hook);
+    let credentials = &host["systemd"]["services"]["alertmanager"]["serviceConfig"]["LoadCredential"];
+    assert_eq!(credentials, &json!(["smtp:/run/secrets/smtp", "webhook:/run/secrets/hook"]));
+    assert!(host["sops"]["secrets"]["smtp"].get("owner").is_none(), "it has a user of the moment");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn rich() -> Value {
             },
             "containers": {"engine": "podman"},
             "proxy": {"kind": "nginx", "limits": {"rate": "10r/s", "burst": 20}, "listen": ["public"]},
-            "extra": {"sshd": ["MaxSessions 5"], "nftables": ["tcp dport 7 drop"], "nginx": {"http": ["map_hash_bucket_size 128"]}, "nixos": "{ environment.etc.x.text = \"y\"; }"},
+            "extra": {"sshd": ["MaxSessions 5", "AllowUsers ann bot", "MACs hmac-sha2-256-etm@openssh.com,umac-128-etm@openssh.com", "usepam no", "AuthorizedKeysCommand /run/wrappers/bin/keys %u"], "nftables": ["tcp dport 7 drop"], "nginx": {"http": ["map_hash_bucket_size 128"]}, "nixos": "{ environment.etc.x.text = \"y\"; }"},
             "fail2ban": {"ignore": ["lan", "198.51.100.7"], "jails": {"nginx-http-auth": {"maxretry": 3}}}
         }},
         "services": {
@@ -64,7 +64,13 @@ fn a_rich_host_comes_to_what_it_says() {
     let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
     assert_eq!(host["environment"]["etc"]["motd"]["text"], "hello ${world} ''quoted''\n");
     assert_eq!(host["services"]["openssh"]["settings"]["MaxSessions"], "5");
-    assert_eq!(host["services"]["openssh"]["settings"]["PermitRootLogin"], "no");
+    let sshd = &host["services"]["openssh"];
+    assert_eq!(sshd["settings"]["PermitRootLogin"], "no");
+    // NixOS has lists and truth values, and some names, of its own.
+    assert_eq!(sshd["settings"]["AllowUsers"], json!(["ann", "bot"]));
+    assert_eq!(sshd["settings"]["Macs"].as_array().unwrap().len(), 2);
+    assert_eq!(sshd["settings"]["UsePAM"], false);
+    assert_eq!(sshd["authorizedKeysCommand"], "/run/wrappers/bin/keys %u");
     assert_eq!(host["users"]["users"]["ann"]["extraGroups"], json!(["media", "wheel"]));
     assert_eq!(host["users"]["users"]["worker"]["isSystemUser"], true);
     assert_eq!(
