@@ -12,8 +12,8 @@ test_packages="g++ jq shellcheck python3-venv iproute2 nftables openssh-client o
   bind9-utils lego nix-bin python3-yaml knot-dnssecutils postgresql restic sqlite3 age nginx-light caddy fail2ban python3-systemd prometheus sudo \
   redis-server openssl libxml2-utils bsdutils systemd chromium prometheus-blackbox-exporter monitoring-plugins-basic mosquitto \
   prometheus-node-exporter prometheus-alertmanager zabbix-agent cockpit-ws transmission-daemon hey gnupg"
-# Only `ci full` and `test full` need these: other processors, emulated.
-full_packages="qemu-user-static busybox-static"
+# Only `ci full` and `test full` need these: other processors, emulated; Zabbix with its web interface.
+full_packages="qemu-user-static busybox-static zabbix-server-pgsql zabbix-frontend-php php-pgsql libapache2-mod-php8.2"
 lab_packages="debootstrap systemd-container nftables iproute2 openssh-client knot jq"
 
 say() { printf '%s\n' "$*" >&2; }

@@ -12,6 +12,7 @@ mod dependencies;
 mod dns;
 mod exposure;
 mod files;
+mod host_network;
 mod hostnames;
 mod keys;
 mod names;
@@ -25,6 +26,7 @@ mod risks;
 mod secrets;
 mod shapes;
 mod shared_references;
+mod user_units;
 mod watching;
 
 use contract::{Finding, Findings, Pointer};
@@ -37,12 +39,13 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
     let resolved = fleet.resolved();
     let context = Context::new(fleet, &resolved);
     let mut found = Vec::new();
-    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 22] = [
+    let checks: [fn(&Context<'_>, &mut Vec<Finding>); 24] = [
         names::check,
         shapes::check,
         references::check,
         shared_references::check,
         networks::check,
+        host_network::check,
         platforms::check,
         ports::check,
         hostnames::check,
@@ -58,6 +61,7 @@ pub fn check(fleet: &Fleet) -> Vec<Finding> {
         proxies::check,
         files::check,
         watching::check,
+        user_units::check,
         overrides::check,
         risks::check,
     ];

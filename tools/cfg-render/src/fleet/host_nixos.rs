@@ -14,6 +14,10 @@ pub struct HostNixos {
     /// Directory of the user's own flake on the controller, relative to the fleet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flake: Option<String>,
+    /// The flake in a repository that the host fetches itself, such as `git+https://git.example/fleet?ref=main`: the tree that
+    /// `host --out` writes is pushed there with its flake.lock, no files are sent, and updates follow the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// Attribute below `nixosConfigurations`; the host's name if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attr: Option<String>,
@@ -45,6 +49,7 @@ impl Default for HostNixos {
     fn default() -> Self {
         Self {
             flake: None,
+            remote: None,
             attr: None,
             inputs: BTreeMap::new(),
             input_modules: Vec::new(),

@@ -32,6 +32,12 @@ impl UnitFile {
         }
     }
 
+    /// Adds a section of its own, also where there is one of this name already (`[Route]` of systemd.network(5)).
+    pub fn section(&mut self, section: &str, settings: &[(&str, &str)]) {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.sections.push((section.to_owned(), settings));
+    }
+
     /// Puts a setting of the user in the place of ours.
     pub fn replace(&mut self, section: &str, key: &str, values: &[String]) {
         if let Some((_, settings)) = self.sections.iter_mut().find(|(name, _)| name == section) {

@@ -168,7 +168,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     found.into_iter().collect()
 }
 
-/// Who brings logs to a host, and who asks its Zabbix agent: other hosts, the port, why, and the service that watches.
+/// Who brings logs to a host, who asks its Zabbix agent, and whose agents report to its Zabbix server: other hosts, the port, why, and the service that watches.
 fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16, String, Pointer, Pointer)> {
     let monitoring = &model.fleet.monitoring;
     let mut found = Vec::new();
@@ -190,6 +190,16 @@ fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16,
         let askers = model.hosts_of(server).filter(|asker| asker.name != host.name);
         let (own, at) = (host.at("agents").join("zabbix_agent"), Model::service_at(name));
         found.extend(askers.map(|asker| (asker, port, "zabbix".to_owned(), own.clone(), at.clone())));
+    }
+    if let Some((name, server)) = server.filter(|(_, server)| server.host.iter().any(|own| *own == host.name)) {
+        let port = server.port(Some("server")).or_else(|| server.port(None)).map_or(10051, |(_, port)| port.port);
+        let agents = model.hosts().filter(|other| {
+            other.name != host.name && other.spec.agents.as_ref().is_some_and(|agents| agents.zabbix_agent.is_some())
+        });
+        let at = Model::service_at(name);
+        found.extend(
+            agents.map(|agent| (agent, port, "zabbix".to_owned(), agent.at("agents").join("zabbix_agent"), at.clone())),
+        );
     }
     found
 }

@@ -1,7 +1,7 @@
 //! What the fleet says about a host and no part renders yet. Silence would look like success.
 
 use super::HostBuilder;
-use crate::fleet::{Auth, HostNetwork, ProxyKind, Run};
+use crate::fleet::{Auth, ProxyKind, Run};
 use crate::model::Model;
 
 pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
@@ -9,12 +9,6 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     if !host.is_debian_like() {
         builder.missing(host.at("os"), &format!("{} (the whole host)", host.os));
         return;
-    }
-    if matches!(&host.spec.network, Some(HostNetwork::Dhcp(_) | HostNetwork::Static(_))) {
-        builder.missing(host.at("network"), "the network's configuration");
-    }
-    if host.spec.disk.is_some() {
-        builder.missing(host.at("disk"), "the layout of the disk");
     }
     let proxy = host.proxy();
     if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
@@ -31,10 +25,6 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
                     at.join("run").join(service.run.kind()),
                     &format!("the service \"{name}\" ({})", service.run.kind()),
                 );
-            }
-            Run::Systemd(run) if run.user_unit => {
-                builder
-                    .missing(at.join("run").join("systemd").join("user_unit"), &format!("the user's unit \"{name}\""));
             }
             Run::Static(_)
             | Run::Systemd(_)

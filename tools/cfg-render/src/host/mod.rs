@@ -22,19 +22,21 @@ mod machine;
 mod mail;
 mod merge_patch;
 mod missing;
-mod monitoring;
+pub(crate) mod monitoring;
+mod network;
 pub(crate) mod nginx;
-mod operations;
+pub(crate) mod operations;
 mod portal;
 mod postgres;
 pub(crate) mod prometheus;
 mod secrets;
 mod services;
-mod single_sign_on;
+pub(crate) mod single_sign_on;
 mod tailscale;
 pub(crate) mod traefik;
 mod tunnel;
 mod updates;
+pub(crate) mod user_units;
 mod users;
 
 use contract::Finding;
@@ -73,6 +75,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     missing::report(&mut builder);
     if host.is_debian_like() {
         machine::add(&mut builder);
+        network::add(&mut builder);
         users::add(&mut builder);
         access::add(&mut builder);
         logins::add(&mut builder);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use contract::document::{Handler, Stage};
+use contract::document::{Handler, Stage, TemplateEscape};
 use contract::{Finding, Pointer, SecretName, places};
 
-use super::{HostBuilder, mail, monitoring, portal, single_sign_on};
+use super::{HostBuilder, mail, monitoring, portal, single_sign_on, user_units};
 use crate::fleet::{PackageRun, Run, Service, StartKind, StaticSite, SystemdRun, Value};
 use crate::format::env::{self, Dialect};
 use crate::format::systemd::{self, UnitFile};
@@ -58,9 +58,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             }
         }
         match &service.run {
-            Run::Systemd(run) if !run.user_unit => {
-                add_systemd(builder, name, &as_it_runs(builder, name, service), run);
-            }
+            Run::Systemd(run) if run.user_unit => user_units::add(builder, name, service, run),
+            Run::Systemd(run) => add_systemd(builder, name, &as_it_runs(builder, name, service), run),
             Run::Package(run) => add_package(builder, name, &as_it_runs(builder, name, service), run),
             Run::Static(site) => add_static(builder, name, service, site),
             _ => {}
@@ -172,7 +171,9 @@ pub(super) fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, s
         if let Some(cluster) = model.cluster(name).filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
             return Some(cluster.unit(host));
         }
-        let needed = model.service(name).filter(|needed| needed.host.iter().any(|own| *own == host.name))?;
+        let here =
+            |needed: &&Service| needed.host.iter().any(|own| *own == host.name) && model.scope_of(needed).is_none();
+        let needed = model.service(name).filter(here)?;
         model.unit_of(name, needed)
     };
     let databases = service
@@ -234,39 +235,12 @@ pub(super) fn environment(
     env_secrets: &[SecretName],
     at: &Pointer,
 ) {
-    let (model, host) = (builder.model, builder.host);
-    let mut secret_lines = String::new();
-    let mut url_lines = String::new();
-    for (variable, value) in env_values {
-        let at = at.join("env").join(variable);
-        let resolved = model.resolve_value(host, name, value);
-        if let Some(problem) = resolved.problem {
-            let level = if problem.contains("not rendered yet") { "not-rendered-yet" } else { "unknown-ref" };
-            let finding = if level == "not-rendered-yet" {
-                Finding::warning(level, at, format!("{variable}: {problem}"))
-            } else {
-                Finding::error(level, at, format!("{variable}: {problem}"))
-            };
-            builder.findings.push(finding);
-            continue;
-        }
-        if resolved.secrets().is_empty() {
-            if let Some(assignment) = builder.fit(systemd::environment(variable, &resolved.text), &at) {
-                unit.push("Service", "Environment", assignment);
-            }
-        } else if let Some(line) = builder.fit(env::line(Dialect::Systemd, variable, &resolved.text), &at) {
-            if resolved.url { url_lines.push_str(&line) } else { secret_lines.push_str(&line) }
-        }
+    let (clear, files) = environment_lines(builder, name, env_values, at);
+    for assignment in clear {
+        unit.push("Service", "Environment", assignment);
     }
     let from = [at.clone()];
-    // In a URL the value is percent-encoded, elsewhere quoted: two files, because a template has one way for all of it.
-    for (file, text, escape) in [
-        (format!("{name}.env"), secret_lines, Dialect::Systemd.escape()),
-        (format!("{name}.url.env"), url_lines, contract::document::TemplateEscape::Url),
-    ] {
-        if text.is_empty() {
-            continue;
-        }
+    for (file, text, escape) in files {
         unit.push("Service", "EnvironmentFile", format!("{}/{file}", places::RENDERED));
         builder.template(file, text, escape).units = vec![unit_name.to_owned()];
         builder.wait_for_secrets(stage, unit_name, &from);
@@ -275,6 +249,42 @@ pub(super) fn environment(
         unit.push("Service", "EnvironmentFile", format!("{}/{secret}", places::SECRETS));
         builder.wait_for_secrets(stage, unit_name, &from);
     }
+}
+
+/// A file with secrets: its name, its text, and how values are written into it.
+type SecretFile = (String, String, TemplateEscape);
+
+/// Assignments of clear values, and files with secrets. In a URL a value is percent-encoded, elsewhere quoted: two files,
+/// because a template has one way for all of it.
+pub(super) fn environment_lines(
+    builder: &mut HostBuilder<'_, '_>,
+    name: &str,
+    values: &BTreeMap<String, Value>,
+    at: &Pointer,
+) -> (Vec<String>, Vec<SecretFile>) {
+    let (model, host) = (builder.model, builder.host);
+    let (mut clear, mut secret_lines, mut url_lines) = (Vec::new(), String::new(), String::new());
+    for (variable, value) in values {
+        let at = at.join("env").join(variable);
+        let resolved = model.resolve_value(host, name, value);
+        if let Some(problem) = resolved.problem {
+            let message = format!("{variable}: {problem}");
+            builder.findings.push(if problem.contains("not rendered yet") {
+                Finding::warning("not-rendered-yet", at, message)
+            } else {
+                Finding::error("unknown-ref", at, message)
+            });
+        } else if resolved.secrets().is_empty() {
+            clear.extend(builder.fit(systemd::environment(variable, &resolved.text), &at));
+        } else if let Some(line) = builder.fit(env::line(Dialect::Systemd, variable, &resolved.text), &at) {
+            if resolved.url { url_lines.push_str(&line) } else { secret_lines.push_str(&line) }
+        }
+    }
+    let files = [
+        (format!("{name}.env"), secret_lines, Dialect::Systemd.escape()),
+        (format!("{name}.url.env"), url_lines, TemplateEscape::Url),
+    ];
+    (clear, files.into_iter().filter(|(_, text, _)| !text.is_empty()).collect())
 }
 
 pub(super) fn extra_settings(

@@ -11,13 +11,13 @@ use serde_json::{Value as Json, json};
 use super::{HostBuilder, containers};
 use crate::fleet::{Auth, Reference, Run, Service, SsoKind, Value};
 use crate::format::yaml;
-use crate::model::{Model, is_image, is_program};
+use crate::model::{Model, is_program};
 
 /// Where blueprints appear in Authentik's containers.
 const INSIDE: &str = "/blueprints/plumbline";
 
 /// A service with the settings of its single sign-on, where its program's are known.
-pub(super) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) -> Cow<'s, Service> {
+pub(crate) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) -> Cow<'s, Service> {
     let Some(client) = model.oidc_client(name) else { return Cow::Borrowed(service) };
     let mut fitted = service.clone();
     let of = |attr: &str| {
@@ -30,7 +30,7 @@ pub(super) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) ->
     let mut set = |variable: &str, value: Value| {
         fitted.env.entry(variable.to_owned()).or_insert(value);
     };
-    let grafana = is_image(service, "grafana/grafana")
+    let grafana = is_program(service, "grafana/grafana")
         || model.fleet.monitoring.grafana.as_ref().is_some_and(|role| role.service == name);
     let scopes = service.sso.as_ref().map(|sso| sso.scopes.clone()).filter(|scopes| !scopes.is_empty());
     let scopes = scopes.unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec()).join(" ");
@@ -47,7 +47,7 @@ pub(super) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) ->
         set("GF_AUTH_GENERIC_OAUTH_API_URL", of("userinfo_url"));
         set("GF_AUTH_SIGNOUT_REDIRECT_URL", of("logout_url"));
         set("GF_AUTH_GENERIC_OAUTH_USE_PKCE", Value::text("true"));
-    } else if is_image(service, "outlinewiki/outline") {
+    } else if is_program(service, "outlinewiki/outline") {
         set("OIDC_CLIENT_ID", of("client_id"));
         if client.client_secret.is_some() {
             set("OIDC_CLIENT_SECRET", of("client_secret"));
@@ -89,7 +89,7 @@ pub(super) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) ->
 }
 
 /// Authentik's containers see the blueprints.
-pub(super) fn with_blueprints<'s>(model: &Model<'_>, name: &str, service: Cow<'s, Service>) -> Cow<'s, Service> {
+pub(crate) fn with_blueprints<'s>(model: &Model<'_>, name: &str, service: Cow<'s, Service>) -> Cow<'s, Service> {
     if !is_authentik(model, name) || blueprints_of(model, name).is_empty() {
         return service;
     }
@@ -114,7 +114,7 @@ fn is_authentik(model: &Model<'_>, service: &str) -> bool {
 }
 
 /// Places of the fleet from which the blueprints of a service are made.
-pub(super) fn places(model: &Model<'_>, name: &str) -> Vec<contract::Pointer> {
+pub(crate) fn places(model: &Model<'_>, name: &str) -> Vec<contract::Pointer> {
     if !is_authentik(model, name) {
         return Vec::new();
     }
@@ -142,7 +142,7 @@ fn blueprints_of(model: &Model<'_>, service: &str) -> Vec<(String, Json, Vec<con
 }
 
 /// The blueprints of a host's Authentik: filled on the host, because they hold the secrets of clients.
-pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+pub(crate) fn add(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
     for (name, service) in model.services_on(&host.name) {
         if !is_authentik(model, name) {

@@ -1,6 +1,6 @@
 //! Programs that watch a host, with their ports and addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use contract::Pointer;
 
@@ -22,7 +22,42 @@ pub struct AgentView {
     pub pointer: Pointer,
 }
 
+/// The Zabbix server, as a host reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZabbixServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Addresses from which it may ask the host.
+    pub asks: Vec<String>,
+}
+
 impl Model<'_> {
+    /// The Zabbix server as a host reaches it; none where there is none, or no way to it.
+    pub fn zabbix_server(&self, host: &HostView) -> Option<ZabbixServer> {
+        let service = self.service(&self.fleet.monitoring.zabbix.as_ref()?.server)?;
+        let (_, port) = service.port(Some("server")).or_else(|| service.port(None))?;
+        let on = self.hosts_of(service).find(|on| on.name == host.name).or_else(|| self.hosts_of(service).next())?;
+        let address = SocketAddr::new(self.address_between(Some(host), on, &port.bind)?, port.port);
+        // It may ask from any of the networks that the two share.
+        let shared = on.spec.addresses.iter().filter(|(network, _)| host.spec.addresses.contains_key(*network));
+        let asks = if on.name == host.name {
+            vec!["127.0.0.1".into()]
+        } else {
+            shared.flat_map(|(_, all)| all).map(ToString::to_string).collect()
+        };
+        Some(ZabbixServer { address, asks })
+    }
+
+    /// Whether a service is the Zabbix server of the fleet.
+    pub fn is_zabbix_server(&self, name: &str) -> bool {
+        self.fleet.monitoring.zabbix.as_ref().is_some_and(|role| role.server == name)
+    }
+
+    /// Whether a service is the web interface of Zabbix.
+    pub fn is_zabbix_web(&self, name: &str) -> bool {
+        self.fleet.monitoring.zabbix.as_ref().is_some_and(|role| role.web.as_deref() == Some(name))
+    }
+
     /// The exporters of a host.
     pub fn agents(&self, host: &HostView) -> Vec<AgentView> {
         let Some(agents) = &host.spec.agents else { return Vec::new() };

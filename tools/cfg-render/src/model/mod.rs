@@ -9,9 +9,11 @@ mod backup;
 mod certificate;
 mod database;
 mod environment;
+mod forward;
 mod host_view;
 mod scrape;
 mod secret_use;
+mod service_database;
 mod sites;
 mod sso;
 
@@ -25,16 +27,18 @@ use contract::document::Engine;
 use self::secret_use::SecretTable;
 use crate::fleet::{ANY, Fleet, LOCAL, OsFamily, PUBLIC, Port, ProxyKind, Service};
 
-pub use agent::AgentView;
+pub use agent::{AgentView, ZabbixServer};
 pub use certificate::{Certificate, CertificateStore};
 pub(crate) use certificate::{file_name, hex};
 pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
+pub use forward::Forward;
 pub use host_view::HostView;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
+pub use service_database::ServiceDatabaseView;
 pub use sites::{Entry, Site, Upstream};
-pub use sso::{OidcClient, is_image, is_program};
+pub use sso::{OidcClient, is_program};
 
 /// The secret with the key of the internal CA, which only administrators can read.
 pub const CA_KEY: &str = "ca-key";
@@ -173,6 +177,11 @@ impl<'f> Model<'f> {
         use crate::fleet::Run;
         match &service.run {
             Run::Systemd(_) => Some(format!("{name}.service")),
+            // A web server runs it: there is no unit of its name.
+            Run::Package(run) if run.unit.is_none() && self.is_zabbix_web(name) => Some("apache2.service".into()),
+            Run::Package(run) if run.unit.is_none() && self.is_zabbix_server(name) => {
+                Some("zabbix-server.service".into())
+            }
             Run::Package(run) => Some(
                 run.unit
                     .clone()
@@ -205,6 +214,13 @@ impl<'f> Model<'f> {
         }
         let unit = |container: &str| (Some(container.to_owned()), format!("{engine}-{name}-{container}.service"));
         containers.iter().map(|(container, _)| unit(container)).collect()
+    }
+
+    /// Whose manager runs the unit of a service, as `user:NAME`; none for the system's.
+    pub fn scope_of(&self, service: &Service) -> Option<String> {
+        use crate::fleet::Run;
+        let of_user = matches!(&service.run, Run::Systemd(run) if run.user_unit);
+        service.user.as_ref().filter(|_| of_user).map(|user| format!("user:{user}"))
     }
 
     /// The system user of a service: the one named, else that of its kind.

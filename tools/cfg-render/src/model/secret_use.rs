@@ -126,7 +126,9 @@ impl Model<'_> {
             self.host_secrets(&mut table, host);
         }
         for (name, service) in self.services() {
-            let unit = self.unit_of(name, service);
+            // Only units of the system are restarted.
+            let of_user = self.scope_of(service).is_some();
+            let unit = self.unit_of(name, service).filter(|_| !of_user);
             for host in self.hosts_of(service) {
                 for secret in &service.secrets {
                     if let Some(found) = table.known(&host.name, secret) {
@@ -137,6 +139,8 @@ impl Model<'_> {
                 for secret in &service.env_secrets {
                     if let Some(found) = table.known(&host.name, secret) {
                         found.units.extend(unit.clone());
+                        // The system's manager reads such files as root, that of a user as the user.
+                        found.owner = found.owner.take().or_else(|| service.user.clone().filter(|_| of_user));
                     }
                 }
             }
@@ -207,6 +211,8 @@ impl Model<'_> {
             && self.service(&spec.service).is_some_and(|service| service.host.iter().any(|own| *own == host.name))
             && let Some(found) = table.known(&host.name, &password.secret)
             && found.owner.is_none()
+            // NixOS hands it over as a credential of the unit.
+            && !host.os.is_nixos()
         {
             found.owner = Some(self.watcher(Some(&spec.service)));
         }
@@ -220,10 +226,11 @@ impl Model<'_> {
         }
     }
 
-    /// As whom Prometheus and Alertmanager run: their package's user, or nobody in their images.
+    /// As whom Prometheus and Alertmanager run: the user of their package or module, or nobody in their images.
     fn watcher(&self, service: Option<&String>) -> String {
-        let package =
-            service.and_then(|name| self.service(name)).is_some_and(|service| matches!(service.run, Run::Package(_)));
+        let package = service
+            .and_then(|name| self.service(name))
+            .is_some_and(|service| matches!(service.run, Run::Package(_) | Run::Nixos(_)));
         if package { "prometheus".into() } else { "nobody".into() }
     }
 }

@@ -46,23 +46,26 @@ impl OidcClient<'_> {
     }
 }
 
-/// Programs whose own address for the way back is known, by the end of their image's name.
-const WAYS_BACK: [(&str, &str); 5] = [
+/// Programs whose own address for the way back is known, by the end of their image's name. `PROVIDER` stands for the
+/// provider's name in the fleet.
+const WAYS_BACK: [(&str, &str); 6] = [
     ("grafana/grafana", "/login/generic_oauth"),
     ("outlinewiki/outline", "/auth/oidc.callback"),
     ("nextcloud", "/apps/user_oidc/code"),
     ("miniflux/miniflux", "/oauth2/oidc/callback"),
     ("oauth2-proxy/oauth2-proxy", "/oauth2/callback"),
+    ("forgejo/forgejo", "/user/oauth2/PROVIDER/callback"),
 ];
 
-/// Whether the only container of a service is of this image.
-pub fn is_image(service: &Service, end: &str) -> bool {
-    let containers = service.run.containers();
-    let [(_, container)] = containers.as_slice() else { return false };
-    same_image(&container.image, end)
-}
+/// NixOS modules of the same programs.
+const MODULES: [(&str, &str); 4] = [
+    ("services.grafana", "grafana/grafana"),
+    ("services.outline", "outlinewiki/outline"),
+    ("services.nextcloud", "nextcloud"),
+    ("services.forgejo", "forgejo/forgejo"),
+];
 
-/// Whether a service is the program of this image: in one of its containers, as a package, or as a unit of ours.
+/// Whether a service is the program of this image: in one of its containers, as a package, a module, or a unit of ours.
 pub fn is_program(service: &Service, image: &str) -> bool {
     let (owner, own) = image.rsplit_once('/').unwrap_or((image, image));
     // An image is called after its owner where its own name says nothing.
@@ -73,6 +76,7 @@ pub fn is_program(service: &Service, image: &str) -> bool {
             program.is_some_and(|program| names.contains(&program))
         }
         Run::Package(run) => run.packages.iter().any(|package| names.contains(&package.as_str())),
+        Run::Nixos(run) => MODULES.contains(&(run.module.as_str(), image)),
         _ => service.run.containers().iter().any(|(_, container)| same_image(&container.image, image)),
     }
 }
@@ -96,7 +100,7 @@ impl<'f> Model<'f> {
         let mut redirects = sso.redirect_uris.clone();
         let way = WAYS_BACK.iter().find(|(image, _)| is_program(service, image));
         if let (true, Some((_, path)), Some(own)) = (redirects.is_empty(), way, &own) {
-            redirects.push(format!("{own}{path}"));
+            redirects.push(format!("{own}{}", path.replace("PROVIDER", provider)));
         }
         let at = |path: &str| format!("{base}{path}");
         let (issuer, authorize, token, userinfo, logout) = match spec.kind {

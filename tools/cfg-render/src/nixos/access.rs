@@ -37,13 +37,63 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         let at = host.at("extra").join("sshd").join(index);
         let Some(line) = builder.shared.fit(crate::format::sshd::line(line), &at).map(str::to_owned) else { continue };
         let (keyword, argument) = line.trim().split_once([' ', '\t', '=']).unwrap_or((line.trim(), ""));
+        let (path, value) = setting(keyword, argument.trim());
         // A keyword of the user stands in the place of ours.
-        builder.set(MODULE, &["services", "openssh", "settings", keyword], Nix::text(argument.trim()), &[at]);
+        builder.set(MODULE, &path, value, &[at]);
     }
     for rule in firewall::rules(builder, &firewall::sources(&ssh.from), "tcp", &ssh.port.to_string(), "ssh", &at) {
         firewall::rule(builder, MODULE, &rule, &at);
     }
     bans(builder);
+}
+
+/// Keywords that NixOS takes as lists, with what divides their words in sshd_config(5), and as truth values. Every other one is
+/// a text. Source: nixpkgs, nixos/modules/services/networking/ssh/sshd.nix.
+const LISTS: [(&str, char); 7] = [
+    ("AllowGroups", ' '),
+    ("AllowUsers", ' '),
+    ("DenyGroups", ' '),
+    ("DenyUsers", ' '),
+    ("Ciphers", ','),
+    ("KexAlgorithms", ','),
+    ("Macs", ','),
+];
+const TRUTHS: [&str; 7] = [
+    "KbdInteractiveAuthentication",
+    "PasswordAuthentication",
+    "PrintMotd",
+    "StrictModes",
+    "UseDns",
+    "UsePAM",
+    "X11Forwarding",
+];
+/// Keywords that are options of their own.
+const OPTIONS: [(&str, &str); 2] =
+    [("AuthorizedKeysCommand", "authorizedKeysCommand"), ("AuthorizedKeysCommandUser", "authorizedKeysCommandUser")];
+
+/// The option that a line of sshd_config(5) is on NixOS, which spells and types some keywords in its own way.
+fn setting<'a>(keyword: &'a str, argument: &str) -> (Vec<&'a str>, Nix) {
+    let same = |known: &str| known.eq_ignore_ascii_case(keyword);
+    if let Some((_, option)) = OPTIONS.iter().find(|(known, _)| same(known)) {
+        return (vec!["services", "openssh", option], Nix::text(argument));
+    }
+    if same("AuthorizedKeysFile") {
+        return (vec!["services", "openssh", "authorizedKeysFiles"], Nix::texts(argument.split_whitespace()));
+    }
+    let path = |name: &'a str| vec!["services", "openssh", "settings", name];
+    if let Some((name, divider)) = LISTS.iter().find(|(known, _)| same(known)) {
+        let words = argument.split(*divider).map(str::trim).filter(|word| !word.is_empty());
+        return (path(name), Nix::texts(words));
+    }
+    let truth = match argument.to_ascii_lowercase().as_str() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    };
+    match (TRUTHS.iter().find(|known| same(known)), truth) {
+        (Some(name), Some(truth)) => (path(name), Nix::Bool(truth)),
+        _ => (path(keyword), Nix::text(argument)),
+    }
 }
 
 fn bans(builder: &mut NixosBuilder<'_, '_>) {

@@ -6,7 +6,7 @@ use contract::{Finding, Pointer};
 
 use super::builder::NixosBuilder;
 use super::secrets;
-use crate::fleet::{ANY, DatabaseAuth, Edge, MailTls, Service};
+use crate::fleet::{ANY, Edge, MailTls, Service};
 use crate::format::nix::Nix;
 use crate::model::Model;
 
@@ -61,6 +61,8 @@ pub(super) fn options(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &
         "services.mosquitto" => mosquitto(builder, name, service, &mut all),
         "services.home-assistant" => home_assistant(builder, name, &mut all),
         "services.bluesky-pds" => pds(builder, name, &mut all),
+        "services.zabbixServer" => zabbix_server(builder, name, service, &mut all),
+        "services.zabbixWeb" => zabbix_web(builder, name, service, &mut all),
         _ => {}
     }
     all
@@ -103,44 +105,6 @@ fn public(builder: &NixosBuilder<'_, '_>, name: &str) -> Option<(String, String,
     Some((host, url, Model::service_at(name).join("proxy").join(0)))
 }
 
-/// Where the service's first database is: server, port, and whether that is a socket.
-struct Database {
-    server: String,
-    port: u16,
-    socket: bool,
-    name: String,
-    user: String,
-    password: Option<String>,
-    at: Pointer,
-}
-
-fn database(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service) -> Option<Database> {
-    let spec = service.databases.first()?;
-    let cluster = builder.model.cluster_of(spec)?;
-    let at = Model::service_at(name).join("databases").join(0);
-    let here = cluster.spec.host.as_deref() == Some(&builder.host.name);
-    let peer = spec.auth() == DatabaseAuth::Peer;
-    let server = match &cluster.spec.external {
-        Some(external) => external.address.clone(),
-        None if here && peer => "/run/postgresql".into(),
-        None if here => "127.0.0.1".into(),
-        None => {
-            let target = cluster.spec.host.as_deref().and_then(|host| builder.model.host(host))?;
-            let network = cluster.spec.bind.iter().find(|network| builder.host.address(network).is_some())?;
-            target.address(network)?.to_string()
-        }
-    };
-    Some(Database {
-        socket: server.starts_with('/'),
-        server,
-        port: cluster.spec.port,
-        name: spec.name_or(name),
-        user: spec.owner_or(name),
-        password: spec.password.as_ref().map(|secret| secrets::path(secret.secret.as_str())),
-        at,
-    })
-}
-
 fn forge(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
     let mut set = |key: &str, value: Nix, at: &Pointer| all.push((key.to_owned(), value, at.clone()));
     if let Some((host, url, at)) = public(builder, name) {
@@ -148,7 +112,7 @@ fn forge(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mu
         set("settings.server.ROOT_URL", Nix::text(format!("{url}/")), &at);
         set("settings.session.COOKIE_SECURE", Nix::Bool(url.starts_with("https")), &at);
     }
-    if let Some(database) = database(builder, name, service) {
+    if let Some(database) = builder.model.first_database(builder.host, name, service) {
         set("database.type", Nix::text("postgres"), &database.at);
         // pg-ensure makes the database and its owner.
         set("database.createDatabase", Nix::Bool(false), &database.at);
@@ -159,8 +123,8 @@ fn forge(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mu
         } else {
             set("database.host", Nix::text(&database.server), &database.at);
             set("database.port", Nix::number(database.port), &database.at);
-            if let Some(path) = &database.password {
-                set("database.passwordFile", Nix::text(path), &database.at);
+            if let Some(secret) = &database.password {
+                set("database.passwordFile", Nix::text(secrets::path(secret.as_str())), &database.at);
             }
         }
     }
@@ -239,7 +203,7 @@ fn headscale(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all:
     if let Some((_, url, at)) = public(builder, name) {
         all.push(("settings.server_url".into(), Nix::text(url), at));
     }
-    let Some(database) = database(builder, name, service) else { return };
+    let Some(database) = builder.model.first_database(builder.host, name, service) else { return };
     let mut set = |key: &str, value: Nix| all.push((key.to_owned(), value, database.at.clone()));
     set("settings.database.type", Nix::text("postgres"));
     set("settings.database.postgres.host", Nix::text(&database.server));
@@ -248,8 +212,8 @@ fn headscale(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all:
     }
     set("settings.database.postgres.name", Nix::text(&database.name));
     set("settings.database.postgres.user", Nix::text(&database.user));
-    if let Some(path) = &database.password {
-        set("settings.database.postgres.password_file", Nix::text(path));
+    if let Some(secret) = &database.password {
+        set("settings.database.postgres.password_file", Nix::text(secrets::path(secret.as_str())));
     }
 }
 
@@ -301,6 +265,71 @@ fn home_assistant(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Sett
     let mut list = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
     list.extend(proxies);
     all.push(("config.http.trusted_proxies".into(), Nix::texts(list), at));
+}
+
+/// The module makes tables only in a database that it makes itself; ours is pg-ensure's (see `zabbix`).
+fn zabbix_server(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
+    let mut set = |key: &str, value: Nix, at: &Pointer| all.push((key.to_owned(), value, at.clone()));
+    if let Some((port_name, port)) = service.port(Some("server")).or_else(|| service.port(None)) {
+        let at = Model::service_at(name).join("ports").join(port_name);
+        set("listen.ip", Nix::text(address(builder, &port.bind)), &at);
+        set("listen.port", Nix::number(port.port), &at);
+    }
+    if !service.databases.is_empty() {
+        let at = Model::service_at(name).join("databases").join(0);
+        set("database.createLocally", Nix::Bool(false), &at);
+    }
+    zabbix_database(builder, name, service, &mut set);
+}
+
+/// Both halves of Zabbix log in to the one database.
+fn zabbix_database(
+    builder: &NixosBuilder<'_, '_>,
+    name: &str,
+    service: &Service,
+    set: &mut impl FnMut(&str, Nix, &Pointer),
+) {
+    let Some(database) = builder.model.first_database(builder.host, name, service) else { return };
+    let at = &database.at;
+    set("database.type", Nix::text("pgsql"), at);
+    set("database.name", Nix::text(&database.name), at);
+    set("database.user", Nix::text(&database.user), at);
+    if database.socket {
+        set("database.host", Nix::text(""), at);
+        set("database.socket", Nix::text(&database.server), at);
+    } else {
+        set("database.host", Nix::text(&database.server), at);
+        set("database.port", Nix::number(database.port), at);
+    }
+    if let Some(secret) = &database.password {
+        set("database.passwordFile", Nix::text(secrets::path(secret.as_str())), at);
+    }
+}
+
+/// Apache on the port of the service, behind the proxy of the host.
+fn zabbix_web(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all: &mut Vec<Setting>) {
+    let mut set = |key: &str, value: Nix, at: &Pointer| all.push((key.to_owned(), value, at.clone()));
+    if let Some((port_name, port)) = service.port(None) {
+        let at = Model::service_at(name).join("ports").join(port_name);
+        let listen = Nix::set([("ip", Nix::text(address(builder, &port.bind))), ("port", Nix::number(port.port))]);
+        set("frontend", Nix::text("httpd"), &at);
+        set("httpd.virtualHost.listen", Nix::List(vec![listen]), &at);
+        let admin = builder.model.fleet.email.clone().unwrap_or_else(|| "root@localhost".into());
+        set("httpd.virtualHost.adminAddr", Nix::text(admin), &at);
+    }
+    if let Some((host, _, at)) = public(builder, name) {
+        set("hostname", Nix::text(host), &at);
+    }
+    let role = super::place(&["monitoring", "zabbix"]);
+    if let Some(server) = builder.model.zabbix_server(builder.host) {
+        set("server.address", Nix::text(server.address.ip().to_string()), &role);
+        set("server.port", Nix::number(server.address.port()), &role);
+    }
+    let server = builder.model.fleet.monitoring.zabbix.as_ref().map(|role| role.server.as_str());
+    match server.and_then(|server| Some((server, builder.model.service(server)?))) {
+        Some((server, found)) if service.databases.is_empty() => zabbix_database(builder, server, found, &mut set),
+        _ => zabbix_database(builder, name, service, &mut set),
+    }
 }
 
 fn pds(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {

@@ -25,7 +25,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     let staging = plan.staging.as_deref().unwrap_or("/var/backups/plumbline");
     directory(builder, MODULE, staging, "0700", "root", "root", &at);
     let argv = [format!("{TOOLS}/backup-plan"), "run".into(), places::BACKUP_PLAN.into()];
-    let Some(exec) = super::services::exec(builder, &argv, &at) else { return };
+    let Some(exec) = super::unit::exec(builder, &argv, &at) else { return };
     let config = Nix::set([
         ("Type", Nix::text("oneshot")),
         ("ExecStart", exec),

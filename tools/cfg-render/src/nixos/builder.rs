@@ -36,6 +36,8 @@ pub(super) struct NixosBuilder<'m, 'f> {
     pub(super) rules: BTreeSet<(String, String)>,
     /// Tools that the host needs, and what asks for them.
     pub(super) tools: BTreeMap<String, Pointer>,
+    /// Templates whose names do not say whose they are: the module that they belong to, and what made them.
+    pub(super) template_owners: BTreeMap<String, (String, Vec<Pointer>)>,
 }
 
 impl<'m, 'f> NixosBuilder<'m, 'f> {
@@ -49,6 +51,7 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
             access: None,
             rules: BTreeSet::new(),
             tools: BTreeMap::new(),
+            template_owners: BTreeMap::new(),
         }
     }
 

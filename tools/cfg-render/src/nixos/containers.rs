@@ -4,11 +4,13 @@ use contract::document::{Engine, TemplateEscape};
 use contract::{Finding, Pointer, places};
 
 use super::builder::NixosBuilder;
-use super::secrets;
-use super::services::{module, resolve};
+use super::services::module;
+use super::unit::{dependencies, resolve};
+use super::{compose, secrets};
 use crate::fleet::{ANY, Container, Proto, Run, Service};
 use crate::format::env::Dialect;
 use crate::format::nix::Nix;
+use crate::host::single_sign_on;
 use crate::model::Model;
 
 pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
@@ -17,13 +19,23 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     let word = if engine == Engine::Docker { "docker" } else { "podman" };
     let services: Vec<_> =
         model.services_on(&host.name).filter(|(_, service)| !service.run.containers().is_empty()).collect();
-    if host.spec.containers.is_none() && services.is_empty() {
+    let projects = compose::used(builder);
+    if host.spec.containers.is_none() && services.is_empty() && !projects {
         return;
     }
     let at = host.at("containers");
     builder.option("containers", &format!("virtualisation.{word}.enable"), Nix::Bool(true), &at);
     builder.option("containers", "virtualisation.oci-containers.backend", Nix::text(word), &at);
+    if projects && engine == Engine::Podman {
+        builder.option("containers", "virtualisation.podman.dockerSocket.enable", Nix::Bool(true), &at);
+    }
     for (name, service) in services {
+        // What follows from single sign-on: settings of the program, blueprints of the provider.
+        let signed = single_sign_on::fitted(model, name, service);
+        let service = single_sign_on::with_blueprints(model, name, signed);
+        for place in single_sign_on::places(model, name) {
+            builder.also_from(&module(name), &place);
+        }
         let all = service.run.containers();
         let several = all.len() > 1;
         if several {
@@ -31,9 +43,10 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         }
         for (container_name, container) in &all {
             let id = if several { format!("{name}-{container_name}") } else { name.to_owned() };
-            add_container(builder, name, service, container_name, container, &id, several, word);
+            add_container(builder, name, &service, container_name, container, &id, several, word);
         }
     }
+    compose::add(builder, engine);
 }
 
 /// The containers of a service find one another by name on a network of their own.
@@ -139,7 +152,7 @@ fn add_container(
         keys.push(("extraOptions", Nix::texts(options)));
     }
     builder.set(&file, &["virtualisation", "oci-containers", "containers", id], Nix::set(keys), &from);
-    super::services::dependencies(builder, &file, &unit, service, &Model::service_at(name));
+    dependencies(builder, &file, &unit, service, &Model::service_at(name));
     if several {
         for key in ["after", "requires"] {
             let value = Nix::texts([format!("{engine}-network-{name}.service")]);

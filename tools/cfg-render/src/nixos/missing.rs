@@ -1,6 +1,6 @@
 //! What the fleet says about a NixOS host and no part renders yet. Silence would look like success.
 
-use contract::{Finding, Pointer};
+use contract::Finding;
 
 use super::builder::NixosBuilder;
 use crate::fleet::Run;
@@ -23,6 +23,12 @@ pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
             .fix("give \"disk\" for an installation, or the machine's own hardware-configuration.nix in nixos.modules"),
         );
     }
+    if nixos.flake.is_some() && nixos.remote.is_some() {
+        builder.shared.findings.push(
+            Finding::error("two-flakes", host.at("nixos"), format!("host \"{}\" has two flakes", host.name))
+                .fix("name \"flake\" for files that are sent, or \"remote\" for a repository that the host fetches"),
+        );
+    }
     for (key, there) in [
         ("apt_repositories", !host.spec.apt_repositories.is_empty()),
         ("absent_packages", !host.spec.absent_packages.is_empty()),
@@ -38,34 +44,25 @@ pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
             );
         }
     }
-    if let Some(agents) = &host.spec.agents {
-        for (key, what, there) in [
-            ("cadvisor", "cAdvisor on NixOS", agents.cadvisor.is_some()),
-            ("alloy", "Grafana Alloy on NixOS", agents.alloy.is_some()),
-            ("zabbix_agent", "the Zabbix agent on NixOS", agents.zabbix_agent.is_some()),
-        ] {
-            if there {
-                builder.shared.missing(host.at("agents").join(key), what);
-            }
-        }
-    }
-    for (name, operation) in &model.fleet.operations {
-        let service = operation.restart.as_ref().or(operation.status.as_ref()).or(operation.logs.as_ref());
-        let on = operation.host.clone().or_else(|| model.service(service?)?.host.iter().next().cloned());
-        if on.as_deref() == Some(&host.name) {
-            builder.shared.missing(Pointer::root().join("operations").join(name), "the operation");
-        }
-    }
     for (name, service) in model.services_on(&host.name) {
-        let at = Model::service_at(name);
-        if matches!(service.run, Run::Compose(_)) {
-            builder.shared.missing(at.join("run").join("compose"), "a Compose file on NixOS");
-        }
         if service.login.is_some() {
-            builder.shared.missing(at.join("login"), "a service's login over SSH on NixOS");
+            builder.shared.missing(Model::service_at(name).join("login"), "a service's login over SSH on NixOS");
         }
-        if service.sso.is_some() {
-            builder.shared.missing(at.join("sso"), "single sign-on on NixOS");
+    }
+    let monitoring = &model.fleet.monitoring;
+    for (key, what, service) in [
+        ("prometheus", "Prometheus", monitoring.prometheus.as_ref().map(|role| &role.service)),
+        ("alertmanager", "Alertmanager", monitoring.alertmanager.as_ref().map(|role| &role.service)),
+        ("grafana", "Grafana", monitoring.grafana.as_ref().map(|role| &role.service)),
+        ("loki", "Loki", monitoring.loki.as_ref().map(|role| &role.service)),
+    ] {
+        let Some(service) = service.and_then(|name| model.service(name)) else { continue };
+        let here = service.host.iter().any(|own| *own == host.name);
+        // Its configuration is made for its module; in a container nothing would read it.
+        let module = matches!(service.run, Run::Nixos(_));
+        if here && !module && !service.is_external() {
+            let at = super::place(&["monitoring", key]);
+            builder.shared.missing(at, &format!("the configuration of {what} as it runs here"));
         }
     }
 }

@@ -6,24 +6,31 @@
 
 mod access;
 mod adapter;
+mod agents;
 mod backup;
 mod builder;
+mod compose;
 mod containers;
 mod disk;
 mod files;
 mod firewall;
 mod flake;
+mod forwards;
 mod home;
 mod missing;
 mod monitoring;
+mod operations;
 mod overlay;
 mod portal;
 mod postgres;
+mod program;
 mod proxy;
 mod secrets;
 mod services;
+mod single_sign_on;
 mod system;
 mod tree;
+mod unit;
 mod users;
 
 use contract::Pointer;
@@ -50,10 +57,14 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     overlay::add(&mut builder);
     postgres::add(&mut builder);
     services::add(&mut builder);
+    forwards::add(&mut builder);
     containers::add(&mut builder);
     home::add(&mut builder);
     proxy::add(&mut builder);
     monitoring::add(&mut builder);
+    agents::add(&mut builder);
+    single_sign_on::add(&mut builder);
+    operations::add(&mut builder);
     portal::add(&mut builder);
     backup::add(&mut builder);
     files::add(&mut builder);
@@ -80,9 +91,10 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         from: tree.from(),
         nixos: Some(Nixos {
             attr: nixos.attr.clone().unwrap_or_else(|| host.name.clone()),
-            flake: None,
             directory: nixos.directory.clone(),
-            files: tree.files(),
+            // What the host fetches itself nobody sends.
+            files: if nixos.remote.is_some() { std::collections::BTreeMap::new() } else { tree.files() },
+            flake: nixos.remote.clone(),
             switch: nixos.switch,
         }),
         ..HostItem::default()

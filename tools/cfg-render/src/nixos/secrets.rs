@@ -85,7 +85,11 @@ fn said_verbatim(builder: &mut NixosBuilder<'_, '_>, template: &ManifestTemplate
     for (_, name) in placeholders(&template.text) {
         let at =
             uses.iter().find(|(known, _)| known.as_str() == name).and_then(|(_, found)| found.from.first().cloned());
-        let what = if template.escape == TemplateEscape::Url { "a URL" } else { "an environment file" };
+        let what = match template.escape {
+            TemplateEscape::Url => "a URL",
+            TemplateEscape::Json => "a text in quotes",
+            _ => "an environment file",
+        };
         builder.shared.findings.push(
             Finding::note(
                 "secret-verbatim",
@@ -118,20 +122,20 @@ fn nixos_group(group: &str) -> &str {
     if group == "www-data" { "nginx" } else { group }
 }
 
+/// The units that there are on NixOS where others have this one: each container has its own.
+fn running(builder: &NixosBuilder<'_, '_>, unit: &str) -> Vec<String> {
+    let name = unit.strip_suffix(".service").unwrap_or(unit);
+    match builder.model.service(name).filter(|service| !service.run.containers().is_empty()) {
+        Some(service) => {
+            builder.model.units_on(builder.host, name, service).into_iter().map(|(_, unit)| unit).collect()
+        }
+        None => vec![unit.to_owned()],
+    }
+}
+
 fn units(builder: &NixosBuilder<'_, '_>, found: &SecretUse) -> Vec<(&'static str, Nix)> {
     let mut keys = Vec::new();
-    let mut restart = BTreeSet::new();
-    for unit in &found.units {
-        let name = unit.strip_suffix(".service").unwrap_or(unit);
-        match builder.model.service(name).filter(|service| !service.run.containers().is_empty()) {
-            Some(service) => {
-                restart.extend(builder.model.units_on(builder.host, name, service).into_iter().map(|(_, unit)| unit));
-            }
-            None => {
-                restart.insert(unit.clone());
-            }
-        }
-    }
+    let restart: BTreeSet<String> = found.units.iter().flat_map(|unit| running(builder, unit)).collect();
     if !restart.is_empty() {
         keys.push(("restartUnits", Nix::texts(&restart)));
     }
@@ -209,17 +213,20 @@ fn filled(text: &str, expression: impl Fn(&str) -> Part) -> Nix {
     Nix::Text(parts)
 }
 
-fn template_module(template: &ManifestTemplate, builder: &NixosBuilder<'_, '_>) -> (String, Pointer) {
+fn template_module(template: &ManifestTemplate, builder: &NixosBuilder<'_, '_>) -> (String, Vec<Pointer>) {
+    if let Some(owner) = builder.template_owners.get(&template.name) {
+        return owner.clone();
+    }
     let service = template.name.split('.').next().unwrap_or_default();
     if builder.model.fleet.services.contains_key(service) {
-        (super::services::module(service), crate::model::Model::service_at(service))
+        (super::services::module(service), vec![crate::model::Model::service_at(service)])
     } else {
-        (MODULE.into(), builder.host.at("secrets"))
+        (MODULE.into(), vec![builder.host.at("secrets")])
     }
 }
 
 fn sops_template(builder: &mut NixosBuilder<'_, '_>, template: &ManifestTemplate, uses: &Uses) {
-    let (module, at) = template_module(template, builder);
+    let (module, from) = template_module(template, builder);
     let content = filled(&template.text, |name| {
         let early = uses.iter().any(|(known, found)| known.as_str() == name && found.needed_for_users);
         let name = if early { format!("{name}{TWIN}") } else { name.to_owned() };
@@ -233,20 +240,21 @@ fn sops_template(builder: &mut NixosBuilder<'_, '_>, template: &ManifestTemplate
     if template.group != "root" {
         keys.push(("group", Nix::text(&template.group)));
     }
-    if !template.units.is_empty() {
-        keys.push(("restartUnits", Nix::texts(&template.units)));
+    let restart: BTreeSet<String> = template.units.iter().flat_map(|unit| running(builder, unit)).collect();
+    if !restart.is_empty() {
+        keys.push(("restartUnits", Nix::texts(&restart)));
     }
     if !template.reload_units.is_empty() {
         keys.push(("reloadUnits", Nix::texts(&template.reload_units)));
     }
-    builder.set(&module, &["sops", "templates", &template.name], Nix::set(keys), std::slice::from_ref(&at));
+    builder.set(&module, &["sops", "templates", &template.name], Nix::set(keys), &from);
     if let Some(link) = &template.link {
         let argument = Nix::text(format!("{}/{}", places::RENDERED, template.name));
         builder.set(
             &module,
             &["systemd", "tmpfiles", "settings", "10-plumbline", link, "L+", "argument"],
             argument,
-            &[at],
+            &from,
         );
     }
 }
@@ -280,7 +288,8 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
     keys.extend(common(found));
     keys.extend(link(found).map(|link| ("path", Nix::text(link))));
     builder.set(&module, &["age", "secrets", name.as_str()], Nix::set(keys), &from);
-    for unit in found.units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
+    let units: Vec<String> = found.units.iter().flat_map(|unit| running(builder, unit)).collect();
+    for unit in units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
         // agenix restarts nothing by itself; a new ciphertext changes the unit.
         let trigger = Nix::List(vec![NixosBuilder::from_root(&module, &file)]);
         builder.set(&module, &["systemd", "services", unit, "restartTriggers"], trigger, &from);
@@ -294,7 +303,8 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
     }
     let mut script = vec![Part::Plain(format!("umask 077\nmkdir -p {0}\nchmod 0751 {0}\n", places::RENDERED))];
     for template in templates {
-        for unit in template.units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
+        let units: Vec<String> = template.units.iter().flat_map(|unit| running(builder, unit)).collect();
+        for unit in units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
             // A new text or a new ciphertext restarts who reads it.
             let mut triggers = vec![Nix::text(&template.text)];
             triggers.extend(
@@ -337,7 +347,7 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
 }
 
 /// A word of a shell script.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:+@".contains(c));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

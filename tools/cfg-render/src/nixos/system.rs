@@ -4,7 +4,7 @@ use contract::Finding;
 use contract::document::Arch;
 
 use super::builder::NixosBuilder;
-use super::services;
+use super::unit;
 use crate::fleet::{HostNetwork, Timer, UpdateScope};
 use crate::format::nix::Nix;
 
@@ -60,8 +60,8 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     }
     network(builder);
     updates(builder);
-    for (name, unit) in &host.spec.units {
-        services::plain_unit(builder, name, unit);
+    for (name, spec) in &host.spec.units {
+        unit::plain_unit(builder, name, spec);
     }
     for (name, timer) in &host.spec.timers {
         add_timer(builder, name, timer);
@@ -174,14 +174,25 @@ fn updates(builder: &mut NixosBuilder<'_, '_>) {
     let release = &host.os.release;
     builder.option(MODULE, "system.autoUpgrade.enable", Nix::Bool(true), &at);
     builder.option(MODULE, "system.autoUpgrade.dates", Nix::text(&updates.schedule), &at);
-    builder.option(MODULE, "system.autoUpgrade.flake", Nix::text(format!("path:{}#{attr}", nixos.directory)), &at);
-    let input = format!("github:NixOS/nixpkgs/nixos-{release}");
-    builder.option(
-        MODULE,
-        "system.autoUpgrade.flags",
-        Nix::texts(["--no-write-lock-file", "--override-input", "nixpkgs", &input]),
-        &at,
-    );
+    match &nixos.remote {
+        // Its own lock says which nixpkgs: whoever renews it renews the hosts.
+        Some(remote) => {
+            builder.option(
+                MODULE,
+                "system.autoUpgrade.flake",
+                Nix::text(format!("{remote}#{attr}")),
+                &host.at("nixos"),
+            );
+            builder.option(MODULE, "system.autoUpgrade.upgrade", Nix::Bool(false), &at);
+        }
+        None => {
+            let flake = Nix::text(format!("path:{}#{attr}", nixos.directory));
+            builder.option(MODULE, "system.autoUpgrade.flake", flake, &at);
+            let input = format!("github:NixOS/nixpkgs/nixos-{release}");
+            let flags = Nix::texts(["--no-write-lock-file", "--override-input", "nixpkgs", &input]);
+            builder.option(MODULE, "system.autoUpgrade.flags", flags, &at);
+        }
+    }
     match &updates.reboot {
         Some(time) => {
             builder.option(MODULE, "system.autoUpgrade.allowReboot", Nix::Bool(true), &at);
@@ -220,7 +231,7 @@ fn one_hour_later(time: &str) -> Option<String> {
 
 fn add_timer(builder: &mut NixosBuilder<'_, '_>, name: &str, timer: &Timer) {
     let at = builder.host.at("timers").join(name);
-    let Some(exec) = services::exec(builder, &timer.exec, &at.join("exec")) else { return };
+    let Some(exec) = unit::exec(builder, &timer.exec, &at.join("exec")) else { return };
     let from = [at.clone()];
     let mut service = vec![("Type", Nix::text("oneshot")), ("ExecStart", exec)];
     if let Some(user) = &timer.user {
@@ -232,7 +243,7 @@ fn add_timer(builder: &mut NixosBuilder<'_, '_>, name: &str, timer: &Timer) {
     let description = timer.description.as_deref().unwrap_or(name);
     builder.set(MODULE, &["systemd", "services", name, "description"], Nix::text(description), &from);
     builder.set(MODULE, &["systemd", "services", name, "serviceConfig"], Nix::set(service), &from);
-    services::environment(builder, MODULE, name, name, &timer.env, &[], &at);
+    unit::environment(builder, unit::Scope::System, MODULE, name, name, &timer.env, &[], &at);
     let mut config = vec![("OnCalendar", Nix::text(&timer.calendar)), ("Persistent", Nix::Bool(timer.persistent))];
     if let Some(jitter) = timer.jitter.filter(|jitter| jitter.as_secs() > 0) {
         config.push(("RandomizedDelaySec", Nix::text(format!("{}s", jitter.as_secs()))));

@@ -1,18 +1,21 @@
 //! NixOS hosts: what is written is read by Nix, sets only options that there are, and comes to what the fleet says.
 
+mod parity;
+mod rich;
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cfg_render::format::nix::{self, Nix, Part};
 use cfg_render::host::render;
 use cfg_render::model::Model;
 use cfg_render::nixos::TreeFile;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::documents::shuffled;
 use crate::run::{cfg_render, document, fleet, peer, say};
+use rich::rich;
 
 const SEEDS: [&str; 4] = ["seed-000.json", "seed-001.json", "seed-002.json", "seed-003.json"];
 
@@ -213,108 +216,6 @@ fn the_stubs_refuse_what_there_is_not() {
     assert!(come_to(&bad, store.path(), &tree).unwrap().unwrap_err().contains("is not of type"));
 }
 
-/// A host with something of everything that the seeds have not.
-fn rich() -> Value {
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me@laptop";
-    json!({
-        "schema": "fleet/v1", "name": "rich", "domain": "example.net", "email": "ops@example.net",
-        "networks": {"lan": {"cidrs": ["10.1.0.0/24", "fd00:1::/48"], "interface": "enp1s0"}},
-        "hosts": {"box": {
-            "os": "nixos-25.11", "addresses": {"public": ["192.0.2.1"], "lan": ["10.1.0.1"]}, "hostname": "box1", "timezone": "Etc/UTC",
-            "ssh": {"keys": [key], "from": ["lan"], "user": "ann", "become": "sudo", "root": "no"},
-            "network": {"static": {"interface": "eth0", "addresses": ["192.0.2.1/24", "2001:db8::1/64"], "gateways": ["192.0.2.254", "2001:db8::fe"], "nameservers": ["9.9.9.9"]}},
-            "packages": ["htop"], "sysctl": {"vm.swappiness": "10"}, "kernel_modules": ["wireguard"],
-            "users": {"ann": {"admin": true, "groups": ["media"], "uid": 1001}, "bot": {"system": true, "home": "/srv/bot"}},
-            "groups": {"media": {"gid": 2000}},
-            "disk": {"device": "/dev/vda", "layout": "efi", "swap": "2G", "filesystem": "btrfs"}, "bootloader": "systemd-boot",
-            "updates": {"reboot": "04:30", "scope": "all"},
-            "timers": {"tidy": {"calendar": "weekly", "exec": ["/run/current-system/sw/bin/true", "50%"], "user": "bot", "jitter": "10m"}},
-            "units": {"getty@tty1.service": {"masked": true}},
-            "directories": {"/srv/media": {"mode": "0775", "group": "media"}},
-            "files": {
-                "/etc/motd": {"content": "hello ${world} ''quoted''\n"},
-                "/srv/x y": {"content": "x", "mode": "0600", "owner": "bot", "restart": ["worker.service"]},
-                "/etc/secret.conf": {"template": "key=@@secret:token@@\n", "restart": ["worker.service"]}
-            },
-            "containers": {"engine": "podman"},
-            "proxy": {"kind": "nginx", "limits": {"rate": "10r/s", "burst": 20}, "listen": ["public"]},
-            "extra": {"sshd": ["MaxSessions 5"], "nftables": ["tcp dport 7 drop"], "nginx": {"http": ["map_hash_bucket_size 128"]}, "nixos": "{ environment.etc.x.text = \"y\"; }"},
-            "fail2ban": {"ignore": ["lan", "198.51.100.7"], "jails": {"nginx-http-auth": {"maxretry": 3}}}
-        }},
-        "services": {
-            "site": {"host": "box", "run": {"static": {"root": "/srv/site"}}, "proxy": [{"names": ["example.net", "www.example.net"]}]},
-            "worker": {
-                "host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/worker", "--flag=$HOME", "a b"], "packages": ["htop"], "writable": ["/srv/media"]}},
-                "ports": {"http": {"port": 8000}}, "proxy": [{"names": ["app.example.net"], "path": "/app", "streaming": true, "timeout": "5m"}],
-                "env": {"A": "x\"y\\z", "TOKEN": {"secret": "token"}}, "env_secrets": ["envs"], "secrets": ["token"],
-                "extra": {"systemd": {"Service": {"MemoryMax": ["1G"]}}, "nginx": {"server": ["error_page 404 /x"], "location": ["proxy_buffers 8 16k"]}},
-                "backup": {"none": "nothing"}
-            },
-            "nightly": {"host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"], "calendar": "daily"}}, "needs": ["worker"], "backup": {"none": "nothing"}},
-            "two": {
-                "host": "box", "run": {"containers": {
-                    "web": {"image": "docker.io/library/x:1", "needs": ["db"], "volumes": ["./data:/data", "vol:/v:ro"], "env": {"B": "1"}, "memory": "512m"},
-                    "db": {"image": "docker.io/library/y:1", "env": {"PASSWORD": {"secret": "token"}}, "capabilities": ["CHOWN"]}
-                }},
-                "ports": {"http": {"port": 8100, "container_port": 80, "container": "web", "bind": "lan"}},
-                "needs": ["worker"], "proxy": [{"names": ["two.example.net"], "from": ["lan"]}], "backup": {"none": "nothing"}
-            },
-            "mine": {"host": "box", "run": {"nixos": {"module": "services.mine", "options": {"a.b": [1, {"c": null}], "token": {"secret": "token"}, "pkg": {"$nix": "pkgs.htop"}}, "system": {"boot.kernelModules": ["fuse"]}}}, "backup": {"none": "nothing"}}
-        },
-        "secrets": {"token": {}, "envs": {"file": "secrets/envs.env"}}
-    })
-}
-
-#[test]
-fn a_rich_host_comes_to_what_it_says() {
-    let store = tempfile::tempdir().unwrap();
-    let (_home, tree) = written(&rich());
-    let Some(found) = come_to(&rich(), store.path(), &tree) else { return };
-    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
-    assert_eq!(host["environment"]["etc"]["motd"]["text"], "hello ${world} ''quoted''\n");
-    assert_eq!(host["services"]["openssh"]["settings"]["MaxSessions"], "5");
-    assert_eq!(host["services"]["openssh"]["settings"]["PermitRootLogin"], "no");
-    assert_eq!(host["users"]["users"]["ann"]["extraGroups"], json!(["media", "wheel"]));
-    assert_eq!(host["users"]["users"]["worker"]["isSystemUser"], true);
-    assert_eq!(
-        host["networking"]["interfaces"]["eth0"]["ipv4"]["addresses"],
-        json!([{"address": "192.0.2.1", "prefixLength": 24}])
-    );
-    assert_eq!(host["networking"]["defaultGateway6"]["address"], "2001:db8::fe");
-    assert_eq!(host["boot"]["kernelModules"], json!(["wireguard", "fuse"]));
-    let worker = &host["systemd"]["services"]["worker"];
-    assert_eq!(worker["serviceConfig"]["ExecStart"], "/run/current-system/sw/bin/worker \"--flag=$$HOME\" \"a b\"");
-    assert_eq!(worker["serviceConfig"]["MemoryMax"], "1G");
-    assert_eq!(
-        worker["serviceConfig"]["EnvironmentFile"],
-        json!(["/run/secrets/rendered/worker.env", "/run/secrets/envs"])
-    );
-    assert_eq!(host["sops"]["templates"]["worker.env"]["content"], "TOKEN=\"<placeholder of token>\"\n");
-    assert_eq!(host["sops"]["secrets"]["envs"]["format"], "dotenv");
-    assert_eq!(host["systemd"]["services"]["nightly"]["after"], json!(["network-online.target", "worker.service"]));
-    assert_eq!(host["systemd"]["timers"]["nightly"]["timerConfig"]["OnCalendar"], "daily");
-    let web = &host["virtualisation"]["oci-containers"]["containers"]["two-web"];
-    assert_eq!(web["ports"], json!(["10.1.0.1:8100:80"]));
-    assert_eq!(web["volumes"], json!(["/opt/two/data:/data", "vol:/v:ro"]));
-    assert_eq!(web["dependsOn"], json!(["two-db"]));
-    let unit = &host["systemd"]["services"]["podman-two-web"];
-    assert_eq!(unit["after"], json!(["worker.service", "podman-network-two.service"]));
-    let mine = &host["services"]["mine"];
-    assert_eq!(
-        mine,
-        &json!({"enable": true, "a": {"b": [1, {"c": null}]}, "token": "/run/secrets/token", "pkg": "/stub/htop"})
-    );
-    let site = &host["services"]["nginx"]["virtualHosts"]["app.example.net"];
-    assert!(site["extraConfig"].as_str().unwrap().contains("error_page 404 /x;"));
-    assert!(site["locations"]["/app"]["extraConfig"].as_str().unwrap().contains("proxy_buffering off;"));
-    assert_eq!(host["services"]["nginx"]["defaultListenAddresses"], json!(["192.0.2.1"]));
-    assert_eq!(host["system"]["autoUpgrade"]["rebootWindow"], json!({"lower": "04:30", "upper": "05:30"}));
-    assert_eq!(
-        host["systemd"]["tmpfiles"]["settings"]["10-plumbline"]["/etc/secret.conf"]["L+"]["argument"],
-        "/run/secrets/rendered/file-etc-secret.conf"
-    );
-}
-
 #[test]
 fn health_asks_for_the_units_that_nixos_has() {
     let units = |fleet: &Value, host: &str| -> BTreeMap<String, String> {
@@ -347,97 +248,6 @@ fn a_module_may_not_open_the_firewall_itself() {
     }
 }
 
-/// Every text comes back equal from Nix, whatever it holds.
-fn come_back(texts: &[String]) {
-    let store = tempfile::tempdir().unwrap();
-    let mut list: Vec<Nix> = texts.iter().map(Nix::text).collect();
-    // Before an expression a dollar sign or a quote means something else again.
-    list.extend(texts.iter().map(|text| {
-        Nix::Text(vec![Part::Plain(text.clone()), Part::Expression("\"|\"".into()), Part::Plain(text.clone())])
-    }));
-    list.extend(texts.iter().map(|text| Nix::set([(text.clone(), Nix::text(text))])));
-    let written = nix::write(&Nix::List(list)).unwrap();
-    let Some(found) = evaluate(store.path(), &written) else { return };
-    let found = found.unwrap_or_else(|error| panic!("{error}\n{written}"));
-    let mut expected: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
-    expected.extend(texts.iter().map(|text| json!(format!("{text}|{text}"))));
-    expected.extend(texts.iter().map(|text| json!({text: text})));
-    for (found, expected) in found.as_array().unwrap().iter().zip(&expected) {
-        assert_eq!(found, expected);
-    }
-}
-
-#[test]
-fn hostile_texts_come_back() {
-    let hard = [
-        "",
-        "$",
-        "$$",
-        "${",
-        "$${",
-        "$$${x}",
-        "\\${x}",
-        "''",
-        "'''",
-        "''${x}",
-        "'",
-        "\"",
-        "\\",
-        "\\n",
-        "a\nb\n",
-        "  a\n b\n",
-        "a\n  b\n",
-        "a''\n",
-        "a'\n${x}\n",
-        "\t\n",
-        " \n",
-        "\n",
-        "a\n\n",
-        "a\r\nb\n",
-        "${builtins.readFile \"/etc/shadow\"}\n",
-        "x'${y}\n",
-        "$\n",
-        "a$\n",
-        "''\\n\n",
-        "日本語\n",
-        "\u{7f}",
-        "# no comment\n",
-        "if",
-        "a-b",
-        "1a",
-        "or",
-        "'' + builtins.abort \"x\" + ''\n",
-        "a\u{1}\n",
-        "$${a}\n",
-        "''$\n",
-        "'$\n",
-    ];
-    come_back(&hard.map(str::to_owned));
-    assert!(nix::write(&Nix::text("a\0b")).is_err(), "no string of Nix holds NUL");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
-    #[test]
-    fn random_texts_come_back(texts in prop::collection::vec("([ \\\\$'\"{}\n\tab]|\\$\\{|'')*", 200)) {
-        come_back(&texts);
-    }
-}
-
-#[test]
-fn numbers_come_back() {
-    let store = tempfile::tempdir().unwrap();
-    let value = json!([0, -1, 9_223_372_036_854_775_807_i64, -9_223_372_036_854_775_808_i64, 1.5, -0.25, 1e300, 1e-7, 100.0, {"a": -1, "b": [[-2]]}, null, true]);
-    let written = nix::write(&Nix::from_json(&value).unwrap()).unwrap();
-    let Some(found) = evaluate(store.path(), &written) else { return };
-    // Nix prints a float without its point where nothing stands behind it.
-    let found = found.unwrap();
-    let numbers = |value: &Value| -> Vec<f64> { value.as_array().unwrap().iter().filter_map(Value::as_f64).collect() };
-    assert_eq!(numbers(&found), numbers(&value));
-    assert_eq!(found[9], value[9]);
-    assert!(Nix::from_json(&json!(u64::MAX)).is_err());
-}
-
 /// Each file of a host's tree, with what made it.
 fn tree_of(value: &Value, host: &str) -> BTreeMap<String, TreeFile> {
     let fleet = crate::fleet::fleet(value.clone());
@@ -453,6 +263,7 @@ fn removing_a_service_changes_only_files_that_name_it() {
         (fleet("seed-002.json"), vec!["vps-pacman", "lab-matrix"]),
         (fleet("seed-003.json"), vec!["nixos"]),
         (rich(), vec!["box"]),
+        (parity::fleet(&json!({"kind": "nginx"})), vec!["box", "back"]),
     ];
     for (whole, hosts) in cases {
         for service in whole["services"].as_object().unwrap().keys() {

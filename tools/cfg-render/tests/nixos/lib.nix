@@ -64,10 +64,15 @@ rec {
 
   evalModules = { modules, options, pkgs, specialArgs ? { } }:
     let
-      known = { systemd.package = "/stub/systemd"; virtualisation.podman.package = "/stub/podman"; virtualisation.docker.package = "/stub/docker"; };
+      known = {
+        systemd.package = "/stub/systemd";
+        virtualisation.podman.package = "/stub/podman";
+        virtualisation.docker.package = "/stub/docker";
+        services = { zabbixServer.package = "/stub/zabbix"; postgresql.package = "/stub/postgresql"; };
+      };
       placeholders = builtins.mapAttrs (name: _: "<placeholder of ${name}>") (result.sops.secrets or { });
       config = known // { sops.placeholder = placeholders; };
-      lib = { inherit mkForce; fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+      lib = { inherit mkForce; mkAfter = content: content; fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
       result = merge options "config" (collect (specialArgs // { inherit config lib pkgs; }) modules);
     in
     result;

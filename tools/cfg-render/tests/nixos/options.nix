@@ -11,7 +11,7 @@ let
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && !(a.${name} ? _leaf) then deep a.${name} value else a.${name} or value) b;
   service = {
     enable = bool; description = str; after = listOf str; wants = listOf str; requires = listOf str; before = listOf str; requiredBy = listOf str;
-    wantedBy = listOf str; path = listOf package; script = lines; restartTriggers = listOf anything;
+    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything;
     unitConfig."*" = unit; serviceConfig."*" = unit;
   };
   addresses = listOf anything;
@@ -63,10 +63,27 @@ let
         acceptTerms = bool; defaults = { email = str; server = str; };
         certs."*" = { domain = str; dnsProvider = str; credentialFiles = attrsOf path; extraDomainNames = listOf str; group = str; reloadServices = listOf str; webroot = str; };
       };
-      sudo.wheelNeedsPassword = bool;
+      sudo = { wheelNeedsPassword = bool; extraConfig = lines; };
     };
     services = {
-      caddy = { enable = bool; email = str; acmeCA = str; globalConfig = lines; package = package; virtualHosts."*" = { serverAliases = listOf str; extraConfig = lines; }; };
+      alloy = { enable = bool; extraFlags = listOf str; };
+      cadvisor = { enable = bool; listenAddress = str; port = port; extraOptions = listOf str; };
+      caddy = {
+        enable = bool; email = nullOr str; acmeCA = nullOr str; globalConfig = lines; package = package;
+        virtualHosts."*" = { serverAliases = listOf str; useACMEHost = nullOr str; extraConfig = lines; };
+      };
+      zabbixAgent = { enable = bool; server = str; listen = { ip = str; port = port; }; settings."*" = either int (either str (listOf str)); };
+      zabbixServer = {
+        enable = bool; package = package; listen = { ip = str; port = port; };
+        database = {
+          type = enum [ "mysql" "pgsql" ]; createLocally = bool; host = str; port = port; name = str; user = str; socket = nullOr path; passwordFile = nullOr path;
+        };
+      };
+      zabbixWeb = {
+        enable = bool; hostname = str; frontend = enum [ "nginx" "httpd" ]; server = { address = str; port = port; };
+        httpd.virtualHost = { adminAddr = nullOr str; listen = listOf anything; };
+        database = { type = enum [ "mysql" "pgsql" "oracle" ]; host = str; port = port; name = str; user = str; socket = nullOr path; passwordFile = nullOr path; };
+      };
       cloudflared = { enable = bool; tunnels."*" = { credentialsFile = path; default = str; ingress = attrsOf str; }; };
       fail2ban = {
         enable = bool; maxretry = int; bantime = str; bantime-increment = { enable = bool; maxtime = str; }; ignoreIP = listOf str;
@@ -82,13 +99,20 @@ let
         };
       };
       openssh = {
-        enable = bool; openFirewall = bool; ports = listOf port; authorizedKeysFiles = listOf str;
-        settings."*" = either str (either int bool);
+        enable = bool; openFirewall = bool; ports = listOf port; authorizedKeysFiles = listOf str; extraConfig = lines;
+        authorizedKeysCommand = str; authorizedKeysCommandUser = str;
+        settings = {
+          AllowGroups = listOf str; AllowUsers = listOf str; DenyGroups = listOf str; DenyUsers = listOf str;
+          Ciphers = listOf str; KexAlgorithms = listOf str; Macs = listOf str;
+          KbdInteractiveAuthentication = bool; PasswordAuthentication = bool; PrintMotd = bool; StrictModes = bool; UseDns = bool; UsePAM = bool; X11Forwarding = bool;
+          "*" = either str (either int bool);
+        };
       };
       postgresql = { enable = bool; package = package; dataDir = path; authentication = lines; settings."*" = either str (either int bool); };
       prometheus = {
         enable = bool; port = port; listenAddress = str; retentionTime = str; rules = listOf text; checkConfig = either bool (enum [ "syntax-only" ]);
-        globalConfig."*" = anything; scrapeConfigs = listOf anything;
+        globalConfig."*" = anything; scrapeConfigs = listOf anything; alertmanagers = listOf anything;
+        alertmanager = { enable = bool; port = port; listenAddress = str; configuration = anything; extraFlags = listOf str; };
         exporters."*" = { enable = bool; port = port; listenAddress = str; extraFlags = listOf str; runAsLocalSuperUser = bool; };
       };
       tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };
@@ -103,7 +127,7 @@ let
         settings = { server_url = str; database = { type = enum [ "postgres" "sqlite" ]; postgres = { host = nullOr str; port = port; name = str; user = str; password_file = path; }; }; "*" = anything; };
       };
       grafana = { enable = bool; settings."*"."*" = either str (either int bool); provision = { enable = bool; datasources.settings = anything; dashboards.settings = anything; }; };
-      loki = { enable = bool; configuration = anything; };
+      loki = { enable = bool; configuration = anything; extraFlags = listOf str; };
       mosquitto = { enable = bool; listeners = listOf anything; };
       home-assistant = { enable = bool; config."*" = anything; };
       homepage-dashboard = { enable = bool; listenPort = port; services = listOf anything; settings = anything; allowedHosts = str; };
@@ -117,17 +141,18 @@ let
     system = {
       activationScripts."*" = { deps = listOf str; text = lines; };
       stateVersion = strMatching "[0-9]{2}\\.[0-9]{2}";
-      autoUpgrade = { enable = bool; dates = str; flake = str; flags = listOf str; allowReboot = bool; rebootWindow = { lower = str; upper = str; }; };
+      autoUpgrade = { enable = bool; dates = str; flake = str; upgrade = bool; flags = listOf str; allowReboot = bool; rebootWindow = { lower = str; upper = str; }; };
     };
     systemd = {
       package = package;
       network.networks."*" = { matchConfig."*" = str; networkConfig."*" = str; };
       services."*" = service;
-      sockets."*" = { description = str; wantedBy = listOf str; listenStreams = listOf str; };
+      sockets."*" = { description = str; wantedBy = listOf str; listenStreams = listOf str; socketConfig."*" = unit; };
       timers."*" = { wantedBy = listOf str; timerConfig."*" = unit; };
       tmpfiles.settings."*"."*"."*" = { argument = str; mode = str; user = str; group = str; };
       units."*" = { text = text; enable = bool; wantedBy = listOf str; };
       user.services."*" = service;
+      user.timers."*" = { wantedBy = listOf str; timerConfig."*" = unit; unitConfig."*" = unit; };
     };
     time.timeZone = nullOr str;
     users = {
@@ -138,7 +163,7 @@ let
       };
     };
     virtualisation = {
-      docker = { enable = bool; package = package; }; podman = { enable = bool; package = package; };
+      docker = { enable = bool; package = package; }; podman = { enable = bool; package = package; dockerSocket.enable = bool; };
       oci-containers = {
         backend = enum [ "docker" "podman" ];
         containers."*" = {

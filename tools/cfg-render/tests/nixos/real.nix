@@ -28,6 +28,7 @@ let
   base = {
     config = {
       systemd.package = "/stub/systemd";
+      services = { zabbixServer.package = lib.mkDefault "/stub/zabbix"; postgresql.package = lib.mkDefault "/stub/postgresql"; };
       virtualisation = { docker.package = "/stub/docker"; podman.package = "/stub/podman"; };
     };
     options = optionsOf top // {
@@ -39,7 +40,7 @@ let
       age = lib.mkOption { type = real.submodule { options = optionsOf ours.age; }; default = { }; };
     };
   };
-  pkgs = lib.genAttrs [ "cloudflared" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
+  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
     caddy.withPlugins = arguments: "/stub/caddy";
     writeText = name: text: "/stub/${name}";
     callPackage = file: arguments: { sops-install-secrets = "/stub/sops-install-secrets"; };

@@ -225,7 +225,7 @@ impl Checks<'_, '_> {
                 wants: wants.clone(),
                 critical,
                 from: vec![at.clone()],
-                unit: Some(UnitCheck { name: unit, scope: None }),
+                unit: Some(UnitCheck { name: unit, scope: self.model.scope_of(service) }),
                 ..HealthCheck::default()
             });
             unit_ids.push(id);

@@ -9,6 +9,11 @@ use super::role::{Role, reached};
 use crate::fleet::{Agent, Container, LOCAL, Port, Run, Service};
 use crate::format::alloy::{self, Block, Item, text};
 use crate::host::{HostBuilder, containers};
+use crate::model::ZabbixServer;
+
+/// Arguments of cAdvisor: what it looks at by itself costs a tenth of a processor.
+pub(crate) const CADVISOR: [&str; 3] =
+    ["--docker_only=true", "--housekeeping_interval=30s", "--store_container_labels=false"];
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let host = builder.host;
@@ -30,7 +35,7 @@ fn bind(builder: &HostBuilder<'_, '_>, spec: &Agent) -> String {
     network.filter(|network| builder.host.address(network).is_some()).unwrap_or_else(|| LOCAL.into())
 }
 
-fn address(builder: &HostBuilder<'_, '_>, spec: &Agent) -> IpAddr {
+pub(crate) fn address(builder: &HostBuilder<'_, '_>, spec: &Agent) -> IpAddr {
     builder.host.bind_address(&bind(builder, spec)).unwrap_or(IpAddr::from([127, 0, 0, 1]))
 }
 
@@ -46,12 +51,7 @@ fn cadvisor(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
     };
     let mut container = Container {
         image: image.clone(),
-        // What it looks at by itself costs a tenth of a processor.
-        command: ["--docker_only=true", "--housekeeping_interval=30s", "--store_container_labels=false"]
-            .iter()
-            .map(|word| (*word).to_owned())
-            .chain(spec.arguments.iter().cloned())
-            .collect(),
+        command: CADVISOR.iter().map(|word| (*word).to_owned()).chain(spec.arguments.iter().cloned()).collect(),
         privileged: true,
         devices: vec!["/dev/kmsg".into()],
         ..Container::default()
@@ -76,23 +76,47 @@ fn cadvisor(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
     containers::one(builder, &runtime, "cadvisor", &service, at);
 }
 
-fn add_alloy(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
+/// Which logs of containers are read from the engine, besides those in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineLogs {
+    /// None: what containers say is in the journal.
+    None,
+    /// Those of every container of Docker.
+    All,
+    /// Those of Compose projects: other containers write into the journal.
+    Projects,
+}
+
+/// Alloy's configuration for a host; none, with a finding, where its lines would reach nobody. `units` are those whose
+/// service has another name than they.
+pub(crate) fn alloy_config(
+    builder: &mut HostBuilder<'_, '_>,
+    logs: EngineLogs,
+    units: &[(String, Vec<String>)],
+    at: &Pointer,
+) -> Option<String> {
     let model = builder.model;
     let from = [at.clone(), Pointer::root().join("monitoring").join("loki")];
     let Some(loki) = &model.fleet.monitoring.loki else {
         let finding = Finding::error("unknown-ref", at.clone(), "there is no Loki to which logs could go");
         builder.findings.push(finding.fix("add \"loki\" to \"monitoring\", with the service that it is"));
-        return;
+        return None;
     };
     let Some(target) = reached(model, builder.host, &loki.service, Role::Loki) else {
         let message = format!("host \"{}\" does not reach Loki", builder.host.name);
         let finding = Finding::error("unreachable-upstream", at.clone(), message);
         builder.findings.push(finding.fix("bind Loki's port to a network that both hosts share"));
-        return;
+        return None;
     };
+    Some(builder.header("//", &from) + &alloy::write(&pipeline(&builder.host.name, &target, logs, units)))
+}
+
+fn add_alloy(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
+    let from = [at.clone(), Pointer::root().join("monitoring").join("loki")];
     let docker =
         containers::used(builder) && matches!(containers::runtime(builder), containers::Runtime::Docker { .. });
-    let text = builder.header("//", &from) + &alloy::write(&pipeline(&builder.host.name, &target, docker));
+    let logs = if docker { EngineLogs::All } else { EngineLogs::None };
+    let Some(text) = alloy_config(builder, logs, &[], at) else { return };
     let listen = std::net::SocketAddr::new(address(builder, spec), spec.port.unwrap_or(12345)).to_string();
     builder.directory(Stage::Services, "/etc/alloy", 0o755, "root", "root", &from);
     builder
@@ -165,7 +189,7 @@ fn packaged_alloy(builder: &mut HostBuilder<'_, '_>, spec: &Agent, listen: &str,
 }
 
 /// From the journal and from containers to Loki, each line with the service that said it.
-fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
+fn pipeline(host: &str, loki: &str, logs: EngineLogs, units: &[(String, Vec<String>)]) -> Vec<Block> {
     let receiver = || Item::Raw("[loki.write.fleet.receiver]".into());
     let rule = |source: &str, regex: Option<&str>, target: &str| {
         let mut items = vec![("source_labels", Item::List(vec![source.to_owned()]))];
@@ -176,6 +200,26 @@ fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
         items.push(("target_label", text(target)));
         Block::new("rule", None, items)
     };
+    let named = |service: &str, units: &[String]| {
+        let units: Vec<String> = units.iter().map(|unit| unit.replace('.', "\\.")).collect();
+        Block::new(
+            "rule",
+            None,
+            vec![
+                ("source_labels", Item::List(vec!["__journal__systemd_unit".into()])),
+                ("regex", text(units.join("|"))),
+                ("replacement", text(service)),
+                ("target_label", text("service")),
+            ],
+        )
+    };
+    let mut journal = vec![
+        rule("__journal__systemd_unit", Some("(.+?)(?:\\.service|\\.scope|\\.timer|\\.socket)?"), "service"),
+        rule("__journal__systemd_unit", None, "unit"),
+        rule("__journal_priority_keyword", None, "level"),
+    ];
+    // Later rules stand above earlier ones.
+    journal.extend(units.iter().map(|(service, units)| named(service, units)));
     let mut blocks = vec![
         Block::new("logging", None, vec![("level", text("warn"))]),
         Block::new(
@@ -188,11 +232,7 @@ fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
             None,
             vec![("url", text(format!("http://{loki}/loki/api/v1/push")))],
         )]),
-        Block::new("loki.relabel", Some("journal"), vec![("forward_to", Item::Raw("[]".into()))]).inside(vec![
-            rule("__journal__systemd_unit", Some("(.+?)(?:\\.service|\\.scope|\\.timer|\\.socket)?"), "service"),
-            rule("__journal__systemd_unit", None, "unit"),
-            rule("__journal_priority_keyword", None, "level"),
-        ]),
+        Block::new("loki.relabel", Some("journal"), vec![("forward_to", Item::Raw("[]".into()))]).inside(journal),
         Block::new(
             "loki.source.journal",
             Some("journal"),
@@ -204,8 +244,22 @@ fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
             ],
         ),
     ];
-    if docker {
+    if logs != EngineLogs::None {
         let socket = "unix:///var/run/docker.sock";
+        let project = "__meta_docker_container_label_com_docker_compose_project";
+        let mut containers =
+            vec![rule(project, None, "service"), rule("__meta_docker_container_name", Some("/(.*)"), "container")];
+        if logs == EngineLogs::Projects {
+            let source = Item::List(vec![project.to_owned()]);
+            containers.insert(
+                0,
+                Block::new(
+                    "rule",
+                    None,
+                    vec![("source_labels", source), ("regex", text(".+")), ("action", text("keep"))],
+                ),
+            );
+        }
         blocks.push(Block::new("discovery.docker", Some("containers"), vec![("host", text(socket))]));
         blocks.push(
             Block::new(
@@ -213,10 +267,7 @@ fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
                 Some("containers"),
                 vec![("targets", Item::Raw("discovery.docker.containers.targets".into()))],
             )
-            .inside(vec![
-                rule("__meta_docker_container_label_com_docker_compose_project", None, "service"),
-                rule("__meta_docker_container_name", Some("/(.*)"), "container"),
-            ]),
+            .inside(containers),
         );
         blocks.push(Block::new(
             "loki.source.docker",
@@ -232,45 +283,33 @@ fn pipeline(host: &str, loki: &str, docker: bool) -> Vec<Block> {
     blocks
 }
 
+/// The server to which the host's agent reports; a finding where there is none, or no way to it.
+pub(crate) fn zabbix_server(builder: &mut HostBuilder<'_, '_>, at: &Pointer) -> Option<ZabbixServer> {
+    let found = builder.model.zabbix_server(builder.host);
+    if found.is_none() {
+        builder.findings.push(if builder.model.fleet.monitoring.zabbix.is_none() {
+            Finding::error("unknown-ref", at.clone(), "there is no Zabbix server to which it could report")
+                .fix("add \"zabbix\" to \"monitoring\", with the service that is its server")
+        } else {
+            let message = format!("host \"{}\" does not reach the Zabbix server", builder.host.name);
+            Finding::error("unreachable-upstream", at.clone(), message)
+                .fix("bind its port to a network that both hosts share")
+        });
+    }
+    found
+}
+
 fn zabbix(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
-    let model = builder.model;
     let host = builder.host;
     if spec.image.is_some() {
         builder.missing(at.join("image"), "the Zabbix agent in a container");
         return;
     }
-    let Some(zabbix) = &model.fleet.monitoring.zabbix else {
-        let finding = Finding::error("unknown-ref", at.clone(), "there is no Zabbix server to which it could report");
-        builder.findings.push(finding.fix("add \"zabbix\" to \"monitoring\", with the service that is its server"));
-        return;
-    };
-    let server = model.service(&zabbix.server).and_then(|service| {
-        let (_, port) = service.port(Some("server")).or_else(|| service.port(None))?;
-        let on = model.hosts_of(service).find(|on| on.name == host.name).or_else(|| model.hosts_of(service).next())?;
-        Some((model.address_between(Some(host), on, &port.bind)?, port.port, on))
-    });
-    let Some((server, port, on)) = server else {
-        let message = format!("host \"{}\" does not reach the Zabbix server", host.name);
-        let finding = Finding::error("unreachable-upstream", at.clone(), message);
-        builder.findings.push(finding.fix("bind its port to a network that both hosts share"));
-        return;
-    };
-    // It may ask from any of the networks that the two share.
-    let asks: Vec<String> = if on.name == host.name {
-        vec!["127.0.0.1".into()]
-    } else {
-        on.spec
-            .addresses
-            .iter()
-            .filter(|(network, _)| host.spec.addresses.contains_key(*network))
-            .flat_map(|(_, all)| all)
-            .map(ToString::to_string)
-            .collect()
-    };
+    let Some(server) = zabbix_server(builder, at) else { return };
     let from = [at.clone()];
     let lines = [
-        ("Server", asks.join(",")),
-        ("ServerActive", std::net::SocketAddr::new(server, port).to_string()),
+        ("Server", server.asks.join(",")),
+        ("ServerActive", server.address.to_string()),
         ("Hostname", host.name.clone()),
         ("ListenIP", address(builder, spec).to_string()),
         ("ListenPort", spec.port.unwrap_or(10050).to_string()),

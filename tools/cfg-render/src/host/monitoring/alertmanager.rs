@@ -58,7 +58,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     }
 }
 
-fn config(builder: &mut HostBuilder<'_, '_>, spec: &Alertmanager, at: &Pointer) -> Value {
+/// Its configuration; with a webhook it holds the placeholder of a secret.
+pub(crate) fn config(builder: &mut HostBuilder<'_, '_>, spec: &Alertmanager, at: &Pointer) -> Value {
     let fleet = builder.model.fleet;
     let mut global = Map::new();
     let mut receiver = Map::new();

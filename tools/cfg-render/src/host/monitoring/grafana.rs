@@ -8,49 +8,21 @@ use super::dashboards;
 use super::role::{Role, reached};
 use crate::format::yaml;
 use crate::host::HostBuilder;
-use crate::model::Model;
+use crate::model::{HostView, Model};
 
 const FOLDER: &str = "/etc/grafana/provisioning";
 const DASHBOARDS: &str = "/etc/grafana/dashboards";
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
-    let monitoring = &model.fleet.monitoring;
-    let Some(spec) = &monitoring.grafana else { return };
+    let Some(spec) = &model.fleet.monitoring.grafana else { return };
     let Some(service) = model.service(&spec.service).filter(|service| service.host.iter().any(|own| *own == host.name))
     else {
         return;
     };
     let from = [Pointer::root().join("monitoring"), Model::service_at(&spec.service)];
     let Some(unit) = model.unit_of(&spec.service, service) else { return };
-    let mut sources = Vec::new();
-    for (name, kind, uid, role, service) in [
-        (
-            "Prometheus",
-            "prometheus",
-            dashboards::PROMETHEUS,
-            Role::Prometheus,
-            monitoring.prometheus.as_ref().map(|role| &role.service),
-        ),
-        ("Loki", "loki", dashboards::LOKI, Role::Loki, monitoring.loki.as_ref().map(|role| &role.service)),
-        (
-            "Alertmanager",
-            "alertmanager",
-            "plumbline-alertmanager",
-            Role::Alertmanager,
-            monitoring.alertmanager.as_ref().map(|role| &role.service),
-        ),
-    ] {
-        let Some(address) = service.and_then(|service| reached(model, host, service, role)) else { continue };
-        let mut source = json!({
-            "name": name, "type": kind, "uid": uid, "access": "proxy",
-            "url": format!("http://{address}"), "isDefault": role == Role::Prometheus, "editable": false
-        });
-        if let (Value::Object(source), Role::Alertmanager) = (&mut source, role) {
-            source.insert("jsonData".into(), json!({"implementation": "prometheus"}));
-        }
-        sources.push(source);
-    }
+    let sources = sources(model, host);
     for (path, mode) in [
         (FOLDER.to_owned(), 0o755),
         (format!("{FOLDER}/datasources"), 0o755),
@@ -83,6 +55,45 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         let name = source.rsplit('/').next().unwrap_or(source);
         builder.file(Stage::Services, &format!("{DASHBOARDS}/{name}"), String::new(), &at).source(source).add(builder);
     }
+}
+
+/// Data sources of Grafana on this host, as its provisioning takes them.
+pub(crate) fn sources(model: &Model<'_>, host: &HostView) -> Vec<Value> {
+    let monitoring = &model.fleet.monitoring;
+    let mut sources = Vec::new();
+    for (name, kind, uid, role, service) in [
+        (
+            "Prometheus",
+            "prometheus",
+            dashboards::PROMETHEUS,
+            Role::Prometheus,
+            monitoring.prometheus.as_ref().map(|role| &role.service),
+        ),
+        ("Loki", "loki", dashboards::LOKI, Role::Loki, monitoring.loki.as_ref().map(|role| &role.service)),
+        (
+            "Alertmanager",
+            "alertmanager",
+            "plumbline-alertmanager",
+            Role::Alertmanager,
+            monitoring.alertmanager.as_ref().map(|role| &role.service),
+        ),
+    ] {
+        let Some(address) = service.and_then(|service| reached(model, host, service, role)) else { continue };
+        let mut source = json!({
+            "name": name, "type": kind, "uid": uid, "access": "proxy",
+            "url": format!("http://{address}"), "isDefault": role == Role::Prometheus, "editable": false
+        });
+        if let (Value::Object(source), Role::Alertmanager) = (&mut source, role) {
+            source.insert("jsonData".into(), json!({"implementation": "prometheus"}));
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+/// Dashboards that follow from the fleet, by name.
+pub(crate) fn boards(model: &Model<'_>) -> Vec<(&'static str, Value)> {
+    dashboards::all(model)
 }
 
 /// Values of provisioning files are read as if a shell stood between.

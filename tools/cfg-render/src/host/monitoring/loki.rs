@@ -40,7 +40,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     }
 }
 
-fn config(spec: &Loki, address: &str, port: u16, data: &str, bucket: Option<(&str, &Bucket)>) -> Value {
+/// Loki's configuration; with a bucket it holds placeholders of secrets.
+pub(crate) fn config(spec: &Loki, address: &str, port: u16, data: &str, bucket: Option<(&str, &Bucket)>) -> Value {
     let (store, storage) = match bucket {
         Some((name, bucket)) => {
             let secret =

@@ -1,12 +1,13 @@
 //! What watches the fleet, besides Prometheus and its exporters: Alertmanager, Grafana, Loki, and what brings logs and
 //! metrics of containers.
 
-mod agents;
-mod alertmanager;
+pub(crate) mod agents;
+pub(crate) mod alertmanager;
 mod dashboards;
-mod grafana;
-mod loki;
-mod role;
+pub(crate) mod grafana;
+pub(crate) mod loki;
+pub(crate) mod role;
+pub(crate) mod zabbix;
 
 use super::HostBuilder;
 use crate::model::{HostView, Model};
@@ -23,4 +24,5 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     grafana::add(builder);
     loki::add(builder);
     agents::add(builder);
+    zabbix::add(builder);
 }

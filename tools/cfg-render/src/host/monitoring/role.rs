@@ -10,7 +10,7 @@ use crate::model::{HostView, Model};
 
 /// What a service watches with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Prometheus.
     Prometheus,
     /// Alertmanager.
@@ -23,7 +23,7 @@ pub(super) enum Role {
 
 impl Role {
     /// The role of a service.
-    pub(super) fn of(model: &Model<'_>, name: &str) -> Option<Self> {
+    pub(crate) fn of(model: &Model<'_>, name: &str) -> Option<Self> {
         let monitoring = &model.fleet.monitoring;
         let roles = [
             (Role::Prometheus, monitoring.prometheus.as_ref().map(|role| &role.service)),
@@ -64,7 +64,7 @@ impl Role {
 }
 
 /// Address and port on which a service of a role listens; an empty address is every one.
-pub(super) fn listen(model: &Model<'_>, host: &HostView, service: &Service, role: Role) -> (String, u16) {
+pub(crate) fn listen(model: &Model<'_>, host: &HostView, service: &Service, role: Role) -> (String, u16) {
     let Some((_, port)) = service.port(None) else { return ("127.0.0.1".into(), role.usual_port()) };
     let address = match (model.listen_address(host, port), port.bind.as_str()) {
         (Some(address), _) => address.to_string(),

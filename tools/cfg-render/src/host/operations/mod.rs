@@ -15,7 +15,52 @@ use serde_json::{Map, Value, json};
 use super::HostBuilder;
 use crate::fleet::Operation;
 
-const FOLDER: &str = "/usr/local/lib/plumbline/operations";
+/// Where scripts lie and programs are, which differs between systems.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    /// Folder of the scripts.
+    folder: &'static str,
+    /// Folder of the programs that they run.
+    bin: &'static str,
+    /// Where their shell looks.
+    path: &'static str,
+}
+
+const DEBIAN: Layout =
+    Layout { folder: "/usr/local/lib/plumbline/operations", bin: "/usr/bin", path: "/usr/sbin:/usr/bin:/sbin:/bin" };
+
+/// NixOS has no `/usr/bin`, and only its wrappers become root.
+pub(crate) const NIXOS: Layout = Layout {
+    folder: "/etc/plumbline/operations",
+    bin: "/run/current-system/sw/bin",
+    path: "/run/wrappers/bin:/run/current-system/sw/bin",
+};
+
+/// A file that operations need.
+#[derive(Debug, Clone)]
+pub(crate) struct OperationFile {
+    /// Absolute path.
+    pub(crate) path: String,
+    /// Its text.
+    pub(crate) text: String,
+    /// It is run; a shell can check it.
+    pub(crate) script: bool,
+    /// What made it.
+    pub(crate) from: Vec<Pointer>,
+}
+
+/// What a host has for its operations.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operations {
+    /// Wrappers, dispatchers and lists of tools.
+    pub(crate) files: Vec<OperationFile>,
+    /// Rules of sudo, one a line.
+    pub(crate) sudoers: String,
+    /// Blocks of sshd's configuration; empty where nobody is confined.
+    pub(crate) sshd: String,
+    /// What made all of it.
+    pub(crate) from: Vec<Pointer>,
+}
 
 /// An operation as it is on this host.
 struct Here<'f> {
@@ -26,27 +71,51 @@ struct Here<'f> {
 }
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
-    let operations = here(builder);
-    if operations.is_empty() {
-        return;
-    }
-    let from: Vec<_> = operations.iter().map(|operation| operation.at.clone()).collect();
+    let Some(all) = operations(builder, DEBIAN) else { return };
+    let from = all.from;
     builder.packages(Stage::Base, &["sudo"], &from[0]);
-    builder.directory(Stage::Services, FOLDER, 0o755, "root", "root", &from);
-    let mut by_user: BTreeMap<&str, Vec<&Here<'_>>> = BTreeMap::new();
-    for operation in &operations {
-        let path = format!("{FOLDER}/{}", operation.name);
-        let text = format!("#!/bin/sh\n{}{}", builder.header("#", std::slice::from_ref(&operation.at)), operation.text);
+    builder.directory(Stage::Services, DEBIAN.folder, 0o755, "root", "root", &from);
+    for file in all.files {
+        let mut item = builder.file(Stage::Services, &file.path, file.text, &file.from);
+        if file.script {
+            item = item.mode(0o755).validate(&["/bin/sh", "-n", "%s"]);
+        }
+        item.add(builder);
+    }
+    let text = builder.header("#", &from) + &all.sudoers;
+    builder
+        .file(Stage::Services, "/etc/sudoers.d/51-plumbline-operations", text, &from)
+        .mode(0o440)
+        .validate(&["/usr/sbin/visudo", "-c", "-f", "%s"])
+        .add(builder);
+    if !all.sshd.is_empty() {
+        let text = builder.header("#", &from) + &all.sshd;
         builder
-            .file(Stage::Services, &path, text, std::slice::from_ref(&operation.at))
-            .mode(0o755)
-            .validate(&["/bin/sh", "-n", "%s"])
+            .file(Stage::Services, "/etc/ssh/sshd_config.d/01-plumbline-operations.conf", text, &from)
+            .set("sshd")
+            .notify(Handler::reload("ssh.service"))
             .add(builder);
+    }
+}
+
+/// What a host of either system has for its operations; none where it has no operation.
+pub(crate) fn operations(builder: &mut HostBuilder<'_, '_>, layout: Layout) -> Option<Operations> {
+    let found = here(builder, layout);
+    if found.is_empty() {
+        return None;
+    }
+    let mut all =
+        Operations { from: found.iter().map(|operation| operation.at.clone()).collect(), ..Operations::default() };
+    let mut by_user: BTreeMap<&str, Vec<&Here<'_>>> = BTreeMap::new();
+    for operation in &found {
+        let from = vec![operation.at.clone()];
+        let text = format!("#!/bin/sh\n{}{}", builder.header("#", &from), operation.text);
+        let path = format!("{}/{}", layout.folder, operation.name);
+        all.files.push(OperationFile { path, text, script: true, from });
         for user in &operation.spec.users {
             by_user.entry(user).or_default().push(operation);
         }
     }
-    let mut sudoers = builder.header("#", &from);
     for (user, operations) in &by_user {
         if !is_plain(user) {
             let message = "sudoers cannot hold such a login name";
@@ -56,49 +125,42 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         for operation in operations {
             // Without parameters not one argument is let through.
             let arguments = if operation.spec.parameters.is_empty() { " \"\"" } else { "" };
-            sudoers.push_str(&format!("{user} ALL=(root) NOPASSWD: {FOLDER}/{}{arguments}\n", operation.name));
+            all.sudoers
+                .push_str(&format!("{user} ALL=(root) NOPASSWD: {}/{}{arguments}\n", layout.folder, operation.name));
         }
         let from: Vec<_> = operations.iter().map(|operation| operation.at.clone()).collect();
-        let text = format!(
-            "#!/bin/sh\n{}{}",
-            builder.header("#", &from),
-            wrapper::dispatcher(FOLDER, user, operations.iter().map(|operation| operation.name))
-        );
-        builder
-            .file(Stage::Services, &format!("{FOLDER}/dispatch-{user}"), text, &from)
-            .mode(0o755)
-            .validate(&["/bin/sh", "-n", "%s"])
-            .add(builder);
+        let names = operations.iter().map(|operation| operation.name);
+        let text = format!("#!/bin/sh\n{}{}", builder.header("#", &from), wrapper::dispatcher(layout, user, names));
+        let path = format!("{}/dispatch-{user}", layout.folder);
+        all.files.push(OperationFile { path, text, script: true, from: from.clone() });
         let tools: Vec<_> = operations.iter().map(|operation| tool(operation)).collect();
         let text = serde_json::to_string_pretty(&json!({"tools": tools})).unwrap_or_default() + "\n";
-        builder.file(Stage::Services, &format!("{FOLDER}/tools-{user}.json"), text, &from).add(builder);
+        let path = format!("{}/tools-{user}.json", layout.folder);
+        all.files.push(OperationFile { path, text, script: false, from });
     }
-    builder
-        .file(Stage::Services, "/etc/sudoers.d/51-plumbline-operations", sudoers, &from)
-        .mode(0o440)
-        .validate(&["/usr/sbin/visudo", "-c", "-f", "%s"])
-        .add(builder);
-    force(builder, &by_user.keys().copied().collect(), &from);
+    all.sshd = forced(builder, layout, &by_user.keys().copied().collect());
+    Some(all)
 }
 
 /// The operations of this host, each with its wrapper.
-fn here<'f>(builder: &mut HostBuilder<'_, 'f>) -> Vec<Here<'f>> {
-    let model = builder.model;
+fn here<'f>(builder: &mut HostBuilder<'_, 'f>, layout: Layout) -> Vec<Here<'f>> {
+    let (model, host) = (builder.model, builder.host);
     let mut found = Vec::new();
     for (name, spec) in &model.fleet.operations {
         let target = spec.restart.as_ref().or(spec.status.as_ref()).or(spec.logs.as_ref());
         let service = target.and_then(|name| Some((name, model.service(name)?)));
         let mine = match (&spec.host, service) {
-            (Some(host), _) => *host == builder.host.name,
-            (None, Some((_, service))) => service.host.iter().any(|host| *host == builder.host.name),
+            (Some(on), _) => *on == host.name,
+            (None, Some((_, service))) => service.host.iter().any(|on| *on == host.name),
             (None, None) => false,
         };
         if !mine {
             continue;
         }
         let at = Pointer::root().join("operations").join(name);
-        let unit = service.and_then(|(name, service)| model.unit_of(name, service));
-        match wrapper::write(name, spec, unit.as_deref()) {
+        let units = service.map(|(name, service)| model.units_on(host, name, service)).unwrap_or_default();
+        let units: Vec<String> = units.into_iter().map(|(_, unit)| unit).collect();
+        match wrapper::write(name, spec, &units, layout) {
             Ok(text) => found.push(Here { name, spec, at, text }),
             Err(problem) => {
                 builder.findings.push(Finding::error("bad-operation", at, problem).fix("see operations in the schema"));
@@ -110,27 +172,21 @@ fn here<'f>(builder: &mut HostBuilder<'_, 'f>) -> Vec<Here<'f>> {
 
 /// sshd runs the dispatcher for these users, whatever they ask for. Not for those who administer the host: they would be
 /// locked out.
-fn force(builder: &mut HostBuilder<'_, '_>, users: &BTreeSet<&str>, from: &[Pointer]) {
+fn forced(builder: &HostBuilder<'_, '_>, layout: Layout, users: &BTreeSet<&str>) -> String {
     let host = builder.host;
     let admin = |user: &str| {
         user == "root" || user == host.ssh().user || host.spec.users.get(user).is_some_and(|user| user.admin)
     };
-    let forced: Vec<_> =
-        users.iter().filter(|user| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user)).collect();
-    if forced.is_empty() {
-        return;
-    }
-    let mut text = builder.header("#", from);
-    for user in forced {
-        text.push_str(&format!(
-            "Match User {user}\n    ForceCommand {FOLDER}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n"
-        ));
-    }
-    builder
-        .file(Stage::Services, "/etc/ssh/sshd_config.d/01-plumbline-operations.conf", text, from)
-        .set("sshd")
-        .notify(Handler::reload("ssh.service"))
-        .add(builder);
+    users
+        .iter()
+        .filter(|user| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user))
+        .map(|user| {
+            format!(
+                "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
+                layout.folder
+            )
+        })
+        .collect()
 }
 
 /// A tool as the Model Context Protocol lists it.

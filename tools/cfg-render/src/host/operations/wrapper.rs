@@ -1,17 +1,20 @@
 //! The shell scripts of operations. They hold fixed words and tests; what a client sent is only ever compared and handed on
 //! as one argument.
 
+use super::Layout;
 use crate::fleet::Operation;
 
 /// Longest value of a parameter.
 pub(super) const LONGEST: usize = 200;
 
 /// The script that sshd forces on a user: the first word names an operation, the others are its arguments.
-pub(super) fn dispatcher<'n>(folder: &str, user: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(super) fn dispatcher<'n>(layout: Layout, user: &str, names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<_> = names.collect();
+    let Layout { folder, path, .. } = layout;
     format!(
         "# The first word names an operation, the others are its arguments: split at white space, read by no shell.\n\
          set -fu\n\
+         export PATH={path}\n\
          if [ -n \"${{SSH_ORIGINAL_COMMAND+x}}\" ]; then\n\
          \x20   # shellcheck disable=SC2086 # words, without globs\n\
          \x20   set -- $SSH_ORIGINAL_COMMAND\n\
@@ -33,9 +36,10 @@ pub(super) fn dispatcher<'n>(folder: &str, user: &str, names: impl Iterator<Item
 }
 
 /// The script of an operation, run as root.
-pub(super) fn write(name: &str, spec: &Operation, unit: Option<&str>) -> Result<String, String> {
+pub(super) fn write(name: &str, spec: &Operation, units: &[String], layout: Layout) -> Result<String, String> {
     let seconds = spec.timeout_seconds.unwrap_or(60);
-    let mut text = String::from("set -fu\nexport LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin\n");
+    let Layout { bin, path, .. } = layout;
+    let mut text = format!("set -fu\nexport LC_ALL=C PATH={path}\n");
     let count = spec.parameters.len();
     text.push_str(&format!(
         "if [ $# -ne {count} ]; then\n    echo \"refused: {name} takes {count} argument(s)\" >&2\n    exit 2\nfi\n"
@@ -44,21 +48,25 @@ pub(super) fn write(name: &str, spec: &Operation, unit: Option<&str>) -> Result<
         if parameter.pattern.is_none() && parameter.values.is_empty() {
             return Err(format!("parameter \"{}\" has neither a pattern nor values", parameter.name));
         }
-        text.push_str(&checks(index + 1, &parameter.name, parameter.pattern.as_deref(), &parameter.values)?);
+        text.push_str(&checks(index + 1, &parameter.name, parameter.pattern.as_deref(), &parameter.values, bin)?);
     }
-    let on_unit = |verb: &[&str]| -> Result<Vec<String>, String> {
-        let unit = unit.ok_or("the service has no unit")?;
-        Ok(verb.iter().map(|word| quote(word)).chain([quote(unit)]).collect())
+    // Words before each unit, after those of the program.
+    let on_units = |program: &str, verb: &[&str], before: &[&str]| -> Result<Vec<String>, String> {
+        if units.is_empty() {
+            return Err("the service has no unit".into());
+        }
+        let each = units.iter().flat_map(|unit| before.iter().map(|word| quote(word)).chain([quote(unit)]));
+        Ok([format!("{bin}/{program}")].into_iter().chain(verb.iter().map(|word| quote(word))).chain(each).collect())
     };
     let words = match (&spec.restart, &spec.status, &spec.logs, spec.command.as_slice()) {
-        (Some(_), None, None, []) => on_unit(&["/usr/bin/systemctl", "restart", "--"])?,
-        (None, Some(_), None, []) => on_unit(&["/usr/bin/systemctl", "status", "--no-pager", "--lines=20", "--"])?,
-        (None, None, Some(_), []) => on_unit(&["/usr/bin/journalctl", "--no-pager", "--lines=200", "--unit"])?,
+        (Some(_), None, None, []) => on_units("systemctl", &["restart", "--"], &[])?,
+        (None, Some(_), None, []) => on_units("systemctl", &["status", "--no-pager", "--lines=20", "--"], &[])?,
+        (None, None, Some(_), []) => on_units("journalctl", &["--no-pager", "--lines=200"], &["--unit"])?,
         (None, None, None, [program, ..]) => {
             if !program.starts_with('/') {
                 return Err("a command begins with the absolute path of its program".into());
             }
-            let mut words: Vec<String> = sandbox(name, spec, seconds).iter().map(|word| quote(word)).collect();
+            let mut words: Vec<String> = sandbox(name, spec, seconds, bin).iter().map(|word| quote(word)).collect();
             for word in &spec.command {
                 words.push(filled(word, spec)?);
             }
@@ -66,13 +74,13 @@ pub(super) fn write(name: &str, spec: &Operation, unit: Option<&str>) -> Result<
         }
         _ => return Err("exactly one of restart, status, logs and command is given".into()),
     };
-    let guard = if spec.command.is_empty() { format!("/usr/bin/timeout {seconds} ") } else { String::new() };
+    let guard = if spec.command.is_empty() { format!("{bin}/timeout {seconds} ") } else { String::new() };
     text.push_str(&format!("exec {guard}{}\n", words.join(" ")));
     Ok(text)
 }
 
 /// What an argument must pass before anything is done with it.
-fn checks(place: usize, name: &str, pattern: Option<&str>, values: &[String]) -> Result<String, String> {
+fn checks(place: usize, name: &str, pattern: Option<&str>, values: &[String], bin: &str) -> Result<String, String> {
     let refuse = format!("echo \"refused: argument {place} is no {}\" >&2\n        exit 2", plain(name)?);
     let mut text = format!(
         "case ${place} in\n    \"\" | -* | *'$'* | *[![:print:]]*)\n        {refuse}\n        ;;\nesac\n\
@@ -90,7 +98,7 @@ fn checks(place: usize, name: &str, pattern: Option<&str>, values: &[String]) ->
             return Err("a pattern is one line".into());
         }
         text.push_str(&format!(
-            "if ! printf '%s\\n' \"${place}\" | /usr/bin/grep -Eqx -e {}; then\n        {refuse}\nfi\n",
+            "if ! printf '%s\\n' \"${place}\" | {bin}/grep -Eqx -e {}; then\n        {refuse}\nfi\n",
             quote(pattern)
         ));
     }
@@ -125,9 +133,9 @@ fn literal(text: &str) -> String {
 }
 
 /// A unit of its own for the time of the command: as the user named, with a limit of time, and nothing to write.
-fn sandbox(name: &str, spec: &Operation, seconds: u32) -> Vec<String> {
-    let mut words: Vec<String> =
-        ["/usr/bin/systemd-run", "--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned).to_vec();
+fn sandbox(name: &str, spec: &Operation, seconds: u32, bin: &str) -> Vec<String> {
+    let mut words = vec![format!("{bin}/systemd-run")];
+    words.extend(["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned));
     words.push(format!("--description=Operation {name}"));
     words.push(format!("--property=RuntimeMaxSec={seconds}"));
     if let Some(user) = &spec.run_as {

@@ -1,11 +1,12 @@
-//! Certificates by ACME: NixOS' own client (lego), for nginx.
+//! Certificates by ACME: NixOS' own client (lego), for nginx, and for Caddy where the proof is by DNS, which Caddy itself does
+//! only with a module built in.
 
 use contract::document::DnsProvider;
 use contract::{Finding, Pointer};
 
 use super::super::builder::NixosBuilder;
 use super::super::secrets;
-use crate::fleet::{Acme, AcmeChallenge, TlsMode};
+use crate::fleet::{Acme, AcmeChallenge, ProxyKind, TlsMode};
 use crate::format::nix::Nix;
 use crate::model::Site;
 
@@ -14,7 +15,7 @@ pub(super) fn certificate(
     builder: &mut NixosBuilder<'_, '_>,
     module: &str,
     site: &Site<'_>,
-    group: &str,
+    kind: ProxyKind,
 ) -> Option<()> {
     let host = builder.host;
     let acme = host.proxy().acme.unwrap_or_default();
@@ -39,12 +40,13 @@ pub(super) fn certificate(
     if let Some(directory) = &acme.directory {
         builder.set(super::MODULE, &["security", "acme", "defaults", "server"], Nix::text(directory), &shared);
     }
-    let mut keys = vec![("group", Nix::text(group)), ("reloadServices", Nix::texts(["nginx.service"]))];
+    let name = kind.as_str();
+    let mut keys = vec![("group", Nix::text(name)), ("reloadServices", Nix::texts([format!("{name}.service")]))];
     let others: Vec<&String> = site.names.iter().skip(1).collect();
     if !others.is_empty() {
         keys.push(("extraDomainNames", Nix::texts(others)));
     }
-    if site.tls == TlsMode::AcmeDns || acme.challenge == AcmeChallenge::Dns01 {
+    if by_dns(&acme, site) {
         let (name, provider) = provider(builder, &acme, site.name(), &at)?;
         let (lego, variable, secret) = lego(builder, &acme, provider, &name, &at)?;
         keys.push(("dnsProvider", Nix::text(lego)));
@@ -56,6 +58,11 @@ pub(super) fn certificate(
     }
     builder.set(module, &["security", "acme", "certs", &certificate_name(site)], Nix::set(keys), &from);
     Some(())
+}
+
+/// Whether the names are proven by DNS.
+pub(super) fn by_dns(acme: &Acme, site: &Site<'_>) -> bool {
+    site.tls == TlsMode::AcmeDns || (site.tls == TlsMode::Acme && acme.challenge == AcmeChallenge::Dns01)
 }
 
 /// What the certificate of a site is called, which is also its directory below `/var/lib/acme`.

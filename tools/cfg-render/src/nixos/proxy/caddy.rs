@@ -3,8 +3,8 @@
 use contract::Finding;
 
 use super::super::builder::NixosBuilder;
-use super::{MODULE, chain_and_key, module_of, shared_from};
-use crate::fleet::{ProxyServer, TlsMode};
+use super::{MODULE, acme, chain_and_key, module_of, shared_from};
+use crate::fleet::{ProxyKind, ProxyServer, TlsMode};
 use crate::format::caddyfile::{self, Line, word};
 use crate::format::nix::{Nix, Part};
 use crate::host::caddy as shared;
@@ -93,13 +93,15 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
         names.push(name);
     }
     let mut parts: Vec<Part> = Vec::new();
+    let dns = acme::by_dns(&proxy.acme.clone().unwrap_or_default(), site);
     match &site.tls {
-        TlsMode::Acme | TlsMode::None | TlsMode::Tunnel => {}
-        TlsMode::OnDemand => parts.push(Part::Plain("tls {\n\ton_demand\n}\n".into())),
-        TlsMode::AcmeDns => {
-            builder.shared.missing(at.clone(), "a certificate by DNS-01 with Caddy");
-            return;
+        TlsMode::Acme | TlsMode::AcmeDns if dns => {
+            if acme::certificate(builder, &module, site, ProxyKind::Caddy).is_none() {
+                return;
+            }
         }
+        TlsMode::Acme | TlsMode::AcmeDns | TlsMode::None | TlsMode::Tunnel => {}
+        TlsMode::OnDemand => parts.push(Part::Plain("tls {\n\ton_demand\n}\n".into())),
         TlsMode::Internal | TlsMode::Files(_) => {
             let Some(certificate) = builder.model.certificate(builder.host, site) else { return };
             let (chain, key) = chain_and_key(builder, &module, &certificate);
@@ -130,6 +132,9 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
     let scheme = if plain { "http" } else { "https" };
     let address = format!("{scheme}://{}", names[0]);
     let mut keys = vec![("extraConfig", Nix::Text(parts))];
+    if dns {
+        keys.push(("useACMEHost", Nix::text(acme::certificate_name(site))));
+    }
     if names.len() > 1 {
         keys.push(("serverAliases", Nix::texts(names.iter().skip(1).map(|name| format!("{scheme}://{name}")))));
     }

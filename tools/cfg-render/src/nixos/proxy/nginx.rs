@@ -6,14 +6,11 @@ use contract::Pointer;
 
 use super::super::builder::NixosBuilder;
 use super::{MODULE, acme, chain_and_key, module_of, shared_from};
-use crate::fleet::{ProxyServer, TlsMode};
+use crate::fleet::{ProxyKind, ProxyServer, TlsMode};
 use crate::format::nginx::{self, Directive};
 use crate::format::nix::{Nix, Part};
 use crate::host::nginx as shared;
 use crate::model::{Entry, Model, Site};
-
-/// The group that may read certificates.
-const GROUP: &str = "nginx";
 
 pub(super) fn add(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
     let proxy = builder.host.proxy();
@@ -144,11 +141,10 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
             return;
         }
         TlsMode::Acme | TlsMode::AcmeDns => {
-            if acme::certificate(builder, &module, site, GROUP).is_none() {
+            if acme::certificate(builder, &module, site, ProxyKind::Nginx).is_none() {
                 return;
             }
-            let challenge = proxy.acme.clone().unwrap_or_default().challenge;
-            let dns = site.tls == TlsMode::AcmeDns || challenge == crate::fleet::AcmeChallenge::Dns01;
+            let dns = acme::by_dns(&proxy.acme.clone().unwrap_or_default(), site);
             keys.push(("useACMEHost", Nix::text(acme::certificate_name(site))));
             if dns {
                 keys.push(("acmeRoot", Nix::Null));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::builder::NixosBuilder;
-use super::{MODULE, module_of, shared_from};
+use super::{MODULE, chain_and_key, module_of, shared_from};
 use crate::fleet::TlsMode;
 use crate::format::nix::Nix;
 use crate::host::traefik::{dynamic_file, static_file};
@@ -32,13 +32,21 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
     for site in sites {
         let from = site.from();
         let Some(at) = from.first() else { continue };
-        if matches!(site.tls, TlsMode::Internal | TlsMode::Files(_)) {
-            builder.shared.missing(at.clone(), "a certificate of files with Traefik on NixOS");
-            continue;
+        let Some(mut document) = dynamic_file::site(&mut builder.shared, &proxy, site) else { continue };
+        let module = module_of(site);
+        if let Value::Object(keys) = &mut document
+            && matches!(site.tls, TlsMode::Internal | TlsMode::Files(_))
+        {
+            // The chain lies in the flake, so that its path is one of Nix.
+            keys.remove("tls");
+            let Some(certificate) = builder.model.certificate(builder.host, site) else { continue };
+            let (chain, key) = chain_and_key(builder, &module, &certificate);
+            let value = Nix::set([("certFile", Nix::Text(vec![chain])), ("keyFile", Nix::text(key))]);
+            let path = ["services", "traefik", "dynamicConfigOptions", "tls", "certificates"];
+            builder.set(&module, &path, Nix::List(vec![value]), &from);
         }
-        let Some(document) = dynamic_file::site(&mut builder.shared, &proxy, site) else { continue };
         if let Some(value) = builder.json(&document, at) {
-            builder.set(&module_of(site), &["services", "traefik", "dynamicConfigOptions"], value, &from);
+            builder.set(&module, &["services", "traefik", "dynamicConfigOptions"], value, &from);
         }
     }
 }

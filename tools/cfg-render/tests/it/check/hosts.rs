@@ -203,3 +203,45 @@ fn addresses_and_paths() {
         json!({ "services": { "app": { "backup": { "paths": ["/var/../etc"] } } } }),
     );
 }
+
+#[test]
+fn networks_of_hosts() {
+    let host = |network: Value| json!({ "hosts": { "edge": { "network": { "static": network } } } });
+    let good_one = json!({ "interface": "eth0", "addresses": ["192.0.2.1/24"], "gateways": ["192.0.2.254"] });
+    let with = |key: &str, value: Value| {
+        let mut network = good_one.clone();
+        network[key] = value;
+        host(network)
+    };
+    for code in ["lockout", "bad-address", "unconfigured-address"] {
+        good(code, host(good_one.clone()));
+    }
+    let at = |rest: &str| format!("/hosts/edge/network/static/{rest}");
+    bad("lockout", &at("addresses"), with("addresses", json!([])));
+    bad("bad-address", &at("addresses/0"), with("addresses", json!(["192.0.2.1"])));
+    bad("bad-address", &at("addresses/0"), with("addresses", json!(["192.0.2.0/24"])));
+    bad("bad-address", &at("addresses/1"), with("addresses", json!(["192.0.2.1/24", "127.0.0.2/8"])));
+    bad("lockout", &at("gateways"), with("gateways", json!([])));
+    bad("lockout", &at("gateways/0"), with("gateways", json!(["192.0.2.1"])));
+    bad("bad-address", &at("gateways/1"), with("gateways", json!(["192.0.2.254", "192.0.2.253"])));
+    bad("bad-address", &at("gateways/1"), with("gateways", json!(["192.0.2.254", "2001:db8::1"])));
+    bad("unconfigured-address", "/hosts/edge/addresses/public/0", with("addresses", json!(["10.0.0.5/24"])));
+    let mut translated = with("addresses", json!(["10.0.0.5/24"]));
+    translated["hosts"]["edge"]["accept_risk"] = json!(["unconfigured-address"]);
+    good("unconfigured-address", translated);
+    good("lockout", json!({ "hosts": { "edge": { "network": { "dhcp": {} } } } }));
+}
+
+#[test]
+fn units_of_users() {
+    let unit = |user: Value, users: Value| {
+        json!({
+            "hosts": { "back": { "users": users } },
+            "services": { "worker": { "user": user, "databases": null, "run": { "systemd": { "exec": ["/usr/bin/worker"], "user_unit": true } } } }
+        })
+    };
+    bad("missing-key", "/services/worker", unit(Value::Null, json!({})));
+    bad("unknown-ref", "/services/worker/user", unit(json!("ann"), json!({})));
+    bad("no-linger", "/services/worker/user", unit(json!("ann"), json!({ "ann": {} })));
+    good("no-linger", unit(json!("ann"), json!({ "ann": { "linger": true } })));
+}

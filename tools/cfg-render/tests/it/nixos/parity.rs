@@ -1,0 +1,269 @@
+//! What Debian hosts have and NixOS hosts must have too: operations, agents, Compose files, single sign-on, certificates.
+
+use serde_json::{Value, json};
+
+use super::{come_to, tree_of, written};
+use crate::run::{cfg_render, document};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
+
+pub(super) fn fleet(proxy: &Value) -> Value {
+    json!({
+        "schema": "fleet/v1", "name": "parity", "domain": "parity.example", "email": "ops@parity.example",
+        "networks": {"lan": {"cidrs": ["10.1.0.0/24"]}},
+        "dns": {"providers": {"cf": {"cloudflare": {"token": {"secret": "dns-token"}}}}, "zones": {"parity.example": {"provider": "cf"}}},
+        "hosts": {
+            "box": {
+                "os": "nixos-25.11", "addresses": {"public": ["192.0.2.1"], "lan": ["10.1.0.1"]}, "ssh": {"keys": [KEY]},
+                "users": {"agent": {"keys": [KEY]}, "ann": {"linger": true}}, "containers": {"engine": "docker"}, "proxy": proxy,
+                "agents": {"node_exporter": {}, "cadvisor": {"image": "gcr.io/cadvisor/cadvisor:v0.52.1"}, "alloy": {}, "zabbix_agent": {}}
+            },
+            "back": {"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.2"]}, "ssh": {"keys": [KEY], "from": ["lan"]}}
+        },
+        "databases": {"main": {"host": "box"}},
+        "services": {
+            "app": {"host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}}, "backup": {"none": "a test"}},
+            "mine": {"host": "box", "user": "ann", "env": {"TOKEN": {"secret": "token"}},
+                "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"], "user_unit": true, "calendar": "daily"}}, "backup": {"none": "a test"}},
+            "project": {"host": "box", "run": {"compose": {"source": "compose/project.yaml"}}, "env": {"A": "b c", "TOKEN": {"secret": "token"}}, "backup": {"none": "a test"}},
+            "web": {"host": "box", "run": {"container": {"image": "docker.io/library/x:1"}}, "backup": {"none": "a test"}},
+            "authentik": {"host": "box", "run": {"containers": {"server": {"image": "ghcr.io/goauthentik/server:2025.8"}, "worker": {"image": "ghcr.io/goauthentik/server:2025.8"}}},
+                "ports": {"http": {"port": 9000, "container": "server"}}, "proxy": [{"names": ["login.parity.example"], "tls": "acme-dns"}], "backup": {"none": "a test"}},
+            "grafana": {"host": "box", "run": {"nixos": {"module": "services.grafana"}}, "ports": {"http": 3000},
+                "proxy": [{"names": ["grafana.parity.example"], "tls": "internal"}],
+                "sso": {"provider": "people", "client_secret": {"secret": "grafana-oidc"}}, "backup": {"none": "a test"}},
+            "prometheus": {"host": "box", "run": {"nixos": {"module": "services.prometheus"}}, "ports": {"http": 9090}, "backup": {"none": "a test"}},
+            "alertmanager": {"host": "box", "run": {"nixos": {"module": "services.prometheus.alertmanager"}}, "ports": {"http": 9093}, "backup": {"none": "a test"}},
+            "loki": {"host": "box", "run": {"nixos": {"module": "services.loki"}}, "ports": {"http": {"port": 3100, "bind": "lan"}}, "backup": {"none": "a test"}},
+            "zabbix-server": {"host": "box", "run": {"nixos": {"module": "services.zabbixServer", "units": ["zabbix-server.service"]}}, "user": "zabbix",
+                "ports": {"server": {"port": 10051, "bind": "lan"}}, "databases": [{"cluster": "main", "name": "zabbix", "owner": "zabbix", "auth": "peer"}], "backup": {"none": "a test"}},
+            "zabbix-web": {"host": "box", "run": {"nixos": {"module": "services.zabbixWeb", "units": ["httpd.service"]}}, "ports": {"http": 8090},
+                "proxy": [{"names": ["zabbix.parity.example"], "tls": "internal"}], "backup": {"none": "a test"}},
+            "p2p": {"host": "back", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}},
+                "ports": {"p2p": {"port": 8776, "bind": "lan", "proto": "both"}}, "expose": [{"port": "p2p", "from": ["public"], "via": "box"}], "backup": {"none": "a test"}}
+        },
+        "people": {"ann": {"emails": ["ann@parity.example"]}},
+        "mailers": {"mail": {"host": "smtp.parity.example", "from": "x@parity.example", "password": {"secret": "smtp"}}},
+        "sso": {"people": {"kind": "authentik", "service": "authentik"}},
+        "buckets": {"logs": {"purpose": "logs", "endpoint": "https://s3.parity.example", "region": "r1", "access_key": {"secret": "s3-id"}, "secret_key": {"secret": "s3-key"}}},
+        "monitoring": {"network": "lan", "prometheus": {}, "alertmanager": {"mailer": "mail", "people": ["ann"], "webhook": {"secret": "hook"}}, "grafana": {}, "loki": {"bucket": "logs"}, "zabbix": {"web": "zabbix-web"}},
+        "operations": {
+            "restart-app": {"restart": "app", "users": ["agent"]},
+            "logs-authentik": {"logs": "authentik", "users": ["agent"]},
+            "look": {"host": "box", "command": ["/run/current-system/sw/bin/ls", "{what}"], "users": ["agent"], "parameters": [{"name": "what", "pattern": "[a-z]+"}]}
+        },
+        "secrets": {"token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}, "smtp": {}, "hook": {}}
+    })
+}
+
+fn come(proxy: &Value) -> Option<Value> {
+    let store = tempfile::tempdir().unwrap();
+    let fleet = fleet(proxy);
+    let (_home, tree) = written(&fleet);
+    let found = come_to(&fleet, store.path(), &tree)?;
+    Some(found.unwrap_or_else(|error| panic!("{error}"))["box"].clone())
+}
+
+#[test]
+fn operations_are_scripts_rules_of_sudo_and_a_forced_command() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let folder = "plumbline/operations";
+    let script = &host["environment"]["etc"][&format!("{folder}/restart-app")];
+    assert_eq!(script["mode"], "0755");
+    let text = script["text"].as_str().unwrap();
+    assert!(
+        text.contains(
+            "exec /run/current-system/sw/bin/timeout 60 /run/current-system/sw/bin/systemctl restart -- app.service"
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("/usr/bin"), "{text}");
+    let logs = host["environment"]["etc"][&format!("{folder}/logs-authentik")]["text"].as_str().unwrap();
+    assert!(logs.contains("--unit docker-authentik-server.service --unit docker-authentik-worker.service"), "{logs}");
+    let sudo = host["security"]["sudo"]["extraConfig"].as_str().unwrap();
+    assert!(sudo.contains("agent ALL=(root) NOPASSWD: /etc/plumbline/operations/restart-app \"\"\n"), "{sudo}");
+    assert!(sudo.contains("agent ALL=(root) NOPASSWD: /etc/plumbline/operations/look\n"), "{sudo}");
+    let sshd = host["services"]["openssh"]["extraConfig"].as_str().unwrap();
+    assert!(
+        sshd.starts_with("Match User agent\n    ForceCommand /etc/plumbline/operations/dispatch-agent\n"),
+        "{sshd}"
+    );
+    assert!(sshd.ends_with("Match all\n"), "{sshd}");
+    let tools: Value = serde_json::from_str(
+        host["environment"]["etc"][&format!("{folder}/tools-agent.json")]["text"].as_str().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(tools["tools"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn agents_are_modules_and_every_line_of_a_container_names_its_service() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let services = &host["services"];
+    assert_eq!(services["cadvisor"]["listenAddress"], "10.1.0.1");
+    assert_eq!(services["cadvisor"]["port"], 8080);
+    assert_eq!(services["alloy"]["extraFlags"][0], "--server.http.listen-addr=10.1.0.1:12345");
+    let config = host["environment"]["etc"]["alloy/config.alloy"]["text"].as_str().unwrap();
+    let rule = config
+        .find("regex         = \"docker-authentik-server\\\\.service|docker-authentik-worker\\\\.service\"")
+        .unwrap();
+    assert!(config[rule..].contains("replacement   = \"authentik\""), "{config}");
+    // Only projects of Compose write into the engine's own logs.
+    assert!(config.contains("action        = \"keep\""), "{config}");
+    assert_eq!(host["systemd"]["services"]["alloy"]["serviceConfig"]["SupplementaryGroups"], json!(["docker"]));
+    assert_eq!(services["zabbixAgent"]["server"], "127.0.0.1");
+    assert_eq!(services["zabbixAgent"]["settings"], json!({"Hostname": "box", "ServerActive": "10.1.0.1:10051"}));
+}
+
+#[test]
+fn zabbix_has_its_tables_and_its_interface() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let server = &host["services"]["zabbixServer"];
+    assert_eq!(server["database"]["createLocally"], false);
+    assert_eq!(server["listen"], json!({"ip": "10.1.0.1", "port": 10051}));
+    let start = host["systemd"]["services"]["zabbix-server"]["preStart"].as_str().unwrap();
+    assert!(
+        start.starts_with("export PGHOST=/run/postgresql PGPORT=5432 PGDATABASE=zabbix PGUSER=zabbix\n"),
+        "{start}"
+    );
+    assert!(start.contains("-f \"/stub/zabbix/share/zabbix/database/postgresql/schema.sql\""), "{start}");
+    let web = &host["services"]["zabbixWeb"];
+    assert_eq!(web["httpd"]["virtualHost"]["listen"], json!([{"ip": "127.0.0.1", "port": 8090}]));
+    assert_eq!(web["server"], json!({"address": "10.1.0.1", "port": 10051}));
+    assert_eq!(web["hostname"], "zabbix.parity.example");
+}
+
+#[test]
+fn alerts_reach_people_and_no_address_of_a_webhook_is_in_the_store() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let prometheus = &host["services"]["prometheus"];
+    assert_eq!(prometheus["alertmanagers"][0]["static_configs"][0]["targets"], json!(["127.0.0.1:9093"]));
+    let manager = &prometheus["alertmanager"];
+    assert_eq!((&manager["port"], &manager["listenAddress"]), (&json!(9093), &json!("127.0.0.1")));
+    let receiver = &manager["configuration"]["receivers"][0];
+    assert_eq!(receiver["email_configs"][0]["to"], "ann@parity.example");
+    let hook = json!([{"send_resolved": true, "url_file": "/run/credentials/alertmanager.service/webhook"}]);
+    assert_eq!(receiver["webhook_configs"], hook);
+    let credentials = &host["systemd"]["services"]["alertmanager"]["serviceConfig"]["LoadCredential"];
+    assert_eq!(credentials, &json!(["smtp:/run/secrets/smtp", "webhook:/run/secrets/hook"]));
+    assert!(host["sops"]["secrets"]["smtp"].get("owner").is_none(), "it has a user of the moment");
+}
+
+#[test]
+fn a_compose_file_of_the_user_is_one_unit() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let unit = &host["systemd"]["services"]["project"];
+    assert_eq!(unit["requires"], json!(["docker.service"]));
+    let start = unit["serviceConfig"]["ExecStart"].as_str().unwrap();
+    assert!(
+        start.starts_with(
+            "/stub/docker-compose/bin/docker-compose --project-name project --project-directory /opt/project --file /"
+        ),
+        "{start}"
+    );
+    assert!(start.ends_with("/compose/project.yaml up --detach --remove-orphans --wait"), "{start}");
+    let template = &host["sops"]["templates"]["project.env"];
+    assert_eq!(template["content"], "A='b c'\nTOKEN='<placeholder of token>'\n");
+    let link = &host["systemd"]["tmpfiles"]["settings"]["10-plumbline"]["/opt/project/.env"]["L+"]["argument"];
+    assert_eq!(link, "/run/secrets/rendered/project.env");
+    let mut podman = fleet(&json!({"kind": "nginx"}));
+    podman["hosts"]["box"]["containers"]["engine"] = json!("podman");
+    let tree = tree_of(&podman, "box");
+    let text = tree["hosts/box/services/project.nix"].file.content.as_deref().unwrap();
+    assert!(text.contains("DOCKER_HOST=unix:///run/podman/podman.sock"), "{text}");
+}
+
+#[test]
+fn a_unit_of_a_user_runs_for_that_user_alone() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let unit = &host["systemd"]["user"]["services"]["mine"];
+    assert_eq!(unit["unitConfig"]["ConditionUser"], "ann");
+    assert_eq!(unit["serviceConfig"]["EnvironmentFile"], json!(["/run/secrets/rendered/mine.env"]));
+    assert!(host["systemd"]["services"].get("mine").is_none(), "the system has no such unit");
+    assert_eq!(host["systemd"]["user"]["timers"]["mine"]["unitConfig"]["ConditionUser"], "ann");
+    let template = &host["sops"]["templates"]["mine.env"];
+    assert_eq!((&template["owner"], template.get("restartUnits")), (&json!("ann"), None));
+}
+
+#[test]
+fn single_sign_on_is_told_to_both_sides() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let unit = &host["systemd"]["services"]["grafana"]["serviceConfig"];
+    let clear = unit["Environment"].as_array().unwrap();
+    let url = "GF_AUTH_GENERIC_OAUTH_TOKEN_URL=https://login.parity.example/application/o/token/";
+    assert!(clear.contains(&json!(url)), "{clear:?}");
+    let env = host["sops"]["templates"]["grafana.env"]["content"].as_str().unwrap();
+    assert_eq!(env, "GF_AUTH_GENERIC_OAUTH_CLIENT_SECRET=\"<placeholder of grafana-oidc>\"\n");
+    let blueprint = &host["sops"]["templates"]["authentik-grafana.yaml"];
+    let text = blueprint["content"].as_str().unwrap();
+    assert!(text.contains("https://grafana.parity.example/login/generic_oauth"), "{text}");
+    assert!(text.contains("client_secret: \"<placeholder of grafana-oidc>\""), "{text}");
+    assert_eq!(
+        blueprint["restartUnits"],
+        json!(["docker-authentik-server.service", "docker-authentik-worker.service"])
+    );
+    let volumes = &host["virtualisation"]["oci-containers"]["containers"]["authentik-server"]["volumes"];
+    let mount = "/run/secrets/rendered/authentik-grafana.yaml:/blueprints/plumbline/authentik-grafana.yaml:ro";
+    assert!(volumes.as_array().unwrap().contains(&json!(mount)), "{volumes}");
+}
+
+#[test]
+fn loki_gets_the_keys_of_its_bucket_from_its_environment() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let loki = &host["services"]["loki"];
+    assert_eq!(loki["configuration"]["common"]["storage"]["s3"]["secret_access_key"], "${LOKI_S3_KEY}");
+    assert_eq!(loki["extraFlags"], json!(["-config.expand-env=true"]));
+    let env = host["sops"]["templates"]["loki.bucket.env"]["content"].as_str().unwrap();
+    assert!(env.contains("LOKI_S3_ID=\"<placeholder of s3-id>\"\n"), "{env}");
+}
+
+#[test]
+fn caddy_and_traefik_serve_certificates_that_they_do_not_get_themselves() {
+    let Some(host) = come(&json!({"kind": "caddy"})) else { return };
+    let site = &host["services"]["caddy"]["virtualHosts"]["https://login.parity.example"];
+    assert_eq!(site["useACMEHost"], "login.parity.example");
+    let certificate = &host["security"]["acme"]["certs"]["login.parity.example"];
+    assert_eq!((&certificate["group"], &certificate["dnsProvider"]), (&json!("caddy"), &json!("cloudflare")));
+    assert_eq!(certificate["credentialFiles"]["CLOUDFLARE_DNS_API_TOKEN_FILE"], "/run/secrets/dns-token");
+    assert!(host["services"]["caddy"].get("package").is_none(), "the stock build does");
+    let host = come(&json!({"kind": "traefik"})).unwrap();
+    let certificates = host["services"]["traefik"]["dynamicConfigOptions"]["tls"]["certificates"].as_array().unwrap();
+    let one = certificates
+        .iter()
+        .find(|one| one["certFile"].as_str().unwrap().ends_with("/tls/box/grafana.parity.example.pem"));
+    assert_eq!(one.unwrap()["keyFile"], "/run/secrets/tls-box-grafana-parity-example");
+    assert_eq!(host["sops"]["secrets"]["tls-box-grafana-parity-example"]["group"], "traefik");
+}
+
+#[test]
+fn tcp_and_udp_are_passed_on() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let socket = &host["systemd"]["sockets"]["plumbline-forward-p2p-p2p"];
+    assert_eq!(socket["listenStreams"], json!(["8776"]));
+    let udp = &host["systemd"]["services"]["plumbline-forward-p2p-p2p-udp"]["serviceConfig"]["ExecStart"];
+    assert_eq!(udp, "/stub/socat/bin/socat -T 120 UDP6-LISTEN:8776,ipv6only=0,fork,reuseaddr UDP4:10.1.0.2:8776");
+    let rules = host["networking"]["firewall"]["extraInputRules"].as_str().unwrap();
+    assert!(rules.contains("tcp dport 8776 accept") && rules.contains("udp dport 8776 accept"), "{rules}");
+}
+
+#[test]
+fn a_host_may_fetch_its_flake_itself() {
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["hosts"]["box"]["nixos"] = json!({"remote": "git+https://git.parity.example/fleet?ref=main"});
+    let desired = document(&["host", "--host", "box"], &fleet);
+    let item = desired["items"].as_array().unwrap().iter().find_map(|item| item.get("nixos")).unwrap();
+    assert_eq!(item["flake"], "git+https://git.parity.example/fleet?ref=main");
+    assert!(item.get("files").is_none(), "nobody sends what the host fetches");
+    let text = tree_of(&fleet, "box")["hosts/box/machine.nix"].file.content.clone().unwrap();
+    assert!(text.contains("flake = \"git+https://git.parity.example/fleet?ref=main#box\";"), "{text}");
+    assert!(text.contains("upgrade = false;") && !text.contains("--override-input"), "{text}");
+}
+
+#[test]
+fn nothing_of_it_is_called_missing() {
+    let output = cfg_render(&["check", "--output", "json"], &fleet(&json!({"kind": "nginx"})).to_string());
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missing: Vec<_> =
+        found["findings"].as_array().unwrap().iter().filter(|one| one["code"] == "not-rendered-yet").collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
