@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cli::{Consents, Failure, Session};
@@ -65,7 +65,7 @@ impl AgeKeyFlags {
             plain_path(path)?;
         }
         let program = secret_encrypt();
-        let output = Command::new(&program)
+        let output = crate::target::child(&program)
             .args(["check", "--output", "json", "--can-open", "--manifest"])
             .arg(manifest)
             .arg("--base")
@@ -341,7 +341,9 @@ impl Performed {
         let failure = if words.contains("password has expired") || words.contains("Password change required") {
             failure.hint("the provider wants the password changed: log in once by hand")
         } else if words.contains("sudo:") || words.contains("doas:") {
-            failure.hint("the login user must be able to become root (--become, --become-password-file), or log in as root")
+            failure.hint(
+                "the login user must be able to become root (--become, --become-password-file), or log in as root",
+            )
         } else {
             failure
         };
