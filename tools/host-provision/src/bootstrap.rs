@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cli::{Consents, Failure, Session};
@@ -65,7 +65,7 @@ impl AgeKeyFlags {
             plain_path(path)?;
         }
         let program = secret_encrypt();
-        let output = Command::new(&program)
+        let output = crate::target::child(&program)
             .args(["check", "--output", "json", "--can-open", "--manifest"])
             .arg(manifest)
             .arg("--base")

@@ -1,7 +1,7 @@
 //! Several hosts: together, or one order after another with a gate between them.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -86,7 +86,7 @@ fn pass_gate(controller: &Controller<'_>, result: HostResult, gate: Option<&str>
         return result;
     }
     controller.session.note(&format!("{}: asking the gate", result.host));
-    let status = Command::new("sh")
+    let status = crate::target::child("sh")
         .args(["-c", gate])
         .env("HOST", &result.host)
         .env("RUN", &run)

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cli::{Consents, Failure, Input, Session};
@@ -325,7 +325,7 @@ fn disk(line: &str) -> Option<Disk> {
 
 /// Makes the identity of a host with OpenSSH's own program, whose file format sshd reads.
 fn make_key(place: &Path, name: &str) -> Result<(), Failure> {
-    let status = Command::new("ssh-keygen")
+    let status = crate::target::child("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", &format!("root@{name}"), "-f"])
         .arg(place)
         .stdin(Stdio::null())

@@ -49,7 +49,7 @@ pub(super) struct Mount {
 }
 
 fn is_there(program: &str) -> bool {
-    Command::new(program)
+    crate::target::child(program)
         .arg("--version")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -92,12 +92,12 @@ impl Nix {
         let features = ["--extra-experimental-features", "nix-command flakes"];
         match self {
             Self::Local => {
-                let mut command = Command::new("nix");
+                let mut command = crate::target::child("nix");
                 command.args(features).args(args);
                 command
             }
             Self::Container { engine, image } => {
-                let mut command = Command::new(engine);
+                let mut command = crate::target::child(engine);
                 command.args(["run", "--rm", "-i"]);
                 for mount in mounts {
                     let mode = if mount.writable { "" } else { ":ro" };

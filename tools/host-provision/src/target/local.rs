@@ -1,7 +1,7 @@
 //! This machine: the helper as a child process.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use cli::Failure;
 use contract::Exit;
@@ -16,7 +16,7 @@ pub(super) struct Local {
 
 impl Transport for Local {
     fn exec(&mut self, _command: &str) -> Result<Box<dyn Channel>, Failure> {
-        let mut child = Command::new(&self.helper)
+        let mut child = super::child(&self.helper)
             .arg("serve")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

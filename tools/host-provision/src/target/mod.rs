@@ -25,6 +25,7 @@ use contract::document::{Arch, Escalation, HostsInventory, InventoryAddress, Inv
 pub use current::Current;
 pub use host_key::{HostKeys, KnownHosts, PublicKey};
 pub use link::{Ask, Link, Said, Supplies, is_lost};
+pub(crate) use password::child;
 pub use password::{Password, RootPassword};
 pub(crate) use root::Root;
 pub use shelf::{Shelf, own_arch};

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{Sender, channel};
 
 use cli::Failure;
@@ -111,7 +111,7 @@ fn explain(said: &str) -> Failure {
 
 impl Transport for Openssh {
     fn exec(&mut self, command: &str) -> Result<Box<dyn Channel>, Failure> {
-        let spawned = Command::new("ssh")
+        let spawned = super::child("ssh")
             .args(&self.options)
             .args(["--", command])
             .stdin(Stdio::piped())

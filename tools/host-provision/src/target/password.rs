@@ -8,6 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cli::Failure;
 use contract::Exit;
 
+/// The variable that may hold the password for sudo.
+const BECOME_PASSWORD: &str = "BECOME_PASSWORD";
+
+/// A program that is started here. The password is for us alone: a gate or a proxy has no use for it.
+pub(crate) fn child(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    command.env_remove(BECOME_PASSWORD);
+    command
+}
+
 /// A password, which nothing prints.
 #[derive(Clone)]
 pub struct Password(pub String);
@@ -86,7 +96,7 @@ impl RootPassword {
     pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
         let password = match file {
             Some(path) => Some(Password::of_file(path)?),
-            None => Password::of_variable("BECOME_PASSWORD"),
+            None => Password::of_variable(BECOME_PASSWORD),
         };
         Ok(Self(Arc::new(Mutex::new(Known { password, ..Known::default() }))))
     }

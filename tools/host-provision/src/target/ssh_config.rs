@@ -1,7 +1,7 @@
 //! What the user's own configuration of ssh asks for that only the system's ssh can do.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use contract::document::InventoryAddress;
 
@@ -63,7 +63,7 @@ pub(super) fn needs_openssh(host: &SshHost, way: &InventoryAddress, known: &Know
     if !ssh.join("config").is_file() {
         return None;
     }
-    let told = Command::new("ssh")
+    let told = super::child("ssh")
         .args(elsewhere())
         .args(["-G", "-p", &way.port.to_string(), "--", &format!("{}@{}", way.user, way.address)])
         .stdin(Stdio::null())

@@ -27,6 +27,8 @@ fn built(arch: &str) -> Option<PathBuf> {
         "skipped: the helper for {arch} ({})",
         String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default()
     );
+    let required = std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!required, "the helper for {arch} is required: {}", String::from_utf8_lossy(&output.stderr));
     None
 }
 

@@ -244,13 +244,17 @@ fn becoming_root_with_a_password() {
         lab.exec("journalctl --no-pager | grep -aE 's3cre[t]|wr0ng-on[e]'; grep -rlaE 's3cre[t]|wr0ng-on[e]' /var/lib/plumbline /run/plumbline /var/log /tmp /etc"),
         ""
     );
+    // Nor does a gate get it, which is somebody else's program.
+    let other = large.to_string().replace("/etc/large", "/etc/larger");
+    let gate = ["apply", "--gate", "test -z \"$BECOME_PASSWORD\""];
+    assert_eq!(as_ops(&lab, "sudo", &gate, Some(PASSWORD), &other).expect(0).json()["outcome"], "done");
     // By the system's ssh too.
     as_ops(&lab, "sudo", &["facts", "lab1", "--transport", "openssh"], Some(PASSWORD), "").expect(0);
     assert_eq!(failures(), "1");
 
     // Where none is asked for, one that is given does no harm.
     lab.exec("echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops");
-    as_ops(&lab, "sudo", &["apply"], Some(PASSWORD), &large.to_string()).expect(0);
+    as_ops(&lab, "sudo", &["apply"], Some(PASSWORD), &other).expect(0);
     // No right at all is something else than a wrong password.
     lab.exec("rm /etc/sudoers.d/ops");
     let nobody = as_ops(&lab, "sudo", &["facts", "lab1"], Some(PASSWORD), "").expect(77);
