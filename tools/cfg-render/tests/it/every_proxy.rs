@@ -98,7 +98,7 @@ impl Server {
                 command.args(["HOME=/var/lib/caddy", "XDG_DATA_HOME=/var/lib/caddy/.local/share", "setpriv"]);
                 command.args(["--reuid=caddy", "--regid=caddy", "--init-groups"]);
                 command.args(["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]);
-                machine.must("mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy");
+                machine.must(&format!("mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && ln -sfn {program} /usr/bin/caddy"));
                 command.args([program, "run", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile"])
             }
             _ => command.args([program, "--configFile=/etc/traefik/traefik.yaml"]),
@@ -249,6 +249,18 @@ fn behaves(server: &Server) {
         let answer = ask("door", "/", lines);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}{answer}\n{}", machine.log(server.kind()));
         assert!(status == "200" || answer.contains("realm="), "{answer}");
+    }
+    if server.kind() == "caddy" {
+        // A reload reads the passwords again: ann has gone, eve has come.
+        machine.write("/run/secrets/users", USERS.replace("ann:", "eve:").as_bytes(), "440", "root:caddy");
+        for mut step in machine.drop_in("caddy.service", "ExecReload") {
+            let (good, said) = crate::run::say(&mut step);
+            assert!(good, "{said}");
+        }
+        let status = |lines: &str| ask("door", "/", lines).split(' ').nth(1).unwrap_or_default().to_owned();
+        assert_eq!((status(RIGHT), status("Authorization: Basic ZXZlOnB3\r\n")), ("401".into(), "200".into()));
+        let (_, said) = machine.sh("/usr/local/lib/plumbline/caddy-passwords users");
+        assert!(said.contains("secret users, line 2: no bcrypt hash") && !said.contains("apr1"), "{said}");
     }
     // Who may not come is turned away, also with another address in its mouth.
     let outside = machine.must("curl -s -o /dev/null -w '%{http_code}' --max-time 10 --interface 192.0.2.1 -H 'Host: inside.edge.test' -H 'X-Forwarded-For: 10.9.0.5' http://192.0.2.1/");
