@@ -26,7 +26,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         let ssh = host.ssh();
         if login.user == "root" || login.user == ssh.user || host.spec.users.contains_key(&login.user) {
             let message = format!("\"{}\" is a login of people, whom this would turn away", login.user);
-            builder.findings.push(Finding::error("lockout", at.join("user"), message).fix("give the service one of its own"));
+            builder
+                .findings
+                .push(Finding::error("lockout", at.join("user"), message).fix("give the service one of its own"));
             continue;
         }
         if let Some(other) = known.insert(&login.user, at.clone()) {

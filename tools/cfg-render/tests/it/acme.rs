@@ -114,12 +114,7 @@ fn nginx_of(machine: &Machine, fleet: &Value, names: &[&str]) {
         let made = rcgen::generate_simple_self_signed([(*name).to_owned()]).unwrap();
         let folder = format!("/var/lib/plumbline/tls/{name}");
         machine.write(&format!("{folder}/fullchain.pem"), made.cert.pem().as_bytes(), "644", "root:root");
-        machine.write(
-            &format!("{folder}/key.pem"),
-            made.signing_key.serialize_pem().as_bytes(),
-            "640",
-            "root:acme",
-        );
+        machine.write(&format!("{folder}/key.pem"), made.signing_key.serialize_pem().as_bytes(), "640", "root:acme");
     }
     for item in desired["items"].as_array().unwrap().iter().filter(|item| item.get("command").is_some()) {
         let words: Vec<_> = item["command"]["argv"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -220,12 +215,12 @@ fn an_authority_that_cannot_prove_a_name_leaves_what_stood_in() {
         return;
     }
     let Some(machine) = with_authority() else { return };
-    let fleet =
-        fleet(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem"}}), json!([{"names": [NAME]}]));
+    let fleet = fleet(json!({"acme": {"directory": DIRECTORY, "ca": "pebble.pem"}}), json!([{"names": [NAME]}]));
     nginx_of(&machine, &fleet, &[NAME]);
     let before = shown(&machine, NAME);
     // The name leads to another machine.
-    let update = "server 127.0.0.1 53\nzone acme.example.org\nupdate add www.acme.example.org 1 A 198.51.100.99\nsend\n";
+    let update =
+        "server 127.0.0.1 53\nzone acme.example.org\nupdate add www.acme.example.org 1 A 198.51.100.99\nsend\n";
     let path = machine.path("update");
     std::fs::write(&path, update).unwrap();
     machine.must(&format!("nsupdate -y hmac-sha256:update:{TSIG}= {}", path.display()));
@@ -281,7 +276,9 @@ fn caddy_gets_one(server: &crate::every_proxy::Server) {
                 seen.lock().unwrap().push(head.lines().next().unwrap_or_default().to_owned());
                 let good = head.contains("domain=good.pods.acme.example.org");
                 let status = if good { "200 OK" } else { "404 Not Found" };
-                let _ = (&stream).write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
+                let _ = (&stream).write_all(
+                    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+                );
             }
         });
     });
@@ -293,7 +290,8 @@ fn caddy_gets_one(server: &crate::every_proxy::Server) {
     // It asks for each name by itself.
     shows(&machine, "acme.example.org", "Pebble Intermediate CA");
     let before = orders(&machine);
-    let (_, said) = machine.sh("openssl s_client -connect 192.0.2.1:443 -servername bad.pods.acme.example.org </dev/null 2>&1");
+    let (_, said) =
+        machine.sh("openssl s_client -connect 192.0.2.1:443 -servername bad.pods.acme.example.org </dev/null 2>&1");
     assert!(!said.contains("BEGIN CERTIFICATE"), "{said}");
     assert_eq!(orders(&machine), before, "a name was asked for that nobody allowed");
     shows(&machine, "good.pods.acme.example.org", "Pebble Intermediate CA");
@@ -338,7 +336,11 @@ fn caddy_proves_a_wildcard_by_dns_where_its_build_can() {
 #[test]
 fn a_caddy_without_the_module_is_told_so() {
     for (modules, provider, words) in [
-        (json!([]), json!({"rfc2136": {"server": "192.0.2.53:53", "tsig": {"name": "update", "secret": {"secret": "tsig"}}}}), "dns.providers.rfc2136"),
+        (
+            json!([]),
+            json!({"rfc2136": {"server": "192.0.2.53:53", "tsig": {"name": "update", "secret": {"secret": "tsig"}}}}),
+            "dns.providers.rfc2136",
+        ),
         (json!(["dns.providers.scaleway"]), json!({"scaleway": {"token": {"secret": "tsig"}}}), "is not known here"),
     ] {
         let mut fleet = fleet(
@@ -364,7 +366,9 @@ fn traefik_gets_one_and_still_has_it_from_its_backup() {
     fleet["services"]["site"]["run"] = json!({"systemd": {"exec": ["/bin/true"]}});
     fleet["services"]["site"]["ports"] = json!({"http": 9001});
     fleet["backups"] = json!({"repositories": {"r": {"uri": "/srv/restic", "password": {"secret": "tsig"}}}, "plans": {"nightly": {}}});
-    machine.must("mkdir -p /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem");
+    machine.must(
+        "mkdir -p /var/lib/plumbline/tls; install -m 644 /run/pebble.pem /var/lib/plumbline/tls/acme-authority.pem",
+    );
     server.start(&machine, &fleet, &[]);
     machine.wait_for_port(443, &["traefik"]);
     let first = shows(&machine, NAME, "Pebble Intermediate CA");

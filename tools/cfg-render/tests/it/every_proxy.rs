@@ -14,7 +14,8 @@ use crate::run::{built_peer, document, peer};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
 /// `pw` by bcrypt with few rounds.
-const USERS: &str = "ann:$2b$05$abcdefghijklmnopqrstuuHIrMEWpUCQe2YqFR3sXwQ75u4od..9q\nbob:$apr1$abcdefgh$0123456789abcdefghijkl\n";
+const USERS: &str =
+    "ann:$2b$05$abcdefghijklmnopqrstuuHIrMEWpUCQe2YqFR3sXwQ75u4od..9q\nbob:$apr1$abcdefgh$0123456789abcdefghijkl\n";
 /// `ann:pw` and `ann:no`.
 const RIGHT: &str = "Authorization: Basic YW5uOnB3\r\n";
 const WRONG: &str = "Authorization: Basic YW5uOm5v\r\n";
@@ -88,7 +89,9 @@ impl Server {
                 for credential in machine.values_of_drop_in("caddy.service", "LoadCredential") {
                     let (id, path) = credential.split_once(':').unwrap();
                     let folder = "/run/credentials/caddy.service";
-                    machine.must(&format!("mkdir -p {folder}; cp {path} {folder}/{id}; chown -R caddy {folder}; chmod 400 {folder}/{id}"));
+                    machine.must(&format!(
+                        "mkdir -p {folder}; cp {path} {folder}/{id}; chown -R caddy {folder}; chmod 400 {folder}/{id}"
+                    ));
                 }
                 for mut step in machine.drop_in("caddy.service", "ExecStartPre") {
                     let (good, said) = crate::run::say(&mut step);
@@ -98,7 +101,9 @@ impl Server {
                 command.args(["HOME=/var/lib/caddy", "XDG_DATA_HOME=/var/lib/caddy/.local/share", "setpriv"]);
                 command.args(["--reuid=caddy", "--regid=caddy", "--init-groups"]);
                 command.args(["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]);
-                machine.must(&format!("mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && ln -sfn {program} /usr/bin/caddy"));
+                machine.must(&format!(
+                    "mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && ln -sfn {program} /usr/bin/caddy"
+                ));
                 command.args([program, "run", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile"])
             }
             _ => command.args([program, "--configFile=/etc/traefik/traefik.yaml"]),
@@ -155,7 +160,10 @@ fn websocket() -> u16 {
                 let key = text.contains("upgrade: websocket") && text.contains("sec-websocket-key:");
                 let status = if key { "101 Switching Protocols" } else { "400 Bad Request" };
                 // The answer to the key of RFC 6455, section 1.3.
-                let _ = write!(stream, "HTTP/1.1 {status}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                );
                 std::thread::sleep(Duration::from_secs(3));
                 let _ = stream.write_all(b"\x81\x02hi");
                 let mut heard = [0; 16];
@@ -168,11 +176,10 @@ fn websocket() -> u16 {
 }
 
 fn fleet(proxy: Value, app: u16, provider: u16, socket: u16) -> Value {
-    let service = |port: u16, routes: Value| {
-        json!({"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": port}, "backup": {"none": "a test"}, "proxy": routes})
-    };
+    let service = |port: u16, routes: Value| json!({"host": "web", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": port}, "backup": {"none": "a test"}, "proxy": routes});
     let plain = |name: &str, more: Value| {
-        let mut route = json!({"names": [format!("{name}.edge.test")], "tls": "none", "accept_risk": ["public-plaintext"]});
+        let mut route =
+            json!({"names": [format!("{name}.edge.test")], "tls": "none", "accept_risk": ["public-plaintext"]});
         route.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
         route
     };
@@ -206,9 +213,8 @@ fn behaves(server: &Server) {
     let fleet = fleet(server.with(json!({})), app, gate, socket);
     server.start(&machine, &fleet, &[("users", USERS)]);
     machine.wait_for_port(443, &[server.kind()]);
-    let ask = |name: &str, path: &str, lines: &str| {
-        machine.inside(|| ask(80, &format!("{name}.edge.test"), path, lines))
-    };
+    let ask =
+        |name: &str, path: &str, lines: &str| machine.inside(|| ask(80, &format!("{name}.edge.test"), path, lines));
     // Its files may be read after its ports are open.
     let begun = Instant::now();
     while !ask("free", "/", "").starts_with("HTTP/1.1 200 ") {
@@ -223,16 +229,26 @@ fn behaves(server: &Server) {
     assert!(lower.contains("x-forwarded-proto: http\r\n") && lower.contains("host: free.edge.test\r\n"), "{seen}");
     assert!(!seen.contains("203.0.113.66") && !seen.contains("evil.test"), "{seen}");
     // Headers of every answer; HSTS only where there is TLS.
-    assert!(lower.contains("x-content-type-options: nosniff") && lower.contains("referrer-policy: strict-origin"), "{seen}");
+    assert!(
+        lower.contains("x-content-type-options: nosniff") && lower.contains("referrer-policy: strict-origin"),
+        "{seen}"
+    );
     assert!(!lower.contains("strict-transport-security"), "{seen}");
-    let secure = machine.must("curl -sSik --max-time 10 --resolve secure.edge.test:443:127.0.0.1 https://secure.edge.test/");
+    let secure =
+        machine.must("curl -sSik --max-time 10 --resolve secure.edge.test:443:127.0.0.1 https://secure.edge.test/");
     let secure = secure.to_ascii_lowercase();
-    assert!(secure.contains("strict-transport-security: max-age=63072000") && secure.contains("x-forwarded-proto: https"), "{secure}");
+    assert!(
+        secure.contains("strict-transport-security: max-age=63072000") && secure.contains("x-forwarded-proto: https"),
+        "{secure}"
+    );
     let moved = ask("secure", "/a?b=c", "");
     assert!(moved.starts_with("HTTP/1.1 30") && moved.contains("https://secure.edge.test/a?b=c"), "{moved}");
     // Names that are not here: no certificate, and no page.
     let unknown = machine.inside(|| crate::edge::ask(80, "unknown.test", "/", ""));
-    assert!(if server.kind() == "traefik" { unknown.starts_with("HTTP/1.1 404 ") } else { unknown.is_empty() }, "{unknown}");
+    assert!(
+        if server.kind() == "traefik" { unknown.starts_with("HTTP/1.1 404 ") } else { unknown.is_empty() },
+        "{unknown}"
+    );
     let (_, handshake) = machine.sh("openssl s_client -connect 127.0.0.1:443 -servername unknown.test </dev/null 2>&1");
     assert!(!handshake.contains("BEGIN CERTIFICATE"), "{handshake}");
     // The login is asked first, and says who it is.
@@ -435,15 +451,24 @@ fn speaks_to_php(server: &Server) {
     machine.write("/srv/wiki/upload.txt", script.as_bytes(), "644", "root:root");
     let user = if server.kind() == "nginx" { "www-data" } else { "caddy" };
     machine.must(&format!("id {user} >/dev/null 2>&1 || useradd --system {user}; mkdir -p /run/php"));
-    let pool = format!("[global]\nerror_log = /run/php/log\n[wiki]\nuser = www-data\ngroup = www-data\nlisten = /run/php/wiki.sock\nlisten.owner = {user}\npm = static\npm.max_children = 1\n");
+    let pool = format!(
+        "[global]\nerror_log = /run/php/log\n[wiki]\nuser = www-data\ngroup = www-data\nlisten = /run/php/wiki.sock\nlisten.owner = {user}\npm = static\npm.max_children = 1\n"
+    );
     machine.write("/run/php/fpm.conf", pool.as_bytes(), "644", "root:root");
-    machine.start("php", machine.command(fpm.to_str().unwrap()).args(["--nodaemonize", "--fpm-config", "/run/php/fpm.conf"]));
+    machine.start(
+        "php",
+        machine.command(fpm.to_str().unwrap()).args(["--nodaemonize", "--fpm-config", "/run/php/fpm.conf"]),
+    );
     machine.wait_for("test -S /run/php/wiki.sock", &["php"]);
     server.start(&machine, &fleet, &[]);
     let ask = |path: &str, lines: &str| machine.inside(|| ask(80, "wiki.php.test", path, lines));
     let forged = "X-Forwarded-For: 203.0.113.66\r\nProxy: evil.test:1\r\n";
     let page = ask("/some/page?a=b", forged);
-    assert!(page.contains("/index.php||a=b|127.0.0.1|") && page.contains("|wiki.php.test"), "{page}\n{}", machine.log("php"));
+    assert!(
+        page.contains("/index.php||a=b|127.0.0.1|") && page.contains("|wiki.php.test"),
+        "{page}\n{}",
+        machine.log("php")
+    );
     assert!(!page.contains("203.0.113.66") && !page.contains("evil.test"), "{page}");
     assert!(ask("/index.php/more", "").contains("/index.php|/more||"), "{}", ask("/index.php/more", ""));
     assert!(ask("/style.css", "").ends_with("body {}\n"));
@@ -490,7 +515,8 @@ fn trailers() -> u16 {
                 let mut head = [0; 9];
                 while stream.read_exact(&mut head).is_ok() {
                     let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-                    let (kind, flags, id) = (head[3], head[4], u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
+                    let (kind, flags, id) =
+                        (head[3], head[4], u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
                     let mut body = vec![0; length];
                     let _ = stream.read_exact(&mut body);
                     let answer = match kind {
@@ -519,7 +545,10 @@ fn speaks_http_2(server: &Server) {
     let Some(machine) = Machine::new() else { return };
     let conf = "pid /run/backend.pid; error_log stderr; events {} http { access_log off; server { listen 127.0.0.1:9001 http2; location / { default_type application/grpc; return 200 \"$server_protocol $http_x_forwarded_for $http_x_real_ip $host\\n\"; } } }";
     machine.write("/run/backend.conf", conf.as_bytes(), "644", "root:root");
-    machine.start("backend", machine.command(backend.to_str().unwrap()).args(["-c", "/run/backend.conf", "-g", "daemon off;"]));
+    machine.start(
+        "backend",
+        machine.command(backend.to_str().unwrap()).args(["-c", "/run/backend.conf", "-g", "daemon off;"]),
+    );
     let raw = machine.inside(trailers);
     let fleet = json!({
         "schema": "fleet/v1", "name": "rpc", "domain": "rpc.test",
@@ -552,5 +581,68 @@ fn caddy_speaks_http_2_to_services() {
 fn traefik_speaks_http_2_to_services() {
     if let Some(server) = traefik() {
         speaks_http_2(&server);
+    }
+}
+
+/// The proxy of the host behind must show the name that was asked for, by the fleet's own authority.
+fn verifies_what_is_behind(server: &Server) {
+    let Some(nginx) = nginx() else { return };
+    let Some(machine) = Machine::new() else { return };
+    let app = machine.inside(|| serve(echo));
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "twice", "domain": "twice.test", "networks": {"lan": {"cidrs": ["10.9.0.0/24"]}},
+        "hosts": {
+            "web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"], "lan": ["10.9.0.1"]}, "ssh": {"keys": [KEY]},
+                "containers": {"engine": "docker"}, "proxy": server.with(json!({}))},
+            "back": {"os": "debian-12", "addresses": {"lan": ["10.9.0.2"]}, "ssh": {"keys": [KEY], "from": ["lan"]},
+                "proxy": {"http_port": 8080, "https_port": 8443, "listen": ["lan"], "real_ip_from": ["web"]}}
+        },
+        "services": {"app": {"host": "back", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": app}, "backup": {"none": "a test"},
+            "proxy": [{"names": ["app.twice.test"], "via": "web", "tls": "none", "accept_risk": ["public-plaintext"],
+                "backend": {"through": "proxy", "tls": "internal"}}]}}
+    });
+    machine.must("ip addr add 10.9.0.1/24 dev lo; ip addr add 10.9.0.2/24 dev lo; rm -rf /etc/nginx/sites-enabled; mkdir -p /var/log/nginx");
+    machine.place(&document(&["host", "--host", "back"], &fleet), |_, text| text);
+    crate::signing_on::certify(&machine, &[("app.twice.test", "app.twice.test"), ("spare", "other.twice.test")]);
+    machine.must("nginx -t");
+    machine.must("mkdir /etc/nginx.back && cp -a /etc/nginx/. /etc/nginx.back && sed -i s,/etc/nginx/plumbline.d,/etc/nginx.back/plumbline.d, /etc/nginx.back/nginx.conf");
+    let mut command = machine.command(nginx.program.to_str().unwrap());
+    machine.start("back", command.args(["-c", "/etc/nginx.back/nginx.conf", "-g", "daemon off;"]));
+    machine.wait_for_port(8443, &["back"]);
+    server.start(&machine, &fleet, &[]);
+    machine.must("install -m 644 /run/ca.pem /var/lib/plumbline/tls/ca.pem");
+    let answer = machine.wait_for(
+        "curl -sf --max-time 10 -H 'Host: app.twice.test' -H 'X-Forwarded-For: 203.0.113.66' http://192.0.2.1/x",
+        &[server.kind(), "back"],
+    );
+    assert!(answer.contains("GET /x ") && !answer.contains("203.0.113.66"), "{answer}");
+    let pid = machine.must("pgrep -f nginx.back | head -n 1");
+    machine.must(&format!(
+        "cp -a /var/lib/plumbline/tls/spare/. /var/lib/plumbline/tls/app.twice.test/; kill -HUP {}",
+        pid.trim()
+    ));
+    machine.wait_for("openssl s_client -connect 10.9.0.2:8443 -servername app.twice.test </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName | grep -q other", &["back"]);
+    // The same authority, another name.
+    machine.wait_for("curl -s -o /dev/null -w '%{http_code}' --max-time 10 -H 'Host: app.twice.test' http://192.0.2.1/x | grep -q '^50'", &[server.kind(), "back"]);
+}
+
+#[test]
+fn caddy_of_debian_verifies_what_is_behind() {
+    if let Some(server) = old_caddy() {
+        verifies_what_is_behind(&server);
+    }
+}
+
+#[test]
+fn caddy_as_it_is_now_verifies_what_is_behind() {
+    if let Some(server) = caddy() {
+        verifies_what_is_behind(&server);
+    }
+}
+
+#[test]
+fn traefik_verifies_what_is_behind() {
+    if let Some(server) = traefik() {
+        verifies_what_is_behind(&server);
     }
 }

@@ -313,7 +313,20 @@ fn a_rendered_file_names_no_value_twice() {
 
 #[test]
 fn the_start_page_holds_what_people_wrote() {
-    let hostile = ["plain", "say \"hi\"", "it's: a #map", "- list", "no", "{{x}}", "back\\slash", "ümläut €", "100%", "&a *b !c", "line\u{85}end", "tab\tend"];
+    let hostile = [
+        "plain",
+        "say \"hi\"",
+        "it's: a #map",
+        "- list",
+        "no",
+        "{{x}}",
+        "back\\slash",
+        "ümläut €",
+        "100%",
+        "&a *b !c",
+        "line\u{85}end",
+        "tab\tend",
+    ];
     let mut fleet = serde_json::json!({
         "schema": "fleet/v1", "name": "start", "domain": "start.test",
         "hosts": {"web": {"os": "debian-13", "addresses": {"public": ["192.0.2.1"]}, "containers": {"engine": "docker"},
@@ -336,7 +349,8 @@ fn the_start_page_holds_what_people_wrote() {
         assert!(read(name).is_some());
     }
     for (index, text) in hostile.iter().enumerate() {
-        let group = services.as_array().unwrap().iter().find_map(|group| group.get(text)).unwrap_or_else(|| panic!("{text}"));
+        let group =
+            services.as_array().unwrap().iter().find_map(|group| group.get(text)).unwrap_or_else(|| panic!("{text}"));
         let tile = &group[0][text];
         assert_eq!((&tile["description"], &tile["icon"]), (&Value::from(*text), &Value::from(*text)));
         assert_eq!(tile["href"], format!("https://start.test/{index}"));
@@ -370,8 +384,15 @@ fn the_overlay_is_joined_with_what_the_fleet_says() {
         assert!(words.contains(&word), "{word}\n{unit}");
     }
     // It waits for its key, and the firewall lets the overlay's own packets in and no forged ones.
-    assert!(of("/etc/systemd/system/plumbline-tailscale.service.d/10-plumbline-secrets.conf").contains("plumbline-secrets.service"));
+    assert!(
+        of("/etc/systemd/system/plumbline-tailscale.service.d/10-plumbline-secrets.conf")
+            .contains("plumbline-secrets.service")
+    );
     assert!(of("/etc/sysctl.d/61-plumbline-tailscale.conf").contains("net.ipv4.ip_forward = 1"));
     let rules = of("/etc/nftables.conf");
-    assert!(rules.contains("udp dport 41641 accept") && rules.contains("iifname != \"tailscale0\" ip saddr 100.64.0.0/10 drop"), "{rules}");
+    assert!(
+        rules.contains("udp dport 41641 accept")
+            && rules.contains("iifname != \"tailscale0\" ip saddr 100.64.0.0/10 drop"),
+        "{rules}"
+    );
 }

@@ -19,14 +19,17 @@ fn fleet(login: Value) -> Value {
 
 #[test]
 fn the_keys_of_the_service_open_its_door_and_no_other() {
-    for (program, package) in [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")] {
+    for (program, package) in [("sshd", "openssh-server"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")]
+    {
         if peer(program, &format!("apt-get install {package}")).is_none() {
             return;
         }
     }
     let Some(machine) = Machine::new() else { return };
-    let fleet = fleet(json!({"user": "git", "keys_command": ["/usr/local/bin/knot-keys", "--for", "%u", "two words"], "keys_user": "nobody",
-        "command": ["/usr/local/bin/knot-shell", "it's", "$HOME"]}));
+    let fleet = fleet(
+        json!({"user": "git", "keys_command": ["/usr/local/bin/knot-keys", "--for", "%u", "two words"], "keys_user": "nobody",
+        "command": ["/usr/local/bin/knot-shell", "it's", "$HOME"]}),
+    );
     machine.place(&document(&["host", "--host", "web"], &fleet), |_, text| text);
     // The keys are known to a program alone, which runs as nobody and is told who asks.
     let keys = "#!/bin/sh\n[ \"$(id -un)\" = nobody ] && [ \"$#:$1:$2:$3\" = '3:--for:git:two words' ] && cat /run/known-keys\n";
@@ -35,7 +38,11 @@ fn the_keys_of_the_service_open_its_door_and_no_other() {
     machine.write("/usr/local/bin/knot-shell", shell.as_bytes(), "755", "root:root");
     machine.must("chown root: / /usr /usr/local /usr/local/bin; ssh-keygen -q -t ed25519 -N '' -f /run/known; ssh-keygen -q -t ed25519 -N '' -f /run/stranger; install -m 644 /run/known.pub /run/known-keys; mkdir -p /home/git/.ssh; cp /run/stranger.pub /home/git/.ssh/authorized_keys; chown -R git: /home/git; test -e /etc/ssh/ssh_host_ed25519_key || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key");
     machine.must("/usr/sbin/sshd -t");
-    let settings = |user: &str| machine.must(&format!("/usr/sbin/sshd -T -C user={user},host=client.test,addr=198.51.100.9,laddr=192.0.2.1,lport=2222"));
+    let settings = |user: &str| {
+        machine.must(&format!(
+            "/usr/sbin/sshd -T -C user={user},host=client.test,addr=198.51.100.9,laddr=192.0.2.1,lport=2222"
+        ))
+    };
     let git = settings("git");
     for line in [
         "authorizedkeyscommand /usr/local/bin/knot-keys --for %u \"two words\"",
@@ -86,7 +93,11 @@ fn a_login_of_people_is_not_given_away() {
     for user in ["root", "ops"] {
         let output = cfg_render(&["host", "--host", "web"], &fleet(json!({"user": user})).to_string());
         assert_eq!(output.status.code(), Some(65));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("is a login of people"), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("is a login of people"),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     for login in [
         json!({"user": "git", "keys_command": ["knot-keys"]}),

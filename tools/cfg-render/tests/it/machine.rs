@@ -169,7 +169,8 @@ impl Machine {
                     Some(value) => format!("{flag} {value} "),
                     None => String::new(),
                 };
-                let groups: Vec<_> = user["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let groups: Vec<_> =
+                    user["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 let more = if groups.is_empty() { String::new() } else { format!("-a -G {}", groups.join(",")) };
                 let settings = of("-g", "group") + &of("-d", "home") + &of("-s", "shell");
                 self.must(&format!("id -u {name} >/dev/null 2>&1 || useradd --system {settings}{name}; usermod {settings}{more} {name} 2>/dev/null || usermod {more} {name}"));
@@ -266,7 +267,9 @@ impl Machine {
         for credential in values("LoadCredential") {
             let (id, path) = credential.split_once(':').unwrap();
             let owner = user.as_deref().unwrap_or("root");
-            self.must(&format!("mkdir -p {folder} && cp {path} {folder}/{id} && chown -R {owner} {folder} && chmod 0400 {folder}/{id}"));
+            self.must(&format!(
+                "mkdir -p {folder} && cp {path} {folder}/{id} && chown -R {owner} {folder} && chmod 0400 {folder}/{id}"
+            ));
         }
         let mut environment = values("Environment");
         for file in values("EnvironmentFile") {

@@ -51,14 +51,35 @@ fn environment(fleet: &Value, service: &str) -> Option<String> {
 fn programs_read_their_mailer_in_their_own_words() {
     let fleet = fleet("starttls");
     for (service, lines) in [
-        ("forgejo", ["FORGEJO__mailer__PROTOCOL=smtp+starttls", "FORGEJO__mailer__SMTP_ADDR=smtp.example.org", "FORGEJO__mailer__PASSWD=@@secret:smtp@@"]),
-        ("grafana", ["GF_SMTP_HOST=smtp.example.org:2525", "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS", "GF_SMTP_PASSWORD=@@secret:smtp@@"]),
+        (
+            "forgejo",
+            [
+                "FORGEJO__mailer__PROTOCOL=smtp+starttls",
+                "FORGEJO__mailer__SMTP_ADDR=smtp.example.org",
+                "FORGEJO__mailer__PASSWD=@@secret:smtp@@",
+            ],
+        ),
+        (
+            "grafana",
+            [
+                "GF_SMTP_HOST=smtp.example.org:2525",
+                "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS",
+                "GF_SMTP_PASSWORD=@@secret:smtp@@",
+            ],
+        ),
         ("outline", ["SMTP_PORT=2525", "SMTP_SECURE=false", "SMTP_FROM_EMAIL=tools@example.org"]),
         ("decidim", ["SMTP_ADDRESS=smtp.example.org", "SMTP_DOMAIN=example.org", "SMTP_PASSWORD=@@secret:smtp@@"]),
         ("vault", ["SMTP_SECURITY=starttls", "SMTP_FROM=tools@example.org", "SMTP_USERNAME=tools"]),
         ("cloud", ["MAIL_FROM_ADDRESS=tools", "MAIL_DOMAIN=example.org", "SMTP_PASSWORD_FILE=/run/secrets/smtp"]),
         // What the fleet says itself stays.
-        ("authentik", ["AUTHENTIK_EMAIL__USE_TLS=true", "AUTHENTIK_EMAIL__FROM=own@example.org", "AUTHENTIK_EMAIL__PASSWORD=@@secret:smtp@@"]),
+        (
+            "authentik",
+            [
+                "AUTHENTIK_EMAIL__USE_TLS=true",
+                "AUTHENTIK_EMAIL__FROM=own@example.org",
+                "AUTHENTIK_EMAIL__PASSWORD=@@secret:smtp@@",
+            ],
+        ),
     ] {
         let Some(environment) = environment(&fleet, service) else { return };
         for line in lines {

@@ -203,7 +203,9 @@ for name, source, target in (("public", "203.0.113.66", "203.0.113.1"), ("lan", 
 
 #[test]
 fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
-    for (program, package) in [("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("systemd-socket-activate", "systemd")] {
+    for (program, package) in
+        [("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3"), ("systemd-socket-activate", "systemd")]
+    {
         if peer(program, &format!("apt-get install {package}")).is_none() {
             return;
         }
@@ -242,7 +244,10 @@ fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
     let socket = of("/etc/systemd/system/forward-radicle-p2p.socket");
     let listen = socket.lines().find_map(|line| line.strip_prefix("ListenStream=")).unwrap();
     let service = of("/etc/systemd/system/forward-radicle-p2p.service");
-    let target = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/lib/systemd/systemd-socket-proxyd ")).unwrap();
+    let target = service
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=/usr/lib/systemd/systemd-socket-proxyd "))
+        .unwrap();
     let script = place("script", FORWARD);
     let (edge_rules, back_rules) = (place("edge", &rules), place("back", &back));
     let (good, said) = say(Command::new("bash").arg(&script).args([&edge_rules, &back_rules]).args([listen, target]));

@@ -106,10 +106,12 @@ fn loki_keeps_a_line_and_finds_it_again() {
     machine.write("/etc/loki/config.yml", text.as_bytes(), "644", "root:root");
     let loki = loki.display();
     machine.must(&format!("mkdir -p /var/lib/loki && {loki} -config.file=/etc/loki/config.yml -verify-config"));
-    machine.start("loki", machine.command("sh").args(["-c", &format!("exec {loki} -config.file=/etc/loki/config.yml")]));
+    machine
+        .start("loki", machine.command("sh").args(["-c", &format!("exec {loki} -config.file=/etc/loki/config.yml")]));
     machine.wait_for("curl -sf http://127.0.0.1:3100/ready", &["loki"]);
     // As Alloy sends it, with the label that says whose line it is.
-    let push = r#"{"streams": [{"stream": {"service": "app", "host": "mon"}, "values": [["NOW", "somebody knocked"]]}]}"#;
+    let push =
+        r#"{"streams": [{"stream": {"service": "app", "host": "mon"}, "values": [["NOW", "somebody knocked"]]}]}"#;
     machine.wait_for(&format!("now=$(date +%s%N); printf '%s' '{push}' | sed \"s/NOW/$now/\" | curl -sf -H 'Content-Type: application/json' --data-binary @- http://127.0.0.1:3100/loki/api/v1/push"), &["loki"]);
     let found = machine.wait_for("curl -sfG http://127.0.0.1:3100/loki/api/v1/query_range --data-urlencode 'query={service=\"app\"} |= \"knocked\"' | tee /run/found | grep -q knocked && cat /run/found", &["loki"]);
     assert!(found.contains("\"host\":\"mon\""), "{found}");

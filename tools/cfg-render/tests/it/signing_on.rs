@@ -65,20 +65,26 @@ impl Issuer {
                 // An uncompressed point: 4, then both coordinates.
                 let point = self.key.der_bytes();
                 let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..65]));
-                page(json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "one", "x": x, "y": y}]}))
+                page(
+                    json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "one", "x": x, "y": y}]}),
+                )
             }
             "/authorize" => self.authorize(&form(query)),
             "/token" => self.token(head, &form(body)),
-            "/userinfo" if head.to_ascii_lowercase().contains("authorization: bearer access-of-ann") => {
-                page(json!({"sub": "ann-1", "preferred_username": "ann", "name": "Ann", "email": "ann@sso.test", "profile": "ann"}))
-            }
+            "/userinfo" if head.to_ascii_lowercase().contains("authorization: bearer access-of-ann") => page(
+                json!({"sub": "ann-1", "preferred_username": "ann", "name": "Ann", "email": "ann@sso.test", "profile": "ann"}),
+            ),
             _ => self.refuse(&format!("{path}: unknown or not allowed")),
         }
     }
 
     fn refuse(&self, why: &str) -> String {
         self.refused.lock().unwrap().push(why.to_owned());
-        page("400 Bad Request", "Content-Type: application/json\r\n", &json!({"error": "invalid_request", "error_description": why}).to_string())
+        page(
+            "400 Bad Request",
+            "Content-Type: application/json\r\n",
+            &json!({"error": "invalid_request", "error_description": why}).to_string(),
+        )
     }
 
     fn authorize(&self, asked: &BTreeMap<String, String>) -> String {
@@ -100,14 +106,21 @@ impl Issuer {
 
     fn token(&self, head: &str, asked: &BTreeMap<String, String>) -> String {
         let of = |key: &str| asked.get(key).map(String::as_str).unwrap_or_default();
-        let basic = head.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case("authorization")));
+        let basic = head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case("authorization")));
         let basic = basic.and_then(|(_, value)| STANDARD.decode(value.strip_prefix("Basic ")?.trim()).ok());
-        let given = basic.map_or_else(|| format!("{}:{}", of("client_id"), of("client_secret")), |bytes| String::from_utf8(bytes).unwrap());
+        let given = basic.map_or_else(
+            || format!("{}:{}", of("client_id"), of("client_secret")),
+            |bytes| String::from_utf8(bytes).unwrap(),
+        );
         if given != format!("feeds:{SECRET}") {
             return self.refuse("the client has another secret").replace("400 Bad Request", "401 Unauthorized");
         }
         // A code is good once.
-        let Some((challenge, redirect)) = self.codes.lock().unwrap().remove(of("code")) else { return self.refuse("no such code") };
+        let Some((challenge, redirect)) = self.codes.lock().unwrap().remove(of("code")) else {
+            return self.refuse("no such code");
+        };
         if BASE64.encode(Sha256::digest(of("code_verifier"))) != challenge || of("redirect_uri") != redirect {
             return self.refuse("another has asked for this code");
         }
@@ -115,8 +128,10 @@ impl Issuer {
         let header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
         let claims = json!({"iss": ISSUER, "sub": "ann-1", "aud": "feeds", "iat": now, "exp": now + 300, "email": "ann@sso.test", "preferred_username": "ann"});
         let signed = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
-        let id_token = format!("{signed}.{}", BASE64.encode(plain_signature(&self.key.sign(signed.as_bytes()).unwrap())));
-        let tokens = json!({"access_token": "access-of-ann", "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
+        let id_token =
+            format!("{signed}.{}", BASE64.encode(plain_signature(&self.key.sign(signed.as_bytes()).unwrap())));
+        let tokens =
+            json!({"access_token": "access-of-ann", "token_type": "Bearer", "expires_in": 300, "id_token": id_token});
         page("200 OK", "Content-Type: application/json\r\n", &tokens.to_string())
     }
 }
@@ -183,20 +198,22 @@ fn fleet(port: u16) -> Value {
     })
 }
 
-/// Certificates of a fleet's own authority, which the machine trusts.
-fn certify(machine: &Machine, names: &[&str]) {
+/// Certificates of a fleet's own authority, which the machine trusts. Each lies where the first of its pair says, for the
+/// name that is the second.
+pub(crate) fn certify(machine: &Machine, names: &[(&str, &str)]) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     ca.distinguished_name.push(rcgen::DnType::CommonName, "the authority of this test");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let pem = ca.self_signed(&key).unwrap().pem();
     machine.write("/run/ca.pem", pem.as_bytes(), "644", "root:root");
+    machine.write("/var/lib/plumbline/tls/ca.pem", pem.as_bytes(), "644", "root:root");
     machine.must("cat /run/ca.pem >>/etc/ssl/certs/ca-certificates.crt");
     let issuer = rcgen::Issuer::new(ca, key);
-    for name in names {
+    for (folder, name) in names {
         let key = rcgen::KeyPair::generate().unwrap();
         let leaf = rcgen::CertificateParams::new(vec![(*name).to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        let folder = format!("/var/lib/plumbline/tls/{name}");
+        let folder = format!("/var/lib/plumbline/tls/{folder}");
         machine.write(&format!("{folder}/fullchain.pem"), leaf.pem().as_bytes(), "644", "root:root");
         machine.write(&format!("{folder}/key.pem"), key.serialize_pem().as_bytes(), "640", "root:root");
     }
@@ -211,21 +228,25 @@ fn a_person_signs_on_to_a_real_program() {
     let (port, issuer) = machine.inside(Issuer::listen);
     let fleet = fleet(port);
     machine.must("ip addr add 192.0.2.1/24 dev lo; printf '192.0.2.1 id.sso.test feeds.sso.test\\n' >>/etc/hosts");
-    certify(&machine, &["id.sso.test", "feeds.sso.test"]);
+    certify(&machine, &[("id.sso.test", "id.sso.test"), ("feeds.sso.test", "feeds.sso.test")]);
     server.start(&machine, &fleet, &[("feeds-oidc", SECRET)]);
     machine.wait_for_port(443, &["nginx"]);
     let bin = postgres.parent().unwrap().display();
     machine.must(&format!("mkdir -p /run/postgresql /var/pg && chown postgres: /run/postgresql /var/pg && cd / && setpriv --reuid=postgres --regid=postgres --init-groups {bin}/initdb -D /var/pg -A peer >/dev/null"));
     let mut command = machine.command("setpriv");
     command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
-    machine.start("postgres", command.arg(&postgres).args(["-D", "/var/pg", "-k", "/run/postgresql", "-c", "listen_addresses="]));
+    machine.start(
+        "postgres",
+        command.arg(&postgres).args(["-D", "/var/pg", "-k", "/run/postgresql", "-c", "listen_addresses="]),
+    );
     machine.wait_for("setpriv --reuid=postgres --regid=postgres --init-groups psql -h /run/postgresql -c 'create role feeds login' -c 'create database feeds owner feeds' postgres", &["postgres"]);
     machine.must(&format!("install -m 755 {} /usr/bin/miniflux", miniflux.display()));
     for mut command in machine.unit("feeds.service", "ExecStart") {
         machine.start("miniflux", &mut command);
     }
     machine.wait_for_port(8080, &["miniflux", "postgres"]);
-    let curl = "curl -sSL --max-time 30 --cacert /run/ca.pem -c /run/jar -b /run/jar -w ' %{http_code} %{url_effective}'";
+    let curl =
+        "curl -sSL --max-time 30 --cacert /run/ca.pem -c /run/jar -b /run/jar -w ' %{http_code} %{url_effective}'";
     let stranger = machine.must(&format!("{curl} https://feeds.sso.test/unread"));
     assert!(stranger.contains("/login") || stranger.ends_with("https://feeds.sso.test/"), "{stranger}");
     let page = machine.must(&format!("{curl} https://feeds.sso.test/oauth2/oidc/redirect"));
@@ -237,7 +258,8 @@ fn a_person_signs_on_to_a_real_program() {
     assert!(own.contains("value=\"ann\"") && own.ends_with(" 200 https://feeds.sso.test/settings"), "{own}");
     // An answer that nobody asked for, with a code that would be good, opens nothing.
     machine.must("rm -f /run/jar");
-    let forged = machine.must(&format!("{curl} 'https://feeds.sso.test/oauth2/oidc/callback?code=code-0&state=forged12345'"));
+    let forged =
+        machine.must(&format!("{curl} 'https://feeds.sso.test/oauth2/oidc/callback?code=code-0&state=forged12345'"));
     assert!(!forged.contains("value=\"ann\""), "{forged}");
     let after = machine.must(&format!("{curl} https://feeds.sso.test/settings"));
     assert!(!after.contains("value=\"ann\""), "{after}");

@@ -69,7 +69,9 @@ pub(super) fn proof(
         UnitFile::new().set("Service", "LoadCredential", format!("dns-token:{}/{}", places::SECRETS, proof.token));
     let text = builder.header("#", &from) + &unit.write();
     // Several sites have the same one; with two tokens the second is refused as a clash of files.
-    builder.file(Stage::Services, &format!("/etc/systemd/system/{UNIT}.d/20-plumbline-dns.conf"), text, &from).add(builder);
+    builder
+        .file(Stage::Services, &format!("/etc/systemd/system/{UNIT}.d/20-plumbline-dns.conf"), text, &from)
+        .add(builder);
     builder.wait_for_secrets(Stage::Services, UNIT, &from);
     Some(line)
 }

@@ -11,9 +11,7 @@ use contract::{Finding, Pointer};
 use super::gate::Gate;
 use super::nginx::main_file::trusted_addresses;
 use super::{HostBuilder, certificates, headers};
-use crate::fleet::{
-    AcmeChallenge, Auth, ForwardAuth, Limits, ProxyKind, ProxyServer, Route, Scheme, SsoKind, TlsMode,
-};
+use crate::fleet::{AcmeChallenge, Auth, ForwardAuth, Limits, ProxyKind, ProxyServer, Route, Scheme, SsoKind, TlsMode};
 use crate::format::caddyfile::{self, Line, word};
 use crate::format::nftables;
 use crate::model::{Entry, Model, Site, Upstream};

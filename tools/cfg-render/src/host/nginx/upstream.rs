@@ -129,7 +129,9 @@ fn fastcgi(
         // A program of CGI would take the header "Proxy" for a setting of its own.
         body.push(Directive::new("fastcgi_param", ["HTTP_PROXY", ""]));
         let headers = forwarded("fastcgi_param", proxy, entry);
-        body.extend(headers.into_iter().filter(|header| header.args.first().is_some_and(|name| name != "Host")).map(parameter));
+        body.extend(
+            headers.into_iter().filter(|header| header.args.first().is_some_and(|name| name != "Host")).map(parameter),
+        );
         body.extend(timeouts("fastcgi", entry.route));
         body.push(Directive::new("fastcgi_pass", [&target]));
         body
