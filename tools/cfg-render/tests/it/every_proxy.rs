@@ -101,7 +101,9 @@ impl Server {
                 command.args(["HOME=/var/lib/caddy", "XDG_DATA_HOME=/var/lib/caddy/.local/share", "setpriv"]);
                 command.args(["--reuid=caddy", "--regid=caddy", "--init-groups"]);
                 command.args(["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]);
-                machine.must("mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy");
+                machine.must(&format!(
+                    "mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && ln -sfn {program} /usr/bin/caddy"
+                ));
                 command.args([program, "run", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile"])
             }
             _ => command.args([program, "--configFile=/etc/traefik/traefik.yaml"]),
@@ -263,6 +265,18 @@ fn behaves(server: &Server) {
         let answer = ask("door", "/", lines);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}{answer}\n{}", machine.log(server.kind()));
         assert!(status == "200" || answer.contains("realm="), "{answer}");
+    }
+    if server.kind() == "caddy" {
+        // A reload reads the passwords again: ann has gone, eve has come.
+        machine.write("/run/secrets/users", USERS.replace("ann:", "eve:").as_bytes(), "440", "root:caddy");
+        for mut step in machine.drop_in("caddy.service", "ExecReload") {
+            let (good, said) = crate::run::say(&mut step);
+            assert!(good, "{said}");
+        }
+        let status = |lines: &str| ask("door", "/", lines).split(' ').nth(1).unwrap_or_default().to_owned();
+        assert_eq!((status(RIGHT), status("Authorization: Basic ZXZlOnB3\r\n")), ("401".into(), "200".into()));
+        let (_, said) = machine.sh("/usr/local/lib/plumbline/caddy-passwords users");
+        assert!(said.contains("secret users, line 2: no bcrypt hash") && !said.contains("apr1"), "{said}");
     }
     // Who may not come is turned away, also with another address in its mouth.
     let outside = machine.must("curl -s -o /dev/null -w '%{http_code}' --max-time 10 --interface 192.0.2.1 -H 'Host: inside.edge.test' -H 'X-Forwarded-For: 10.9.0.5' http://192.0.2.1/");
@@ -567,5 +581,68 @@ fn caddy_speaks_http_2_to_services() {
 fn traefik_speaks_http_2_to_services() {
     if let Some(server) = traefik() {
         speaks_http_2(&server);
+    }
+}
+
+/// The proxy of the host behind must show the name that was asked for, by the fleet's own authority.
+fn verifies_what_is_behind(server: &Server) {
+    let Some(nginx) = nginx() else { return };
+    let Some(machine) = Machine::new() else { return };
+    let app = machine.inside(|| serve(echo));
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "twice", "domain": "twice.test", "networks": {"lan": {"cidrs": ["10.9.0.0/24"]}},
+        "hosts": {
+            "web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"], "lan": ["10.9.0.1"]}, "ssh": {"keys": [KEY]},
+                "containers": {"engine": "docker"}, "proxy": server.with(json!({}))},
+            "back": {"os": "debian-12", "addresses": {"lan": ["10.9.0.2"]}, "ssh": {"keys": [KEY], "from": ["lan"]},
+                "proxy": {"http_port": 8080, "https_port": 8443, "listen": ["lan"], "real_ip_from": ["web"]}}
+        },
+        "services": {"app": {"host": "back", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": app}, "backup": {"none": "a test"},
+            "proxy": [{"names": ["app.twice.test"], "via": "web", "tls": "none", "accept_risk": ["public-plaintext"],
+                "backend": {"through": "proxy", "tls": "internal"}}]}}
+    });
+    machine.must("ip addr add 10.9.0.1/24 dev lo; ip addr add 10.9.0.2/24 dev lo; rm -rf /etc/nginx/sites-enabled; mkdir -p /var/log/nginx");
+    machine.place(&document(&["host", "--host", "back"], &fleet), |_, text| text);
+    crate::signing_on::certify(&machine, &[("app.twice.test", "app.twice.test"), ("spare", "other.twice.test")]);
+    machine.must("nginx -t");
+    machine.must("mkdir /etc/nginx.back && cp -a /etc/nginx/. /etc/nginx.back && sed -i s,/etc/nginx/plumbline.d,/etc/nginx.back/plumbline.d, /etc/nginx.back/nginx.conf");
+    let mut command = machine.command(nginx.program.to_str().unwrap());
+    machine.start("back", command.args(["-c", "/etc/nginx.back/nginx.conf", "-g", "daemon off;"]));
+    machine.wait_for_port(8443, &["back"]);
+    server.start(&machine, &fleet, &[]);
+    machine.must("install -m 644 /run/ca.pem /var/lib/plumbline/tls/ca.pem");
+    let answer = machine.wait_for(
+        "curl -sf --max-time 10 -H 'Host: app.twice.test' -H 'X-Forwarded-For: 203.0.113.66' http://192.0.2.1/x",
+        &[server.kind(), "back"],
+    );
+    assert!(answer.contains("GET /x ") && !answer.contains("203.0.113.66"), "{answer}");
+    let pid = machine.must("pgrep -f nginx.back | head -n 1");
+    machine.must(&format!(
+        "cp -a /var/lib/plumbline/tls/spare/. /var/lib/plumbline/tls/app.twice.test/; kill -HUP {}",
+        pid.trim()
+    ));
+    machine.wait_for("openssl s_client -connect 10.9.0.2:8443 -servername app.twice.test </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName | grep -q other", &["back"]);
+    // The same authority, another name.
+    machine.wait_for("curl -s -o /dev/null -w '%{http_code}' --max-time 10 -H 'Host: app.twice.test' http://192.0.2.1/x | grep -q '^50'", &[server.kind(), "back"]);
+}
+
+#[test]
+fn caddy_of_debian_verifies_what_is_behind() {
+    if let Some(server) = old_caddy() {
+        verifies_what_is_behind(&server);
+    }
+}
+
+#[test]
+fn caddy_as_it_is_now_verifies_what_is_behind() {
+    if let Some(server) = caddy() {
+        verifies_what_is_behind(&server);
+    }
+}
+
+#[test]
+fn traefik_verifies_what_is_behind() {
+    if let Some(server) = traefik() {
+        verifies_what_is_behind(&server);
     }
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::run::{files, fleet as seed, peer, say};
+use crate::machine::Machine;
+use crate::run::{built_peer, document, files, fleet as seed, peer, say};
 use crate::traefik::{schema, yaml};
 
 fn fleet(run: &dyn Fn(&str) -> Value) -> Value {
@@ -66,6 +67,54 @@ fn amtool_reads_whom_alerts_reach() {
         assert!(text.contains("ann@watch.test") && !text.contains("bob@watch.test"), "{text}");
         assert!(of(&all, "/etc/prometheus/prometheus.yml").contains("127.0.0.1:9093"));
     }
+}
+
+#[test]
+fn what_is_filled_for_a_container_is_its_user_s_alone() {
+    let mut fleet = fleet(&contained);
+    fleet["monitoring"]["loki"]["bucket"] = json!("logs");
+    let template = |fleet: &Value| {
+        let manifest = document(&["secrets", "--host", "mon"], fleet);
+        let all = manifest["templates"].as_array().unwrap();
+        let found = all.iter().find(|template| template["name"] == "loki.yml").unwrap();
+        (found["owner"].clone(), found["mode"].clone())
+    };
+    assert_eq!(template(&fleet), (json!("10001"), json!("0400")));
+    fleet["services"]["loki"]["run"]["container"]["user"] = json!("472:472");
+    assert_eq!(template(&fleet), (json!("472"), json!("0400")));
+    fleet["services"]["loki"]["run"] = packaged("loki");
+    assert_eq!(template(&fleet), (json!("loki"), json!("0400")));
+    let manifest = document(&["secrets", "--host", "authentik-prod"], &seed("seed-004.json"));
+    for template in manifest["templates"].as_array().unwrap() {
+        let mode = template["mode"].as_str().unwrap();
+        assert!(mode.ends_with("00"), "{} is open to others: {mode}", template["name"]);
+    }
+}
+
+#[test]
+fn loki_keeps_a_line_and_finds_it_again() {
+    let Some(loki) = built_peer("loki") else { return };
+    let Some(machine) = Machine::new() else { return };
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "logs", "domain": "logs.test",
+        "hosts": {"mon": {"os": "debian-13", "addresses": {"public": ["192.0.2.1"]},
+            "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
+        "services": {"loki": {"host": "mon", "run": {"package": {"packages": ["loki"]}}, "ports": {"http": 3100}, "backup": {"none": "a test"}}},
+        "monitoring": {"loki": {"service": "loki", "schema_from": "2025-01-01"}}
+    });
+    let text = files(&fleet, "mon").into_iter().find(|(path, _)| path == "/etc/loki/config.yml").unwrap().1;
+    machine.write("/etc/loki/config.yml", text.as_bytes(), "644", "root:root");
+    let loki = loki.display();
+    machine.must(&format!("mkdir -p /var/lib/loki && {loki} -config.file=/etc/loki/config.yml -verify-config"));
+    machine
+        .start("loki", machine.command("sh").args(["-c", &format!("exec {loki} -config.file=/etc/loki/config.yml")]));
+    machine.wait_for("curl -sf http://127.0.0.1:3100/ready", &["loki"]);
+    // As Alloy sends it, with the label that says whose line it is.
+    let push =
+        r#"{"streams": [{"stream": {"service": "app", "host": "mon"}, "values": [["NOW", "somebody knocked"]]}]}"#;
+    machine.wait_for(&format!("now=$(date +%s%N); printf '%s' '{push}' | sed \"s/NOW/$now/\" | curl -sf -H 'Content-Type: application/json' --data-binary @- http://127.0.0.1:3100/loki/api/v1/push"), &["loki"]);
+    let found = machine.wait_for("curl -sfG http://127.0.0.1:3100/loki/api/v1/query_range --data-urlencode 'query={service=\"app\"} |= \"knocked\"' | tee /run/found | grep -q knocked && cat /run/found", &["loki"]);
+    assert!(found.contains("\"host\":\"mon\""), "{found}");
 }
 
 #[test]

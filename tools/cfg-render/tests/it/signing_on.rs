@@ -198,20 +198,22 @@ fn fleet(port: u16) -> Value {
     })
 }
 
-/// Certificates of a fleet's own authority, which the machine trusts.
-fn certify(machine: &Machine, names: &[&str]) {
+/// Certificates of a fleet's own authority, which the machine trusts. Each lies where the first of its pair says, for the
+/// name that is the second.
+pub(crate) fn certify(machine: &Machine, names: &[(&str, &str)]) {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     ca.distinguished_name.push(rcgen::DnType::CommonName, "the authority of this test");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let pem = ca.self_signed(&key).unwrap().pem();
     machine.write("/run/ca.pem", pem.as_bytes(), "644", "root:root");
+    machine.write("/var/lib/plumbline/tls/ca.pem", pem.as_bytes(), "644", "root:root");
     machine.must("cat /run/ca.pem >>/etc/ssl/certs/ca-certificates.crt");
     let issuer = rcgen::Issuer::new(ca, key);
-    for name in names {
+    for (folder, name) in names {
         let key = rcgen::KeyPair::generate().unwrap();
         let leaf = rcgen::CertificateParams::new(vec![(*name).to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        let folder = format!("/var/lib/plumbline/tls/{name}");
+        let folder = format!("/var/lib/plumbline/tls/{folder}");
         machine.write(&format!("{folder}/fullchain.pem"), leaf.pem().as_bytes(), "644", "root:root");
         machine.write(&format!("{folder}/key.pem"), key.serialize_pem().as_bytes(), "640", "root:root");
     }
@@ -226,7 +228,7 @@ fn a_person_signs_on_to_a_real_program() {
     let (port, issuer) = machine.inside(Issuer::listen);
     let fleet = fleet(port);
     machine.must("ip addr add 192.0.2.1/24 dev lo; printf '192.0.2.1 id.sso.test feeds.sso.test\\n' >>/etc/hosts");
-    certify(&machine, &["id.sso.test", "feeds.sso.test"]);
+    certify(&machine, &[("id.sso.test", "id.sso.test"), ("feeds.sso.test", "feeds.sso.test")]);
     server.start(&machine, &fleet, &[("feeds-oidc", SECRET)]);
     machine.wait_for_port(443, &["nginx"]);
     let bin = postgres.parent().unwrap().display();

@@ -1,4 +1,4 @@
-//! Traefik's files: read as YAML, and judged by the published JSON schemas, because Traefik itself cannot be had here.
+//! Traefik's files: read as YAML, and judged by the published JSON schemas. Traefik itself runs in `every_proxy`.
 
 use std::path::PathBuf;
 
@@ -114,9 +114,13 @@ fn a_site_is_what_the_fleet_says() {
         http["middlewares"]["app-example-org-0-from"]["ipAllowList"]["sourceRange"],
         json!(["10.1.0.0/16", "127.0.0.1/32"])
     );
+    // Behind a trusted proxy a client is who that one saw.
+    let behind = json!({"excludedIPs": ["198.51.100.0/24"]});
+    assert_eq!(http["middlewares"]["app-example-org-0-from"]["ipAllowList"]["ipStrategy"], behind);
     assert_eq!(http["middlewares"]["app-example-org-0-login"]["basicAuth"]["usersFile"], "/run/secrets/users");
     let limit = &http["middlewares"]["app-example-org-1-limit"]["rateLimit"];
-    assert_eq!(*limit, json!({"average": 10, "period": "1s", "burst": 21}));
+    let criterion = json!({"ipStrategy": behind});
+    assert_eq!(*limit, json!({"average": 10, "period": "1s", "burst": 21, "sourceCriterion": criterion}));
     assert_eq!(
         http["middlewares"]["app-example-org-1-headers"]["headers"]["customResponseHeaders"]["X-Note"],
         "{{ x }} \"q\" $y"

@@ -28,7 +28,7 @@ fn cloudflared_leads_each_request_where_the_fleet_says() {
                 {"names": ["app.example.org"], "path": "/api/v1.0+x(y)", "port": "http", "tunnel": "main"}
             ])),
             "any": service(3001, json!([{"names": ["*.example.org"], "tunnel": "main"}])),
-            "login": service(22, json!([{"names": ["ssh.example.org"], "tunnel": "main", "scheme": "ssh"}])),
+            "login": service(2022, json!([{"names": ["ssh.example.org"], "tunnel": "main", "scheme": "ssh"}])),
             "screen": service(3389, json!([{"names": ["rdp.example.org"], "tunnel": "main", "scheme": "rdp"}])),
             "own": service(8443, json!([{"names": ["own.example.org"], "tunnel": "main", "scheme": "https"}])),
             "bytes": service(9418, json!([{"names": ["git.example.org"], "tunnel": "main", "scheme": "tcp"}]))
@@ -48,7 +48,7 @@ fn cloudflared_leads_each_request_where_the_fleet_says() {
         ("https://app.example.org/", "http://127.0.0.1:3000"),
         ("https://app.example.org/api/v1.0+x(y)/z", "http://127.0.0.1:3000"),
         ("https://else.example.org/", "http://127.0.0.1:3001"),
-        ("https://ssh.example.org/", "ssh://127.0.0.1:22"),
+        ("https://ssh.example.org/", "ssh://127.0.0.1:2022"),
         ("https://rdp.example.org/", "rdp://127.0.0.1:3389"),
         ("https://own.example.org/", "https://127.0.0.1:8443"),
         ("https://git.example.org/", "tcp://127.0.0.1:9418"),
