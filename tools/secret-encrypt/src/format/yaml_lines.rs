@@ -38,7 +38,9 @@ impl Surroundings {
 
 /// Where the dash of a list element is, and its column; the element itself if there is none before it.
 pub(super) fn dash_of(text: &str, node: &Node) -> (usize, usize) {
-    let start = node.outer_start();
+    // The place of a block scalar is its content; the header stands before it.
+    let header = if node.is_block_scalar() { header_of(text, node).0 } else { usize::MAX };
+    let start = node.outer_start().min(header);
     let before = text[..start].trim_end_matches([' ', '\t', '\n', '\r']);
     let at = if before.ends_with('-') {
         before.len() - 1
