@@ -68,6 +68,15 @@ impl SopsDocument {
 }
 
 impl OpenDocument {
+    /// Reads and opens a file; its name says the format.
+    ///
+    /// # Errors
+    /// As its parts.
+    pub(crate) fn read(path: &Path, identities: &Identities) -> Result<Self, Error> {
+        let bytes = crate::files::read(path)?;
+        SopsDocument::parse(format_of(&path.to_string_lossy()), bytes.to_vec())?.open(identities)
+    }
+
     /// The text in clear, formatted as it was.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use contract::Pointer;
 use serde_json::Value as Json;
 
 use crate::Error;
-use crate::format::{Block, Format, Parsed, Put, Side, Slot, format_named};
+use crate::format::{Block, Format, Parsed, Put, Side, Slot, Style, format_named};
 use crate::sops::{Cipher, CryptRule, DataKey, EncText, Kind, Metadata, Reuse, SealedSlot, open, seal};
 
 /// A text of a format in clear: if it can be encrypted at all, it has to come back, byte for byte where formatting is kept, and
@@ -71,7 +71,7 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
         slots.map(|slot| (slot.pointer.clone(), slot.value.bytes.to_vec())).collect::<Vec<_>>()
     };
     assert_eq!(values(&again), values(&plain), "other values\n{}", String::from_utf8_lossy(&text));
-    if keeps_bytes(format) {
+    if keeps_bytes(format, &plain) {
         assert!(*back == *bytes, "other bytes\n{}\n{}", String::from_utf8_lossy(&text), String::from_utf8_lossy(&back));
     }
     // The same MAC and time leave everything as it is; a block that is written anew, as for other recipients, leaves the document.
@@ -119,9 +119,11 @@ fn edits(format: &dyn Format, bytes: &[u8], plain: &Parsed) {
     }
 }
 
-/// Whether a document comes back byte for byte. YAML and JSON have spellings of one value (numbers, escapes, folded text).
-fn keeps_bytes(format: &dyn Format) -> bool {
-    ["dotenv", "ini"].contains(&format.name())
+/// Whether a document comes back byte for byte. YAML and JSON have spellings of one value (numbers, escapes, folded text), and in
+/// INI a value that ends in a backslash needs quotes where no comment follows it.
+fn keeps_bytes(format: &dyn Format, plain: &Parsed) -> bool {
+    let backslash = |slot: &Slot| slot.style == Style::Plain && slot.value.bytes.ends_with(b"\\");
+    format.name() == "dotenv" || format.name() == "ini" && !plain.slots.iter().any(backslash)
 }
 
 /// The text of an encrypted value: whatever it is, an answer; what is read is written the same.

@@ -131,7 +131,7 @@ pub(crate) struct Parsed {
     pub slots: Vec<Slot>,
     /// Its `sops` block, if it has one.
     pub metadata: Option<Metadata>,
-    /// The document as JSON in clear text form, without the block; encrypted values are strings.
+    /// What the format has to know of the text to change it.
     pub(crate) layout: Layout,
 }
 
@@ -158,7 +158,7 @@ pub(crate) struct Layout {
     pub(crate) extents: Vec<std::ops::Range<usize>>,
     /// The second part of what is replaced, where something that stays lies between.
     pub(crate) tails: Vec<Option<std::ops::Range<usize>>>,
-    /// The first values of collections without values, so that pointers to them are known.
+    /// Collections without values, so that a pointer to one is known, and what each is.
     pub(crate) collections: Vec<(Pointer, &'static str)>,
 }
 

@@ -4,7 +4,7 @@ use contract::Pointer;
 
 use super::PlaceBudget;
 use super::yaml::BLOCK_KEY;
-use super::yaml_lines::{Surroundings, dash_of};
+use super::yaml_lines::{Surroundings, colon_behind, dash_of};
 use super::yaml_tree::{Comment, Data, Node, key_text, line_of};
 use crate::Error;
 
@@ -187,13 +187,4 @@ fn unread_in_braces(text: &str, key: &Node) -> Option<&'static str> {
     let colon = colon_behind(text, key.span.end).filter(|_| !announced);
     let over_lines = colon.is_some_and(|colon| text[key.span.start..colon].contains('\n'));
     over_lines.then_some("a key within braces goes over several lines, which sops does not read")
-}
-
-/// Where the colon is that follows a key, behind blanks, line breaks and comments.
-pub(super) fn colon_behind(text: &str, key_end: usize) -> Option<usize> {
-    let mut rest = text[key_end..].trim_start();
-    while rest.starts_with('#') {
-        rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
-    }
-    rest.starts_with(':').then_some(text.len() - rest.len())
 }

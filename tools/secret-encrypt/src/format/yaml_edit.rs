@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::splice::{line_start, splice};
-use super::yaml_lines::dash_of;
+use super::yaml_lines::{colon_behind, dash_of, pair_end};
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
 use super::{Style, value_of};
@@ -183,15 +183,25 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
         };
         let was_scalar = matches!(found.node.data, Data::Scalar { .. } | Data::Alias(_));
         if (was_scalar && is_scalar && !found.node.is_block_scalar()) || entry.in_flow {
-            let range = found.node.outer_start()..found.node.end(text).max(found.node.outer_start());
+            let mut range = found.node.outer_start()..found.node.end(text).max(found.node.outer_start());
             let mut new =
                 if is_scalar && !entry.in_flow { scalar_text(value, entry.column + 2) } else { value.to_string() };
+            if let Some(key) = entry.key.as_ref().filter(|_| range.is_empty()) {
+                // A value that is not there has no place: it goes behind the colon, if there is one.
+                let end = pair_end(text, key, &found.node);
+                range = end..end;
+                match colon_behind(text, key.span.end) {
+                    Some(_) => {}
+                    None if entry.in_flow => new.insert_str(0, ": "),
+                    None => return Err(Error::Unsupported("a key behind a question mark has no colon yet".into())),
+                }
+            }
             if range.is_empty() && !text[..range.start].ends_with([' ', '\t']) {
                 new.insert(0, ' ');
             }
             return Ok(splice(text, vec![(range, Zeroizing::new(new))]));
         }
-        let end = found.node.end(text).max(entry.key.as_ref().map_or(entry.start, |key| key.span.end));
+        let end = entry.key.as_ref().map_or_else(|| found.node.end(text), |key| pair_end(text, key, &found.node));
         let mut new = String::new();
         match &entry.key {
             Some(key) => {
@@ -217,8 +227,8 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             );
             // Behind the last value, or inside the empty braces.
             let at = match pairs.iter().rfind(|(key, _)| !key.is_block_key()) {
-                Some((_, last)) if !pairs.is_empty() => last.end(text),
-                _ => found.node.span.start + 1,
+                Some((key, last)) => pair_end(text, key, last),
+                None => found.node.span.start + 1,
             };
             Ok(splice(text, vec![(at..at, Zeroizing::new(new))]))
         }
@@ -229,7 +239,7 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             map.insert(found.missing[0].clone(), nested(&found.missing[1..], value));
             write_block(&Json::Object(map), column, 2, &mut new);
             let last = pairs.iter().rfind(|(key, _)| found.entry.is_some() || !key.is_block_key());
-            Ok(insert_line(text, last.map_or(0, |(key, value)| value.end(text).max(key.span.end)), new))
+            Ok(insert_line(text, last.map_or(0, |(key, value)| pair_end(text, key, value)), new))
         }
         Data::Seq { flow, items } if is_next(&found.missing[0], items) => {
             let inner = nested(&found.missing[1..], value);
@@ -276,7 +286,10 @@ pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>
     let Some(entry) = found.entry.as_ref().filter(|_| found.missing.is_empty()) else {
         return Err(refused(&found.pointer, &found.missing));
     };
-    let end = found.node.end(text).max(entry.key.as_ref().map_or(entry.start + 1, |key| key.span.end));
+    let end = match &entry.key {
+        Some(key) => pair_end(text, key, &found.node),
+        None => found.node.end(text).max(entry.start + 1),
+    };
     if entry.in_flow {
         let range = flow_range(text, entry, end);
         return Ok(splice(text, vec![(range, Zeroizing::default())]));

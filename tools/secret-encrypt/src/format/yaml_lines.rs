@@ -38,7 +38,9 @@ impl Surroundings {
 
 /// Where the dash of a list element is, and its column; the element itself if there is none before it.
 pub(super) fn dash_of(text: &str, node: &Node) -> (usize, usize) {
-    let start = node.outer_start();
+    // The place of a block scalar is its content; the header stands before it.
+    let header = if node.is_block_scalar() { header_of(text, node).0 } else { usize::MAX };
+    let start = node.outer_start().min(header);
     let before = text[..start].trim_end_matches([' ', '\t', '\n', '\r']);
     let at = if before.ends_with('-') {
         before.len() - 1
@@ -109,4 +111,24 @@ pub(super) fn content_column(text: &str, node: &Node, column: usize) -> usize {
     let line = line_start(text, node.span.start);
     let indent = text[line..node.span.start].chars().count();
     if text[line..node.span.start].trim().is_empty() && indent > 0 { indent } else { column + 2 }
+}
+
+/// Where a pair of a mapping ends: behind its value, and behind its colon where it has none.
+pub(super) fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
+    let marks = [value.tag.as_ref().map(|(_, span)| span.end), value.anchor.as_ref().map(|span| span.end)];
+    let end = marks.into_iter().flatten().fold(value.end(text).max(key.span.end), usize::max);
+    if !value.span.is_empty() {
+        return end;
+    }
+    // The place of a value that is not there may be before its colon, which may stand on a line further down.
+    colon_behind(text, key.span.end).map_or(end, |colon| end.max(colon + 1))
+}
+
+/// Where the colon is that follows a key, behind blanks, line breaks and comments.
+pub(super) fn colon_behind(text: &str, key_end: usize) -> Option<usize> {
+    let mut rest = text[key_end..].trim_start();
+    while rest.starts_with('#') {
+        rest = rest.split_once('\n').map_or("", |(_, below)| below).trim_start();
+    }
+    rest.starts_with(':').then_some(text.len() - rest.len())
 }

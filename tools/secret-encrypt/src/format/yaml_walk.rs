@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use super::splice::line_start;
 use super::yaml::BLOCK_KEY;
-use super::yaml_comments::{Containers, colon_behind};
-use super::yaml_lines::{content_column, dash_of, header_comment, header_of};
+use super::yaml_comments::Containers;
+use super::yaml_lines::{content_column, dash_of, header_comment, header_of, pair_end};
 use super::yaml_scalar::{is_old_boolean, resolve};
 use super::yaml_tabs::refuse_tabs;
 use super::yaml_tree::{self, Comment, Data, Document, Node, Tag, key_text};
@@ -395,17 +395,6 @@ impl Walk<'_> {
             other => other,
         }
     }
-}
-
-/// Where a pair of a mapping ends: behind its value, and behind its colon where it has none.
-fn pair_end(text: &str, key: &Node, value: &Node) -> usize {
-    let marks = [value.tag.as_ref().map(|(_, span)| span.end), value.anchor.as_ref().map(|span| span.end)];
-    let end = marks.into_iter().flatten().fold(value.end(text).max(key.span.end), usize::max);
-    if !value.span.is_empty() {
-        return end;
-    }
-    // The place of a value that is not there may be before its colon, which may stand on a line further down.
-    colon_behind(text, key.span.end).map_or(end, |colon| end.max(colon + 1))
 }
 
 /// Pointers into later documents of a stream begin with `#1`, `#2`, which no key of the first would be mistaken for.

@@ -43,11 +43,6 @@ impl Manifest {
         Ok(Self { document: sourced.document, base: base.to_owned() })
     }
 
-    /// The bytes of a value as a program gets them.
-    pub(crate) fn plain(value: &crate::sops::Value) -> Zeroizing<Vec<u8>> {
-        plain_bytes(value)
-    }
-
     /// Where a secret's SOPS file is.
     pub(crate) fn file(&self, secret: &ManifestSecret) -> PathBuf {
         self.base.join(&secret.file)
@@ -250,39 +245,22 @@ impl Source {
         if is_age_file(path) {
             return agenix::read(&files::read(path)?, identities).map(Self::Age);
         }
-        open(path, identities).map(Box::new).map(Self::Sops)
+        OpenDocument::read(path, identities).map(Box::new).map(Self::Sops)
     }
 
     fn value(&self, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
         match self {
-            Self::Sops(document) => document.value(pointer).map(|value| plain_bytes(&value)),
+            Self::Sops(document) => document.value(pointer).map(|value| value.for_programs()),
             Self::Age(bytes) if pointer.as_str().is_empty() => Ok(bytes.clone()),
             Self::Age(_) => Err(Error::nothing_at(pointer)),
         }
     }
 }
 
-/// Reads and opens a file.
-///
-/// # Errors
-/// As its parts.
-pub(crate) fn open(path: &Path, identities: &Identities) -> Result<OpenDocument, Error> {
-    let bytes = files::read(path)?;
-    SopsDocument::parse(format_of(&path.to_string_lossy()), bytes.to_vec())?.open(identities)
-}
-
 /// The directory that files of a manifest are relative to: as given, else that of the manifest, else the working directory.
 pub(crate) fn base_of(given: Option<&Path>, input: &Input) -> PathBuf {
     let own = input.file.parent().filter(|_| !input.is_stdin());
     given.or(own).map_or_else(PathBuf::new, Path::to_owned)
-}
-
-/// The bytes that a program gets: truth values as YAML and JSON write them.
-fn plain_bytes(value: &crate::sops::Value) -> Zeroizing<Vec<u8>> {
-    match value.kind {
-        crate::sops::Kind::Bool => Zeroizing::new(value.bytes.to_ascii_lowercase()),
-        _ => value.bytes.clone(),
-    }
 }
 
 /// What is wrong with a manifest.

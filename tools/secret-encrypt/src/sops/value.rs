@@ -108,6 +108,14 @@ impl Value {
         std::str::from_utf8(&self.bytes).ok()
     }
 
+    /// The bytes that a program gets: truth values as YAML and JSON write them.
+    pub(crate) fn for_programs(&self) -> Zeroizing<Vec<u8>> {
+        match self.kind {
+            Kind::Bool => Zeroizing::new(self.bytes.to_ascii_lowercase()),
+            _ => self.bytes.clone(),
+        }
+    }
+
     /// The value of decrypted bytes: brought into canonical form, because that is what enters the MAC.
     pub(crate) fn decrypted(kind: Kind, bytes: Vec<u8>) -> Option<Self> {
         let raw = Self::new(kind, bytes);

@@ -11,6 +11,7 @@ use super::RuleFlags;
 use super::rekey::sops_document;
 use crate::agenix::{self, AgenixFlags, AgenixRules, is_age_file};
 use crate::check::Looks;
+use crate::document::OpenDocument;
 use crate::files;
 use crate::host::{Manifest, base_of};
 use crate::keys::IdentityFlags;
@@ -83,7 +84,7 @@ impl Check {
                 let opened = if is_age_file(path) {
                     files::read(path).and_then(|bytes| agenix::read(&bytes, identities)).map(drop)
                 } else {
-                    crate::host::open(path, identities).map(drop)
+                    OpenDocument::read(path, identities).map(drop)
                 };
                 if let Err(error) = opened {
                     let pointer = error.pointer().cloned().unwrap_or_default();

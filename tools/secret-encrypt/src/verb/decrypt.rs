@@ -9,7 +9,6 @@ use contract::{Exit, Pointer};
 use crate::agenix::{self, is_age_file};
 use crate::document::{SopsDocument, choose_format};
 use crate::files;
-use crate::host::Manifest;
 use crate::keys::IdentityFlags;
 
 /// Print a file in clear, formatted as it was, or one value of it.
@@ -58,7 +57,7 @@ impl Decrypt {
         let document = SopsDocument::parse(format, bytes.to_vec()).map_err(in_file)?;
         let opened = document.open(&self.identities.load(session)?).map_err(in_file)?;
         let plain = match &self.pointer {
-            Some(pointer) => Manifest::plain(&opened.value(&Pointer::parse(pointer.clone())).map_err(in_file)?),
+            Some(pointer) => opened.value(&Pointer::parse(pointer.clone())).map_err(in_file)?.for_programs(),
             None => opened.plaintext().map_err(in_file)?,
         };
         let plain = if self.json {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::set_many::SetMany;
 use super::{RuleFlags, describe};
+use crate::document::OpenDocument;
 use crate::generate::{generate, parse_generator};
 use crate::keys::IdentityFlags;
 use crate::{Error, files};
@@ -65,7 +66,8 @@ impl Set {
         let puts = self.values()?;
         files::finish_interrupted(session, std::slice::from_ref(file))?;
         let _lock = files::Lock::of([file.as_path()])?;
-        let opened = crate::host::open(file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
+        let opened =
+            OpenDocument::read(file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
         let mut puts = puts;
         let exists = |pointer: &Pointer| !matches!(opened.value(pointer), Err(Error::NoSuchValue { .. }));
         if self.if_missing {

@@ -11,6 +11,7 @@ use super::create::new_file;
 use super::set::checked;
 use super::{RuleFlags, describe};
 use crate::Error;
+use crate::document::OpenDocument;
 use crate::files::{self, Batch};
 use crate::keys::IdentityFlags;
 
@@ -74,7 +75,7 @@ impl SetMany<'_> {
         let path = self.place(request);
         let mut puts = request.puts.clone();
         let bytes = if std::fs::symlink_metadata(&path).is_ok() {
-            let opened = crate::host::open(&path, &identities.load(session)?)?;
+            let opened = OpenDocument::read(&path, &identities.load(session)?)?;
             let exists = |pointer: &Pointer| !matches!(opened.value(pointer), Err(Error::NoSuchValue { .. }));
             if self.if_missing {
                 puts.retain(|(pointer, _)| !exists(pointer));

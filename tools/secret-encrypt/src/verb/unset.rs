@@ -9,6 +9,7 @@ use contract::document::SecretsResult;
 
 use super::describe;
 use super::set::checked;
+use crate::document::OpenDocument;
 use crate::files;
 use crate::keys::IdentityFlags;
 
@@ -36,7 +37,7 @@ impl Unset {
         let _lock = files::Lock::of([self.file.as_path()])?;
         let pointers = self.pointers.iter().map(|text| checked(text)).collect::<Result<Vec<_>, _>>()?;
         let opened =
-            crate::host::open(&self.file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
+            OpenDocument::read(&self.file, &self.identities.load(session)?).map_err(|error| error.in_file(&place))?;
         let edited = opened.edited(&[], &pointers).map_err(|error| error.in_file(&place))?;
         let mut result = SecretsResult { changed: edited.is_some(), ..SecretsResult::default() };
         if let Some(bytes) = edited {

@@ -46,6 +46,28 @@ fn a_second_encryption_writes_nothing_and_a_change_only_itself() {
     assert!(program.decrypt("x.yaml").contains("k: w"));
 }
 
+/// Blocks in lists, whose headers end in a dash once they are encrypted: comments behind those belong to the list.
+#[test]
+fn blocks_in_lists_keep_their_ciphertext_and_their_place() {
+    let program = Program::new();
+    for text in [
+        "d:\n- | # inline\n  x\nc: 1\n",
+        "d:\n  - |\n    x\n    y\n  - >-\n    z\n",
+        "d:\n- - |+ # c\n    x\n\n  - y\n",
+    ] {
+        program.write("x.yaml", text);
+        program.write("plain.yaml", text);
+        program.encrypt("x.yaml");
+        assert_eq!(program.decrypt("x.yaml"), text);
+        assert_eq!(program.run(&["encrypt", "--to", "x.yaml", "plain.yaml"]).ok().json()["changed"], false, "{text}");
+    }
+    program.write("x.yaml", "d:\n  - | # c\n    x\nc: 1\n");
+    program.encrypt("x.yaml");
+    program.run_with(&["set", "x.yaml", "/d/-"], "new").ok();
+    program.run_with(&["set", "x.yaml", "/d/0"], "other").ok();
+    assert_eq!(program.decrypt("x.yaml"), "d:\n  - other\n  - new\nc: 1\n");
+}
+
 /// Lines of a mapping at a depth, in many styles.
 fn document() -> impl Strategy<Value = String> {
     let word = "[a-zA-Zé/_.!-]{0,3}[a-z][a-zA-Z0-9 é:#',\\[\\]{}&*@/_.!-]{0,12}[a-z]";
