@@ -85,7 +85,7 @@ type Derived = BTreeMap<(String, &'static str), DnsRecord>;
 fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> Derived {
     let mut records = Derived::new();
     if zone.derive.proxies {
-        for route in model.fleet.routes().iter().filter(|route| route.route.dns) {
+        for route in model.routes().iter().filter(|route| route.route.dns) {
             let edge = match route.edge {
                 Edge::Host(edge) => edge,
                 Edge::Tunnel(tunnel) => {

@@ -69,7 +69,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     };
     let proxy = host.proxy();
     let mut from_hosts: Vec<(IpAddr, u16, String, Pointer, Option<Pointer>)> = Vec::new();
-    for served in model.fleet.routes() {
+    for served in model.routes_at(&host.name) {
         let Edge::Host(edge) = served.edge else { continue };
         let (name, route) = (served.service, served.route);
         if edge == host.name {
@@ -96,7 +96,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             }
         }
     }
-    for (name, service) in model.services() {
+    for (name, service) in model.exposing_at(&host.name) {
         let at = Model::service_at(name);
         for (index, expose) in service.expose.iter().enumerate() {
             let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
@@ -124,11 +124,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         }
     }
     if let Some((prometheus, watcher)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
-        for scrape in model.scrapes() {
-            let Some((on, port)) = &scrape.on else { continue };
-            let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
-            if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network)))
-            {
+        let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
+        let address = network.and_then(|network| prometheus.address(&network));
+        for scrape in model.scrapes_at(&host.name) {
+            if let (Some((_, port)), Some(address)) = (&scrape.on, address) {
                 let why = format!("metrics of {}", scrape.job);
                 from_hosts.push((address, *port, why, scrape.pointer.clone(), Some(Model::service_at(watcher))));
             }

@@ -108,7 +108,7 @@ pub(crate) fn client_authentication(
     let mut from = vec![at.clone()];
     from.extend(databases.iter().map(|database| database.pointer.clone()));
     from.extend(exporters.iter().map(|(_, _, at)| at.clone()));
-    let rules = rules(builder, cluster, &databases, &exporters);
+    let rules = rules(builder, cluster, databases, &exporters);
     (builder.fit(pg_hba::write(&rules), &at), from)
 }
 

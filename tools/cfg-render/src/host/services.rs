@@ -25,8 +25,8 @@ const ARGS_IN_DEFAULT: [&str; 6] = [
 pub(super) fn related(builder: &HostBuilder<'_, '_>, name: &str) -> Vec<Pointer> {
     let mut places = single_sign_on::places(builder.model, name);
     if builder.model.fleet.monitoring.prometheus.as_ref().is_some_and(|role| role.service == name) {
-        let scrapes = builder.model.scrapes().into_iter().filter(|scrape| scrape.bearer.is_some());
-        places.extend(scrapes.map(|scrape| scrape.pointer));
+        let scrapes = builder.model.scrapes().iter().filter(|scrape| scrape.bearer.is_some());
+        places.extend(scrapes.map(|scrape| scrape.pointer.clone()));
     }
     places
 }

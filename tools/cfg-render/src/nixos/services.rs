@@ -454,7 +454,7 @@ pub(super) fn plain_unit(builder: &mut NixosBuilder<'_, '_>, name: &str, spec: &
 /// Ports of services on other hosts that this one passes on.
 fn forwards(builder: &mut NixosBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
-    for (name, service) in model.services() {
+    for (name, service) in model.exposing_at(&host.name) {
         for (index, expose) in service.expose.iter().enumerate() {
             if expose.via.as_deref() != Some(&host.name) || service.host.iter().any(|own| *own == host.name) {
                 continue;

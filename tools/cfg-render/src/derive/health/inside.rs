@@ -102,8 +102,7 @@ impl Checks<'_, '_> {
                 }),
                 ..HealthCheck::default()
             });
-            let databases: Vec<_> = self.model.databases_in(cluster.name);
-            for found in databases {
+            for found in self.model.databases_in(cluster.name) {
                 let Some(password) = found.spec.password.clone() else { continue };
                 let database = found.spec.name_or(found.service_name);
                 self.add(HealthCheck {
