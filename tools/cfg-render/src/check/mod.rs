@@ -27,6 +27,8 @@ mod shapes;
 mod shared_references;
 mod watching;
 
+pub(crate) use hostnames::is_hostname;
+
 use contract::{Finding, Findings, Pointer};
 
 use crate::fleet::Fleet;

@@ -7,7 +7,7 @@ use contract::document::{Handler, Stage};
 use contract::{Pointer, places};
 
 use super::HostBuilder;
-use crate::fleet::{ANY, BackendTls, Edge, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
+use crate::fleet::{ANY, BackendTls, Edge, LOCAL, NameService, PUBLIC, PortRange, Proto, Through, TlsMode};
 use crate::format::nftables::{self, Chain, Rule, Set, identifier, one_or_set};
 use crate::model::{HostView, Model};
 
@@ -117,6 +117,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         let why = allow.reason.as_deref().unwrap_or("allowed");
         open(&allow.from, allow.proto, allow.port, why, &host.at("allow").join(index));
     }
+    for name in model.networks_naming(host, NameService::Mdns) {
+        let at = Pointer::root().join("networks").join(name).join("names");
+        open(&[name.to_owned()], Proto::Udp, PortRange::one(super::names::MDNS_PORT), "multicast DNS", &at);
+    }
     for (name, network) in &model.fleet.networks {
         if let (Some(tailscale), true) = (&network.tailscale, host.address(name).is_some()) {
             let at = Pointer::root().join("networks").join(name).join("tailscale");
@@ -141,9 +145,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
         for database in model.databases_in(cluster.name) {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
-                for address in cluster.spec.bind.iter().filter_map(|network| client.address(network)) {
+                let (port, networks) = cluster.entrance(database.spec);
+                let networks = model.networks_between(client, host, networks);
+                for address in networks.into_iter().filter_map(|network| client.address(network)) {
                     let why = format!("{} of {}", cluster.name, database.service_name);
-                    from_hosts.push((address, cluster.spec.port, why, database.pointer.clone(), None));
+                    from_hosts.push((address, port, why, database.pointer.clone(), None));
                 }
             }
         }

@@ -21,9 +21,11 @@ mod machine;
 mod merge_patch;
 mod missing;
 mod monitoring;
-pub(crate) mod nginx;
+pub(crate) mod names;
+mod nginx;
 mod operations;
 mod portal;
+mod pgbouncer;
 mod postgres;
 pub(crate) mod prometheus;
 mod secrets;
@@ -43,7 +45,9 @@ use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
 pub(crate) use firewall::{Source, holes};
-pub(crate) use postgres::client_authentication;
+pub(crate) use names::{announced, announcer, known_names};
+pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
+pub(crate) use postgres::{client_authentication, listen_addresses};
 pub(crate) use secrets::manifest;
 
 /// Who owns what is made from a fleet.
@@ -71,6 +75,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     missing::report(&mut builder);
     if host.is_debian_like() {
         machine::add(&mut builder);
+        names::add(&mut builder);
         users::add(&mut builder);
         access::add(&mut builder);
         firewall::add(&mut builder);
@@ -78,6 +83,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         updates::add(&mut builder);
         tailscale::add(&mut builder);
         postgres::add(&mut builder);
+        pgbouncer::add(&mut builder);
         services::add(&mut builder);
         containers::add(&mut builder);
         match host.proxy().kind {

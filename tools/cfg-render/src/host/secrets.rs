@@ -70,8 +70,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             .add(builder);
     }
     let document = manifest(model, Some(&host.name), builder.templates.clone());
-    let value = serde_json::to_value(&document).unwrap_or_default();
-    let text = cli::canonical_json(SecretsManifest::ID, &value, false);
+    // A manifest holds nothing that JSON cannot.
+    let text = cli::canonical(SecretsManifest::ID, &document, false).unwrap_or_default();
     // As bytes, because its templates hold placeholders, which no text of a file may: only secret-encrypt fills them.
     builder
         .file(Stage::Base, places::SECRETS_MANIFEST, String::new(), &from)

@@ -177,7 +177,12 @@ pub(super) fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, s
         .iter()
         .filter_map(|database| model.cluster_of(database))
         .map(|cluster| cluster.name.to_owned());
-    let needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
+    let mut needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
+    let pooled = service.databases.iter().filter(|database| database.pool.is_some());
+    let mut homes = pooled.filter_map(|database| model.cluster_of(database)?.spec.host.as_deref());
+    if homes.any(|home| home == host.name) {
+        needs.push(super::pgbouncer::UNIT.into());
+    }
     let wants: Vec<String> = service.wants.iter().filter_map(of).collect();
     let mut seen = std::collections::BTreeSet::new();
     for name in needs.iter().chain(&wants) {

@@ -27,6 +27,21 @@ impl ClusterView<'_> {
         self.spec.version.unwrap_or_else(|| host.postgres_version())
     }
 
+    /// The port at which a database of a service is asked for, and the networks on which that listens: the server's own, or those
+    /// of the pooler before it.
+    pub fn entrance(&self, database: &ServiceDatabase) -> (u16, &[String]) {
+        match &self.spec.pgbouncer {
+            Some(pooler) if database.pool.is_some() => (pooler.port, self.pooler_networks()),
+            _ => (self.spec.port, &self.spec.bind),
+        }
+    }
+
+    /// The networks on which the pooler listens.
+    pub fn pooler_networks(&self) -> &[String] {
+        let own = self.spec.pgbouncer.as_ref().map(|pooler| pooler.bind.as_slice()).unwrap_or_default();
+        if own.is_empty() { &self.spec.bind } else { own }
+    }
+
     /// Its unit on this host.
     pub fn unit(&self, host: &HostView) -> String {
         // NixOS runs one server; Debian's units are named after their clusters.

@@ -11,6 +11,7 @@ mod certificate;
 mod database;
 mod environment;
 mod host_view;
+mod names;
 mod scrape;
 mod secret_use;
 mod sites;
@@ -33,6 +34,7 @@ pub(crate) use certificate::{file_name, hex};
 pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
 pub use host_view::HostView;
+pub use names::{LocalName, seen_on};
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use sites::{Entry, Site, Upstream};
@@ -161,6 +163,13 @@ impl<'f> Model<'f> {
             .filter(|network| *network != PUBLIC)
             .find(|network| b.spec.addresses.contains_key(*network))
             .cloned()
+    }
+
+    /// The networks over which a host reaches what listens on `binds` of another.
+    pub fn networks_between<'m>(&self, from: &'m HostView, to: &'m HostView, binds: &[String]) -> Vec<&'m str> {
+        let shared = from.spec.addresses.keys().filter(|network| to.address(network).is_some());
+        let all = binds.iter().any(|bind| bind == ANY);
+        shared.filter(|network| if all { *network != PUBLIC } else { binds.contains(network) }).map(String::as_str).collect()
     }
 
     /// The address on which a service's port listens, as a configuration writes it.

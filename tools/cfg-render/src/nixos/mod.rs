@@ -16,6 +16,7 @@ mod flake;
 mod home;
 mod missing;
 mod monitoring;
+mod names;
 mod overlay;
 mod portal;
 mod postgres;
@@ -47,6 +48,7 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     users::add(&mut builder);
     access::add(&mut builder);
     firewall::add(&mut builder);
+    names::add(&mut builder);
     overlay::add(&mut builder);
     postgres::add(&mut builder);
     services::add(&mut builder);

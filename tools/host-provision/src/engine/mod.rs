@@ -8,6 +8,7 @@ pub mod apply;
 pub mod batch;
 pub mod entry;
 pub mod facts;
+pub mod running;
 mod giving_back;
 pub mod guard;
 mod handlers;
