@@ -6,6 +6,8 @@ use contract::{Pointer, SchemaId};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::canonical::{canonical, push_line, push_text, write_inner};
+
 /// Why a text is no good JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonError {
@@ -166,14 +168,8 @@ pub(crate) fn strip_comments(value: &mut Value) {
 
 /// The bytes of a document: sorted keys, `schema` first; indented, or on one line for JSON Lines. Ends with a newline.
 pub fn canonical_json(schema: SchemaId, value: &Value, one_line: bool) -> String {
-    let mut text = String::new();
-    let mut writer = Writer { text: &mut text, one_line };
-    match value {
-        Value::Object(object) => writer.object(object, Some(schema), 0),
-        other => writer.value(other, 0),
-    }
-    text.push('\n');
-    text
+    // A tree holds nothing that JSON cannot.
+    canonical(schema, value, one_line).unwrap_or_default()
 }
 
 /// The same bytes for a document of which one list is long: the elements are made and written one after another.
@@ -187,114 +183,56 @@ pub(crate) fn canonical_json_listed<E>(
     elements: impl Iterator<Item = Value>,
     mut write: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut text = String::new();
-    let mut writer = Writer { text: &mut text, one_line: false };
-    writer.text.push('{');
-    writer.line(1);
-    writer.entry("schema", &Value::String(schema.as_str().into()), 0);
+    let mut text = String::from("{");
+    let entry = |text: &mut String, key: &str| {
+        push_line(text, false, 1);
+        push_text(text, key);
+        text.push_str(": ");
+    };
+    let inner = |text: &mut String, value: &Value, depth| {
+        // A tree holds nothing that JSON cannot.
+        let _ = write_inner(text, value, false, depth);
+    };
+    entry(&mut text, "schema");
+    push_text(&mut text, schema.as_str());
     let mut keys: Vec<&str> = head.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
     keys.retain(|key| *key != list);
     keys.push(list);
     keys.sort_unstable();
     let mut elements = Some(elements);
     for key in keys {
-        writer.separate(1, 1);
+        text.push(',');
+        entry(&mut text, key);
         if key != list {
-            writer.entry(key, &head[key], 0);
+            inner(&mut text, &head[key], 1);
             continue;
         }
-        writer.text.push_str(&Value::String(key.into()).to_string());
-        writer.text.push_str(": [");
+        text.push('[');
         let mut count = 0;
         for element in elements.take().into_iter().flatten() {
-            writer.separate(count, 2);
-            writer.value(&element, 2);
+            if count > 0 {
+                text.push(',');
+            }
+            push_line(&mut text, false, 2);
+            inner(&mut text, &element, 2);
             count += 1;
-            if writer.text.len() > CHUNK {
-                write(writer.text)?;
-                writer.text.clear();
+            if text.len() > CHUNK {
+                write(&text)?;
+                text.clear();
             }
         }
-        if count == 0 { writer.text.push(']') } else { writer.close(']', 1) }
+        if count > 0 {
+            push_line(&mut text, false, 1);
+        }
+        text.push(']');
     }
-    writer.close('}', 0);
-    writer.text.push('\n');
-    write(writer.text)
+    push_line(&mut text, false, 0);
+    text.push_str("}\n");
+    write(&text)
 }
 
 /// How much is written at once.
 const CHUNK: usize = 32 * 1024;
-
-struct Writer<'a> {
-    text: &'a mut String,
-    one_line: bool,
-}
-
-impl Writer<'_> {
-    fn value(&mut self, value: &Value, depth: usize) {
-        match value {
-            Value::Object(object) => self.object(object, None, depth),
-            Value::Array(array) if array.is_empty() => self.text.push_str("[]"),
-            Value::Array(array) => {
-                self.text.push('[');
-                for (index, item) in array.iter().enumerate() {
-                    self.separate(index, depth + 1);
-                    self.value(item, depth + 1);
-                }
-                self.close(']', depth);
-            }
-            scalar => self.text.push_str(&scalar.to_string()),
-        }
-    }
-
-    fn object(&mut self, object: &Map<String, Value>, schema: Option<SchemaId>, depth: usize) {
-        // Sorted here and not by the map: whether that keeps its order is decided by the features of other crates.
-        let mut keys: Vec<&String> = object.keys().collect();
-        keys.sort();
-        if keys.is_empty() && schema.is_none() {
-            self.text.push_str("{}");
-            return;
-        }
-        self.text.push('{');
-        let mut index = 0;
-        if let Some(schema) = schema {
-            self.separate(index, depth + 1);
-            self.entry("schema", &Value::String(schema.as_str().into()), depth);
-            index += 1;
-        }
-        for key in keys {
-            self.separate(index, depth + 1);
-            self.entry(key, &object[key], depth);
-            index += 1;
-        }
-        self.close('}', depth);
-    }
-
-    fn entry(&mut self, key: &str, value: &Value, depth: usize) {
-        self.text.push_str(&Value::String(key.into()).to_string());
-        self.text.push_str(if self.one_line { ":" } else { ": " });
-        self.value(value, depth + 1);
-    }
-
-    fn separate(&mut self, index: usize, depth: usize) {
-        if index > 0 {
-            self.text.push(',');
-        }
-        self.line(depth);
-    }
-
-    fn close(&mut self, bracket: char, depth: usize) {
-        self.line(depth);
-        self.text.push(bracket);
-    }
-
-    fn line(&mut self, depth: usize) {
-        if !self.one_line {
-            self.text.push('\n');
-            self.text.extend(std::iter::repeat_n("  ", depth));
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

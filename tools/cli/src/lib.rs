@@ -7,6 +7,7 @@
 //! [`main`] ends the process; no value of a document that might be a secret is repeated in an error.
 
 mod atomic_file;
+mod canonical;
 mod consent;
 mod failure;
 mod flags;
@@ -24,6 +25,7 @@ mod suggest;
 mod tool;
 
 pub use atomic_file::write_atomically;
+pub use canonical::canonical;
 pub use consent::{Consent, Consents};
 pub use failure::Failure;
 pub use flags::{ColorChoice, CommonFlags, LogFormat, OutputFormat, Report};

@@ -10,7 +10,7 @@ use crate::flags::{ColorChoice, CommonFlags, LogFormat, OutputFormat};
 use crate::json::canonical_json_listed;
 use crate::listed::Listed;
 use crate::source::RawDocument;
-use crate::{Failure, Input, Progress, Signals, Sourced, Style, Tool, canonical_json, write_atomically};
+use crate::{Failure, Input, Progress, Signals, Sourced, Style, Tool, canonical, canonical_json, write_atomically};
 
 /// The largest document that is read.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -174,10 +174,10 @@ impl Session {
     /// # Errors
     /// 74 where stdout cannot be written; a closed pipe is no error for a reader.
     pub fn print<D: Document>(&self, document: &D, text: impl Fn(&D, Style) -> String) -> Result<(), Failure> {
-        let value = to_value(document)?;
+        let json = || canonical(D::ID, document, false).map_err(unwritable);
         for report in &self.flags.reports {
             let bytes = match report.format.as_str() {
-                "json" => canonical_json(D::ID, &value, false),
+                "json" => json()?,
                 "text" => text(document, Style::PLAIN),
                 _ => continue,
             };
@@ -186,8 +186,7 @@ impl Session {
         if matches!(self.flags.output, OutputFormat::Report(_)) {
             return Ok(());
         }
-        let bytes =
-            if self.prints_text() { text(document, self.style()) } else { canonical_json(D::ID, &value, false) };
+        let bytes = if self.prints_text() { text(document, self.style()) } else { json()? };
         self.print_bytes(bytes.as_bytes())
     }
 
@@ -220,7 +219,7 @@ impl Session {
         let bytes = if self.prints_text() {
             text(document, self.style())
         } else {
-            canonical_json(D::ID, &to_value(document)?, true)
+            canonical(D::ID, document, true).map_err(unwritable)?
         };
         self.print_bytes(bytes.as_bytes())
     }
@@ -337,6 +336,9 @@ fn name_of(input: &Input) -> String {
 }
 
 fn to_value<D: Document>(document: &D) -> Result<Value, Failure> {
-    serde_json::to_value(document)
-        .map_err(|error| Failure::new(Exit::Bug, "internal", "a document cannot be written").cause(error))
+    serde_json::to_value(document).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::new(Exit::Bug, "internal", "a document cannot be written").cause(error)
 }

@@ -350,8 +350,20 @@ impl Controller<'_> {
     /// # Errors
     /// Those of the way to the host.
     pub fn facts(&self, name: &str) -> Result<HostFacts, Failure> {
+        self.look_at(name, &Request::Facts)
+    }
+
+    /// What a host is, and what runs there.
+    ///
+    /// # Errors
+    /// Those of the way to the host.
+    pub fn survey(&self, name: &str) -> Result<HostFacts, Failure> {
+        self.look_at(name, &Request::Survey)
+    }
+
+    fn look_at(&self, name: &str, request: &Request) -> Result<HostFacts, Failure> {
         let place = self.places.find(name)?;
-        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| Request::Facts)?;
+        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
         match link.reply(&())? {
             Reply::Facts(facts) => Ok(facts),
             _ => Err(unexpected()),

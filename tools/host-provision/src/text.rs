@@ -141,7 +141,7 @@ pub fn facts(facts: &HostFacts, style: Style) -> String {
     let mib = |bytes: u64| format!("{} MiB", bytes / (1024 * 1024));
     let ports: Vec<String> = facts.ssh_ports.iter().map(ToString::to_string).collect();
     let version = facts.os_version.clone().unwrap_or_default();
-    let rows = [
+    let mut rows = vec![
         ("host", facts.hostname.clone()),
         ("system", format!("{} {version}", facts.os_id)),
         ("kernel", format!("{} ({})", facts.kernel, facts.arch.as_str())),
@@ -151,6 +151,21 @@ pub fn facts(facts: &HostFacts, style: Style) -> String {
         ("memory", mib(facts.memory_bytes)),
         ("free", mib(facts.free_bytes)),
     ];
-    let row = |(name, value): &(&str, String)| format!("{}  {}", style.bold(&format!("{name:9}")), value.trim_end());
+    if let Some(running) = &facts.running {
+        let units = running.units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>();
+        let sites: Vec<String> = running.sites.iter().flat_map(|site| site.names.clone()).collect();
+        let databases: Vec<&str> = running.databases.iter().map(|database| database.name.as_str()).collect();
+        let containers: Vec<&str> = running.containers.iter().map(|container| container.name.as_str()).collect();
+        rows.extend([
+            ("packages", running.packages.len().to_string()),
+            ("units", units.join(", ")),
+            ("sites", sites.join(", ")),
+            ("databases", databases.join(", ")),
+            ("cron", running.cron.len().to_string()),
+            ("containers", containers.join(", ")),
+        ]);
+        rows.extend(running.unseen.iter().map(|what| ("unseen", what.clone())));
+    }
+    let row = |(name, value): &(&str, String)| format!("{}  {}", style.bold(&format!("{name:10}")), value.trim_end());
     rows.iter().map(row).collect::<Vec<_>>().join("\n") + "\n"
 }

@@ -33,7 +33,7 @@ pub enum Verb {
     /// what it was. What could cut you off goes back by itself unless a new connection proves your access.
     Apply(ApplyArgs),
     /// Show what a host is (host.facts/v1)
-    Facts(HostArgs),
+    Facts(FactsArgs),
     /// Run a tool of the box on a host, with its standard streams and its exit code
     Run(RunArgs),
     /// Follow a run, or see how it ended (host.result/v1)
@@ -141,6 +141,18 @@ pub struct HostArgs {
     target: TargetFlags,
 }
 
+/// A host, and how closely it is looked at.
+#[derive(Debug, Clone, Args)]
+pub struct FactsArgs {
+    /// A name in the inventory, ssh://USER@ADDRESS:PORT, or local
+    host: String,
+    /// What runs there too: packages, units, ports, sites, databases, cron jobs, containers (for cfg-render adopt)
+    #[arg(long)]
+    running: bool,
+    #[command(flatten)]
+    target: TargetFlags,
+}
+
 /// A host and one of its runs.
 #[derive(Debug, Clone, Args)]
 pub struct RunOfHostArgs {
@@ -177,7 +189,7 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
         Verb::Apply(args) => apply(session, args),
         Verb::Facts(args) => {
             let controller = controller(session, args.target)?;
-            let facts = controller.facts(&args.host)?;
+            let facts = if args.running { controller.survey(&args.host)? } else { controller.facts(&args.host)? };
             session.print(&facts, text::facts).map(|()| Exit::Done)
         }
         Verb::Run(args) => {

@@ -78,6 +78,8 @@ pub struct ApplyOptions {
 pub enum Request {
     /// What is this host?
     Facts,
+    /// What is this host, and what runs there?
+    Survey,
     /// What would change?
     Plan(Box<Work>),
     /// Change it.

@@ -8,11 +8,18 @@ use contract::{Finding, Pointer};
 use super::context::{Context, accepted, place};
 use crate::fleet::{ANY, Cluster, DatabaseAuth, LOCAL, PUBLIC, Service, ServiceDatabase};
 
-/// `database-clash`, `risky-trust`, `impossible-login`, `unreachable-database`.
+/// `database-clash`, `risky-trust`, `impossible-login`, `no-pooler`, `unreachable-database`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     clashes(context, found);
     for (name, cluster) in &context.fleet.databases {
         trust(name, cluster, found);
+        if cluster.pgbouncer.is_some() && cluster.host.is_none() {
+            let message = format!("cluster {name} is on no host of the fleet, so that no PgBouncer can run beside it");
+            found.push(
+                Finding::error("no-pooler", place([&"databases", name, &"pgbouncer"]), message)
+                    .fix("take it out; most providers of managed clusters have a pooler of their own"),
+            );
+        }
     }
     for (name, service) in &context.fleet.services {
         for (index, database) in service.databases.iter().enumerate() {
@@ -23,8 +30,11 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
             };
             let at = place([&"services", name, &"databases", &index]);
             login(name, service, database, cluster_name, cluster, &at, found);
+            pool(database, cluster_name, cluster, &at, found);
+            let pooler = cluster.pgbouncer.as_ref().filter(|pooler| database.pool.is_some() && !pooler.bind.is_empty());
+            let binds = pooler.map_or(&cluster.bind, |pooler| &pooler.bind);
             for host in &service.host {
-                reach(context, host, cluster_name, cluster, &at, found);
+                reach(context, host, cluster_name, cluster, binds, &at, found);
             }
         }
     }
@@ -33,7 +43,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         let Some(exporter) = exporter else { continue };
         let at = place([&"hosts", name, &"agents", &"postgres_exporter"]);
         if let Some(cluster) = context.fleet.databases.get(&exporter.cluster) {
-            reach(context, name, &exporter.cluster, cluster, &at, found);
+            reach(context, name, &exporter.cluster, cluster, &cluster.bind, &at, found);
             if exporter.password.is_none() && cluster.host.as_deref() != Some(name) {
                 let message =
                     format!("cluster {} is not on this host, so that its exporter needs a password", exporter.cluster);
@@ -138,8 +148,37 @@ fn login(
     }
 }
 
+/// A database behind a pooler that is not there, or that cannot see who comes.
+fn pool(database: &ServiceDatabase, name: &str, cluster: &Cluster, at: &Pointer, found: &mut Vec<Finding>) {
+    if database.pool.is_none() {
+        return;
+    }
+    if cluster.pgbouncer.is_none() {
+        found.push(
+            Finding::error("no-pooler", at.join("pool"), format!("cluster {name} has no PgBouncer"))
+                .related(place([&"databases", &name]))
+                .fix("add \"pgbouncer\": {} to the cluster, or take \"pool\" out"),
+        );
+    }
+    if database.auth() != DatabaseAuth::Scram {
+        let message = "PgBouncer passes on the proof of a password, and this database has none";
+        found.push(
+            Finding::error("impossible-login", at.join("pool"), message)
+                .fix("add \"password\": {\"secret\": \"...\"}, or take \"pool\" out"),
+        );
+    }
+}
+
 /// Whether a host gets to a cluster.
-fn reach(context: &Context<'_>, host: &str, name: &str, cluster: &Cluster, at: &Pointer, found: &mut Vec<Finding>) {
+fn reach(
+    context: &Context<'_>,
+    host: &str,
+    name: &str,
+    cluster: &Cluster,
+    binds: &[String],
+    at: &Pointer,
+    found: &mut Vec<Finding>,
+) {
     let Some(home) = cluster.host.as_deref() else {
         let network = cluster.external.as_ref().and_then(|external| external.network.as_deref()).unwrap_or(PUBLIC);
         if network != PUBLIC && !context.on_network(host, network) {
@@ -153,7 +192,7 @@ fn reach(context: &Context<'_>, host: &str, name: &str, cluster: &Cluster, at: &
         return;
     };
     let between = |network: &str| context.on_network(host, network) && context.on_network(home, network);
-    let bound = cluster.bind.iter().any(|bind| match bind.as_str() {
+    let bound = binds.iter().any(|bind| match bind.as_str() {
         LOCAL => false,
         ANY => !context.shared_networks(host, home).is_empty(),
         network => between(network),

@@ -8,9 +8,9 @@ use contract::{Finding, Pointer};
 use super::context::{Context, place};
 use super::hostnames::ascii_name;
 use super::shapes::kinds_of;
-use crate::fleet::{Edge, Zone, is_special_use};
+use crate::fleet::{Edge, NameService, Zone, is_special_use};
 
-/// `dns-collision`, `bad-hostname`, `name-without-zone`, `outside-zone`, `no-address`.
+/// `dns-collision`, `bad-hostname`, `name-without-zone`, `name-nowhere`, `outside-zone`, `no-address`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     let zones = &context.fleet.dns.zones;
     for (name, zone) in zones {
@@ -25,6 +25,56 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         }
     }
     derived(context, found);
+    nowhere(context, found);
+}
+
+/// Names that are for a network only, and that nobody there can look up.
+fn nowhere(context: &Context<'_>, found: &mut Vec<Finding>) {
+    let public: BTreeSet<&str> = context
+        .routes
+        .iter()
+        .filter(|route| route.is_public())
+        .flat_map(|route| route.names.iter().map(|name| name.name.as_str()))
+        .collect();
+    for route in context.routes.iter().filter(|route| route.route.dns && !route.is_public()) {
+        let known = |name: &str| {
+            let zone = zone_of(context, name);
+            let own = |(zone_name, zone): (&str, &Zone)| {
+                zone.records
+                    .iter()
+                    .chain(zone.views.values().flat_map(|view| &view.records))
+                    .any(|record| full_name(zone_name, record) == name)
+            };
+            let on = |network: &String| {
+                let ways =
+                    context.fleet.networks.get(network).map(|network| network.names.as_slice()).unwrap_or_default();
+                let in_zone = |(_, zone): (&str, &Zone)| {
+                    zone.views.contains_key(network) || zone.network.as_ref() == Some(network)
+                };
+                ways.contains(&NameService::Hosts)
+                    || (ways.contains(&NameService::Mdns) && name.ends_with(".local"))
+                    || zone.is_some_and(in_zone)
+            };
+            public.contains(name) || zone.is_some_and(own) || route.route.from.iter().any(on)
+        };
+        // A name that is in no zone of ours may well be known elsewhere.
+        let ours = |name: &str| zone_of(context, name).is_some() || name.ends_with(".local");
+        let mut names = route.names.iter().map(|name| name.name.as_str());
+        if let Some(first) =
+            names.clone().find(|name| ours(name)).filter(|_| !names.any(|name| known(name) || !ours(name)))
+        {
+            let network = route.route.from.first().map_or("", String::as_str);
+            let message = format!("{first} is for network {network} only, and nothing there knows the name");
+            let fix = if first.ends_with(".local") {
+                format!("add \"names\": [\"mdns\"] to network {network}, or \"dns\": false to the proxy entry")
+            } else {
+                format!(
+                    "give its zone a view for {network}, add \"names\": [\"hosts\"] to the network, or \"dns\": false to the proxy entry"
+                )
+            };
+            found.push(Finding::warning("name-nowhere", route.place.clone(), message).fix(fix));
+        }
+    }
 }
 
 /// The zone that a name is in: the longest that it ends with.

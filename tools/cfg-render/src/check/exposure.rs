@@ -51,7 +51,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
     for listener in context.listeners.iter().filter(|listener| listener.bind == PUBLIC) {
         // Services are judged by `expose`: the firewall is closed without it. Agents and clusters open it themselves.
-        let opens = matches!(listener.owner, crate::fleet::Owner::Agent(_) | crate::fleet::Owner::Database(_));
+        use crate::fleet::Owner;
+        let opens = matches!(listener.owner, Owner::Agent(_) | Owner::Database(_) | Owner::Pooler(_));
         let host = context.hosts().get(&listener.host);
         if opens && !host.is_some_and(|host| accepted(&host.accept_risk, ADMIN)) {
             admin_port(listener.port, listener.place.clone(), found);

@@ -88,6 +88,11 @@ fn shadowed(taken: &BTreeMap<(Edge<'_>, String, &str), &ResolvedRoute<'_>>, foun
     }
 }
 
+/// Whether DNS can hold a name.
+pub(crate) fn is_hostname(name: &str) -> bool {
+    ascii_name(name).is_some()
+}
+
 /// A name as DNS holds it, in lower case; none if it cannot. A leading `*.` stays.
 pub(crate) fn ascii_name(name: &str) -> Option<String> {
     let (star, rest) = name.strip_prefix("*.").map_or(("", name), |rest| ("*.", rest));

@@ -29,6 +29,8 @@ mod shared_references;
 mod user_units;
 mod watching;
 
+pub(crate) use hostnames::is_hostname;
+
 use contract::{Finding, Findings, Pointer};
 
 use crate::fleet::Fleet;

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{Finding, Pointer};
-use serde_json::Value as Json;
 
 use super::context::{Context, place};
-use crate::fleet::{Holder, SecretBackend};
+use crate::fleet::{Holder, SecretBackend, Step, visit_texts};
 
 /// `plaintext-secret`, `secret-backend-missing`, `bad-reference`, `unused-secret`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
-    let document = serde_json::to_value(context.written).unwrap_or_default();
-    walk(&document, Way { up: None, key: None, index: 0 }, found);
+    visit_texts(context.written, |way, text| judge(way, text, found));
     backends(context, found);
     let used: BTreeSet<&str> = context.uses.iter().map(|used| used.secret.as_str()).collect();
     for (name, secret) in &context.fleet.secrets {
@@ -67,77 +65,49 @@ fn backends(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A place on the way down, written out only where something is found.
-#[derive(Clone, Copy)]
-struct Way<'a> {
-    up: Option<&'a Way<'a>>,
-    key: Option<&'a str>,
-    index: usize,
+/// The place of a text.
+fn place_of(way: &[Step]) -> Pointer {
+    way.iter().fold(Pointer::root(), |at, step| at.join(step))
 }
 
-impl Way<'_> {
-    fn place(&self) -> Pointer {
-        let Some(up) = self.up else { return Pointer::root() };
-        self.key.map_or_else(|| up.place().join(self.index), |key| up.place().join(key))
-    }
-
-    /// Whether this is the value of an environment variable or of an option of a module.
-    fn is_environment(&self) -> bool {
-        if self.up.is_some_and(|up| up.key == Some("env")) {
-            return true;
-        }
-        let mut way = self;
-        while let Some(up) = way.up {
-            if up.key == Some("nixos") && way.key == Some("options") {
-                return true;
-            }
-            way = up;
-        }
-        false
-    }
-
-    /// The nearest key.
-    fn name(&self) -> &str {
-        self.key.or_else(|| self.up.map(Way::name)).unwrap_or_default()
-    }
+/// Whether this is the value of an environment variable or of an option of a module.
+fn is_environment(way: &[Step]) -> bool {
+    let parent = way.len().checked_sub(2).and_then(|at| way.get(at));
+    parent.and_then(Step::key) == Some("env")
+        || way.windows(2).any(|pair| (pair[0].key(), pair[1].key()) == (Some("nixos"), Some("options")))
 }
 
-/// Looks at every text of the document. The message never repeats the value.
-fn walk(value: &Json, way: Way<'_>, found: &mut Vec<Finding>) {
-    match value {
-        Json::String(text) => {
-            let fix = "put the value into a SOPS file, and write {\"secret\": \"NAME\"} here";
-            if let Some(what) = looks_like(text) {
-                found.push(Finding::error("plaintext-secret", way.place(), format!("this looks like {what}")).fix(fix));
-            } else if way.is_environment() {
-                if means_secret(way.name()) && !is_harmless(text) {
-                    let message = format!("the name {} says that this is a secret, and it is in clear", way.name());
-                    found.push(Finding::error("plaintext-secret", way.place(), message).fix(fix));
-                } else if is_random(text) {
-                    let message = "this looks as random as a secret";
-                    found.push(Finding::warning("plaintext-secret", way.place(), message).fix(fix));
-                }
-            }
+/// The nearest key.
+fn name_of(way: &[Step]) -> &str {
+    way.iter().rev().find_map(Step::key).unwrap_or_default()
+}
+
+/// Looks at a text of the document. The message never repeats it.
+fn judge(way: &[Step], text: &str, found: &mut Vec<Finding>) {
+    // A reference to a secret, also where it is the option of a module. A value that is no name is judged as a text.
+    if matches!(way.last(), Some(Step::Key(key, 1)) if key == "secret") && is_name(text) {
+        return;
+    }
+    let fix = "put the value into a SOPS file, and write {\"secret\": \"NAME\"} here";
+    if let Some(what) = looks_like(text) {
+        found.push(Finding::error("plaintext-secret", place_of(way), format!("this looks like {what}")).fix(fix));
+    } else if is_environment(way) {
+        let name = name_of(way);
+        if means_secret(name) && !is_harmless(text) {
+            let message = format!("the name {name} says that this is a secret, and it is in clear");
+            found.push(Finding::error("plaintext-secret", place_of(way), message).fix(fix));
+        } else if is_random(text) {
+            let message = "this looks as random as a secret";
+            found.push(Finding::warning("plaintext-secret", place_of(way), message).fix(fix));
         }
-        Json::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                walk(item, Way { up: Some(&way), key: None, index }, found);
-            }
-        }
-        // A reference to a secret, also where it is the option of a module. A value that is no name is judged as a text.
-        Json::Object(keys) if keys.len() == 1 && keys.get("secret").and_then(Json::as_str).is_some_and(is_name) => {}
-        Json::Object(object) => {
-            for (key, item) in object {
-                walk(item, Way { up: Some(&way), key: Some(key), index: 0 }, found);
-            }
-        }
-        _ => {}
     }
 }
 
 fn is_name(text: &str) -> bool {
     text.parse::<contract::SecretName>().is_ok()
 }
+
+const ADDRESS: &str = "an address with a password in it";
 
 /// Forms that only secrets have.
 fn looks_like(text: &str) -> Option<&'static str> {
@@ -151,15 +121,21 @@ fn looks_like(text: &str) -> Option<&'static str> {
         ("sk_live_", "a Stripe key"),
         ("tskey-", "a Tailscale key"),
     ];
+    // Nothing shorter has one of these forms, and most texts of a fleet are short.
+    if text.len() < 16 {
+        return password_in_address(text).then_some(ADDRESS);
+    }
     if text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----") {
         return Some("a private key");
     }
-    let word =
-        |prefix: &str| text.split_whitespace().any(|word| word.starts_with(prefix) && word.len() >= prefix.len() + 12);
-    if let Some((_, what)) = prefixes.iter().find(|(prefix, _)| word(prefix)) {
-        return Some(what);
-    }
-    password_in_address(text).then_some("an address with a password in it")
+    let form = |word: &str| {
+        prefixes
+            .iter()
+            .find(|(prefix, _)| word.starts_with(prefix) && word.len() >= prefix.len() + 12)
+            .map(|(_, what)| *what)
+    };
+    let found = text.split(char::is_whitespace).filter(|word| word.len() >= 16).find_map(form);
+    found.or_else(|| password_in_address(text).then_some(ADDRESS))
 }
 
 /// `scheme://user:password@host`.

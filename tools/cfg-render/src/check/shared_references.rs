@@ -29,6 +29,9 @@ impl Names<'_, '_> {
             for (index, network) in cluster.bind.iter().enumerate() {
                 self.network(network, &[LOCAL, ANY, PUBLIC], at.join("bind").join(index));
             }
+            for (index, network) in cluster.pgbouncer.iter().flat_map(|pooler| &pooler.bind).enumerate() {
+                self.network(network, &[LOCAL, ANY, PUBLIC], at.join("pgbouncer").join("bind").join(index));
+            }
             self.networks(&cluster.hba.networks, &at.join("hba").join("networks"));
             if let Some(network) = cluster.external.as_ref().and_then(|external| external.network.as_ref()) {
                 self.network(network, &[PUBLIC], at.join("external").join("network"));

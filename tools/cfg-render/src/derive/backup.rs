@@ -106,11 +106,11 @@ fn cluster_dumps(model: &Model<'_>, host: &HostView) -> Vec<BackupService> {
             let id = format!("{}-{}", cluster.name, database.name);
             dumps.insert(id.clone(), dump(id, Some(database.name.clone())));
         }
-        for found in model.databases_in(cluster.name).into_iter().filter(|found| found.spec.dump) {
+        for found in model.databases_in(cluster.name).iter().filter(|found| found.spec.dump) {
             let name = found.spec.name_or(found.service_name);
             let id = format!("{}-{name}", cluster.name);
             dumps.insert(id.clone(), dump(id, Some(name)));
-            from.push(found.pointer);
+            from.push(found.pointer.clone());
         }
         services.push(BackupService {
             name: format!("postgres-{}", cluster.name),

@@ -7,7 +7,7 @@ use contract::document::{DnsDesired, DnsRecord, DnsZone, RecordPhase, Sshfp};
 use contract::{Finding, Pointer};
 
 use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ResolvedRoute, TlsMode, Zone};
-use crate::model::{HostView, Model};
+use crate::model::{HostView, Model, seen_on};
 
 /// The zones of a fleet, and what is left out of them.
 pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
@@ -64,8 +64,9 @@ pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
 }
 
 fn records(model: &Model<'_>, name: &str, zone: &Zone, at: &Pointer) -> Vec<DnsRecord> {
-    let mut records = derived(model, name, zone, PUBLIC);
-    add_wildcard(model, &mut records, zone.wildcard.as_deref(), PUBLIC, at);
+    let network = zone.network.as_deref().unwrap_or(PUBLIC);
+    let mut records = derived(model, name, zone, network);
+    add_wildcard(model, &mut records, zone.wildcard.as_deref(), network, at);
     if !zone.caa.is_empty() {
         let record = DnsRecord {
             name: "@".into(),
@@ -85,7 +86,8 @@ type Derived = BTreeMap<(String, &'static str), DnsRecord>;
 fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> Derived {
     let mut records = Derived::new();
     if zone.derive.proxies {
-        for route in model.fleet.routes().iter().filter(|route| route.route.dns) {
+        // What a network cannot reach it need not know.
+        for route in model.routes().iter().filter(|route| route.route.dns && seen_on(route, network)) {
             let edge = match route.edge {
                 Edge::Host(edge) => edge,
                 Edge::Tunnel(tunnel) => {

@@ -46,7 +46,7 @@ pub fn postgres(model: &Model<'_>, cluster: &ClusterView<'_>, certificate: Optio
             schemas: spec.schemas.clone(),
             grants: spec.grants.clone(),
             settings: spec.settings.clone(),
-            from: vec![found.pointer],
+            from: vec![found.pointer.clone()],
             ..PgDatabase::default()
         });
     }

@@ -11,7 +11,7 @@ pub(crate) fn tunnel_routes(model: &Model<'_>, tunnel: &str) -> Vec<TunnelRoute>
         return Vec::new();
     };
     let mut routes = Vec::new();
-    for served in model.fleet.routes().into_iter().filter(|route| route.edge == Edge::Tunnel(tunnel)) {
+    for served in model.routes().iter().filter(|route| route.edge == Edge::Tunnel(tunnel)) {
         let Some(service) = model.service(served.service) else { continue };
         let Some((_, port)) = served.port else { continue };
         let target =
@@ -25,9 +25,9 @@ pub(crate) fn tunnel_routes(model: &Model<'_>, tunnel: &str) -> Vec<TunnelRoute>
         };
         let Some(address) = address else { continue };
         let address = if address.contains(':') { format!("[{address}]") } else { address };
-        for name in served.names {
+        for name in &served.names {
             routes.push(TunnelRoute {
-                hostname: name.name,
+                hostname: name.name.clone(),
                 path: served.route.path.as_deref().filter(|path| *path != "/").map(|path| format!("^{}", escape(path))),
                 service: format!("{}://{address}:{}", served.route.scheme.as_str(), port.port),
                 from: vec![served.place.clone()],
@@ -68,10 +68,10 @@ pub(super) fn access(model: &Model<'_>) -> Vec<AccessApplication> {
     let fleet = model.fleet;
     let mut all = Vec::new();
     for (name, policy) in &fleet.access {
-        let guarded = fleet.routes().into_iter().filter(|route| {
+        let guarded = model.routes().iter().filter(|route| {
             matches!(&route.route.auth, Auth::Access(used) if used == name) && matches!(route.edge, Edge::Tunnel(_))
         });
-        let mut hostnames: Vec<_> = guarded.flat_map(|route| route.names).map(|name| name.name).collect();
+        let mut hostnames: Vec<_> = guarded.flat_map(|route| &route.names).map(|name| name.name.clone()).collect();
         hostnames.sort();
         hostnames.dedup();
         let Some(provider) = provider(model, policy.provider.as_deref()).filter(|_| !hostnames.is_empty()) else {

@@ -46,6 +46,9 @@ pub struct Cluster {
     /// Client authentication.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub hba: ClusterHba,
+    /// PgBouncer before it, for the databases that say `pool`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pgbouncer: Option<super::Pooler>,
     /// Defaults for every database.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub defaults: PgDefaults,
@@ -74,6 +77,7 @@ impl Default for Cluster {
             admin: None,
             run_on: None,
             hba: ClusterHba::default(),
+            pgbouncer: None,
             defaults: PgDefaults::default(),
             roles: Vec::new(),
             databases: Vec::new(),

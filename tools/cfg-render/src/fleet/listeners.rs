@@ -2,7 +2,7 @@
 
 use contract::Pointer;
 
-use super::{ANY, Agents, Fleet, LOCAL, Proto};
+use super::{ANY, Agents, Fleet, LOCAL, NameService, Proto};
 
 /// Something that listens on a port of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Owner {
     Forward(String),
     /// A database cluster.
     Database(String),
+    /// The pooler before a database cluster.
+    Pooler(String),
     /// A program that watches the host.
     Agent(&'static str),
     /// An overlay network.
@@ -52,6 +54,7 @@ impl std::fmt::Display for Owner {
             }
             Owner::Forward(service) => write!(f, "the forwarding to service {service}"),
             Owner::Database(cluster) => write!(f, "database cluster {cluster}"),
+            Owner::Pooler(cluster) => write!(f, "PgBouncer before database cluster {cluster}"),
             Owner::Agent(agent) => f.write_str(agent),
             Owner::Network(network) => write!(f, "network {network}"),
         }
@@ -106,7 +109,11 @@ impl Fleet {
                 add(port, Proto::Tcp, bind.or(usual).unwrap_or(LOCAL), Owner::Agent(agent), "agents");
             }
             for network in host.addresses.keys() {
-                if let Some(tailscale) = self.networks.get(network).and_then(|network| network.tailscale.as_ref()) {
+                let spec = self.networks.get(network);
+                if spec.is_some_and(|network| network.names.contains(&NameService::Mdns)) {
+                    add(5353, Proto::Udp, ANY, Owner::Network(network.clone()), "addresses");
+                }
+                if let Some(tailscale) = spec.and_then(|network| network.tailscale.as_ref()) {
                     add(tailscale.port.unwrap_or(41641), Proto::Udp, ANY, Owner::Network(network.clone()), "addresses");
                 }
             }
@@ -151,20 +158,27 @@ impl Fleet {
         for (name, cluster) in &self.databases {
             let Some(host) = &cluster.host else { continue };
             let place = Pointer::root().join("databases").join(name);
-            let networks = cluster.bind.iter().map(String::as_str);
-            let binds: Vec<&str> = if cluster.bind.iter().any(|bind| bind == ANY) {
-                vec![ANY]
-            } else {
-                std::iter::once(LOCAL).chain(networks.filter(|bind| *bind != LOCAL)).collect()
+            let mut add = |port, networks: &[String], owner: Owner, place: &Pointer| {
+                let others = networks.iter().map(String::as_str).filter(|bind| *bind != LOCAL);
+                let binds: Vec<&str> = if networks.iter().any(|bind| bind == ANY) {
+                    vec![ANY]
+                } else {
+                    std::iter::once(LOCAL).chain(others).collect()
+                };
+                found.extend(binds.into_iter().map(|bind| Listener {
+                    host: host.clone(),
+                    port,
+                    proto: Proto::Tcp,
+                    bind: bind.into(),
+                    owner: owner.clone(),
+                    place: place.clone(),
+                }));
             };
-            found.extend(binds.into_iter().map(|bind| Listener {
-                host: host.clone(),
-                port: cluster.port,
-                proto: Proto::Tcp,
-                bind: bind.into(),
-                owner: Owner::Database(name.clone()),
-                place: place.clone(),
-            }));
+            add(cluster.port, &cluster.bind, Owner::Database(name.clone()), &place);
+            if let Some(pooler) = &cluster.pgbouncer {
+                let networks = if pooler.bind.is_empty() { &cluster.bind } else { &pooler.bind };
+                add(pooler.port, networks, Owner::Pooler(name.clone()), &place.join("pgbouncer"));
+            }
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct Network {
     /// How far its devices are trusted; shown in the architecture and weighed by checks.
     #[serde(default)]
     pub trust: Trust,
+    /// How names that are for this network are made known on it, where no zone does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameService>,
     /// It is an overlay made by Tailscale or Headscale, which encrypts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tailscale: Option<Tailscale>,
@@ -43,6 +46,16 @@ impl Network {
     pub fn interface(&self) -> Option<&str> {
         self.interface.as_deref().or(self.tailscale.as_ref().map(|_| "tailscale0"))
     }
+}
+
+/// A way in which names are made known on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameService {
+    /// Every host of the fleet on it has the names of the others, and of what is for this network, in `/etc/hosts`.
+    Hosts,
+    /// Avahi answers for names under `.local` by multicast (RFC 6762), to every device.
+    Mdns,
 }
 
 /// How far the devices of a network are trusted.

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{Pointer, SecretName, placeholders};
-use serde_json::Value as Json;
 
-use super::{Acme, AcmeChallenge, Edge, Fleet, RouteName, TlsMode, Value};
+use super::{Acme, AcmeChallenge, Edge, Fleet, RouteName, Step, TlsMode, Value, visit_texts};
 
 /// That a secret is mentioned somewhere, and who gets it because of that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,12 +32,9 @@ impl Fleet {
     /// Every place that mentions a secret, once for each holder. Found by walking the document, so that no place can be
     /// forgotten when a type grows. To be asked of the resolved fleet.
     pub fn secret_uses(&self) -> Vec<SecretUse> {
-        let document = serde_json::to_value(self).unwrap_or_default();
-        let mut mentions = Vec::new();
-        walk(&document, &mut Vec::new(), &mut mentions);
         let users = Users::of(self);
         let mut found = Vec::new();
-        for (path, name) in mentions {
+        for (path, name) in mentions(self) {
             let place = path.iter().fold(Pointer::root(), |place, key| place.join(key));
             let mut add = |holder, service: Option<&str>| {
                 let service = service.map(str::to_owned);
@@ -170,51 +166,28 @@ impl Fleet {
     }
 }
 
-/// A step of a path in a document. Indexes are written out only where something is found.
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
-/// Finds `{"secret": NAME}`, names in lists of secrets, and placeholders.
-fn walk<'a>(value: &'a Json, path: &mut Vec<Step<'a>>, found: &mut Vec<(Vec<String>, SecretName)>) {
-    match value {
-        Json::String(text) => {
-            let direct = matches!(path.last(), Some(Step::Key("secret")));
-            let listed = matches!(path.as_slice(), [_, .., Step::Key("secrets" | "env_secrets"), Step::Index(_)]);
-            if !direct && !listed && !text.contains(contract::PLACEHOLDER_START) {
-                return;
-            }
-            let names: Vec<&str> =
-                if listed || direct { vec![text] } else { placeholders(text).map(|(_, name)| name).collect() };
-            // `{"secret": NAME}` is one thing: its place is the object.
-            let place = if direct { &path[..path.len() - 1] } else { &path[..] };
-            let place = place.iter().map(|step| match step {
-                Step::Key(key) => (*key).to_owned(),
-                Step::Index(index) => index.to_string(),
-            });
-            let place: Vec<String> = place.collect();
-            found.extend(names.into_iter().filter_map(|name| Some((place.clone(), name.parse().ok()?))));
-        }
-        Json::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                path.push(Step::Index(index));
-                walk(item, path, found);
-                path.pop();
-            }
-        }
+/// Finds `{"secret": NAME}`, names in lists of secrets, and placeholders, each with the keys of its place.
+fn mentions(fleet: &Fleet) -> Vec<(Vec<String>, SecretName)> {
+    let mut found = Vec::new();
+    visit_texts(fleet, |way, text| {
         // The top-level map says what secrets are, not who uses them.
-        Json::Object(object) => {
-            let root = path.is_empty();
-            for (key, item) in object.iter().filter(|(key, _)| !root || *key != "secrets") {
-                path.push(Step::Key(key));
-                walk(item, path, found);
-                path.pop();
-            }
+        if way.first().and_then(Step::key) == Some("secrets") {
+            return;
         }
-        _ => {}
-    }
+        let direct = way.last().and_then(Step::key) == Some("secret");
+        let listed =
+            matches!(way, [_, .., Step::Key(key, _), Step::Index(_)] if key == "secrets" || key == "env_secrets");
+        if !direct && !listed && !text.contains(contract::PLACEHOLDER_START) {
+            return;
+        }
+        let names: Vec<&str> =
+            if listed || direct { vec![text] } else { placeholders(text).map(|(_, name)| name).collect() };
+        // `{"secret": NAME}` is one thing: its place is the object.
+        let place = if direct { &way[..way.len() - 1] } else { way };
+        let place: Vec<String> = place.iter().map(ToString::to_string).collect();
+        found.extend(names.into_iter().filter_map(|name| Some((place.clone(), name.parse().ok()?))));
+    });
+    found
 }
 
 /// Who uses the things that stand outside of hosts and services: a host with the service, or `None` for the controller.

@@ -26,6 +26,9 @@ pub struct ServiceDatabase {
     /// The owner's password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretRef>,
+    /// The service connects through the cluster's PgBouncer; it needs a password then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<super::DatabasePool>,
     /// Encoding of a new database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,

@@ -11,6 +11,7 @@ pub mod nginx;
 pub mod nix;
 pub mod pg_conf;
 pub mod pg_hba;
+pub mod pgbouncer;
 pub mod sshd;
 pub mod systemd;
 pub mod yaml;

@@ -59,12 +59,11 @@ pub fn write(directives: &[Directive]) -> String {
 }
 
 fn write_one(out: &mut String, directive: &Directive, depth: usize) {
-    let indent = "    ".repeat(depth);
-    out.push_str(&indent);
-    out.push_str(&quote(&directive.name));
+    indent(out, depth);
+    quote(out, &directive.name);
     for arg in &directive.args {
         out.push(' ');
-        out.push_str(&quote(arg));
+        quote(out, arg);
     }
     let Some(body) = &directive.body else {
         out.push_str(";\n");
@@ -78,21 +77,20 @@ fn write_one(out: &mut String, directive: &Directive, depth: usize) {
     for inner in body {
         write_one(out, inner, depth + 1);
     }
-    out.push_str(&indent);
+    indent(out, depth);
     out.push_str("}\n");
 }
 
+fn indent(out: &mut String, depth: usize) {
+    out.extend(std::iter::repeat_n("    ", depth));
+}
+
 /// Quotes where nginx' reader would otherwise split or change the text.
-fn quote(text: &str) -> String {
-    // `{` is only safe unquoted as part of a variable, which the reader keeps as it is.
-    let bare = text.replace("${", "");
-    let bare = if bare.len() == text.len() { bare } else { bare.replace('}', "") };
-    let plain =
-        !text.is_empty() && !bare.chars().any(|c| c.is_whitespace() || c.is_control() || "\"';{}\\#".contains(c));
-    if plain {
-        return text.to_owned();
+fn quote(out: &mut String, text: &str) {
+    if is_plain(text) {
+        out.push_str(text);
+        return;
     }
-    let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
         match c {
@@ -107,7 +105,18 @@ fn quote(text: &str) -> String {
         }
     }
     out.push('"');
-    out
+}
+
+/// Whether nginx reads the text as it is.
+fn is_plain(text: &str) -> bool {
+    let usual = |byte: u8| byte.is_ascii_graphic() && !b"\"';{}\\#".contains(&byte);
+    if !text.is_empty() && text.bytes().all(usual) {
+        return true;
+    }
+    // `{` is only safe unquoted as part of a variable, which the reader keeps as it is.
+    let bare = text.replace("${", "");
+    let bare = if bare.len() == text.len() { bare } else { bare.replace('}', "") };
+    !text.is_empty() && !bare.chars().any(|c| c.is_whitespace() || c.is_control() || "\"';{}\\#".contains(c))
 }
 
 /// Reads directives, for text of the user inside generated files. Braces must balance.

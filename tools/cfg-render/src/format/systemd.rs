@@ -7,7 +7,8 @@ const UNIT: &str = "a unit file";
 /// A unit file: sections in order, each with its settings in order. A key may stand several times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnitFile {
-    sections: Vec<(String, Vec<(String, String)>)>,
+    /// Names, and the lines of each as they are written.
+    sections: Vec<(String, String)>,
 }
 
 impl UnitFile {
@@ -18,17 +19,21 @@ impl UnitFile {
 
     /// Adds a setting. The value is one of ours, or comes from [`text`], [`exec`], [`environment`].
     #[must_use]
-    pub fn set(mut self, section: &str, key: &str, value: impl Into<String>) -> Self {
+    pub fn set(mut self, section: &str, key: &str, value: impl AsRef<str>) -> Self {
         self.push(section, key, value);
         self
     }
 
     /// Adds a setting.
-    pub fn push(&mut self, section: &str, key: &str, value: impl Into<String>) {
-        let entry = (key.to_owned(), value.into());
-        match self.sections.iter_mut().find(|(name, _)| name == section) {
-            Some((_, settings)) => settings.push(entry),
-            None => self.sections.push((section.to_owned(), vec![entry])),
+    pub fn push(&mut self, section: &str, key: &str, value: impl AsRef<str>) {
+        let at = self.sections.iter().position(|(name, _)| name == section).unwrap_or_else(|| {
+            self.sections.push((section.to_owned(), String::with_capacity(256)));
+            self.sections.len() - 1
+        });
+        if let Some((_, lines)) = self.sections.get_mut(at) {
+            for part in [key, "=", value.as_ref(), "\n"] {
+                lines.push_str(part);
+            }
         }
     }
 
@@ -40,24 +45,25 @@ impl UnitFile {
 
     /// Puts a setting of the user in the place of ours.
     pub fn replace(&mut self, section: &str, key: &str, values: &[String]) {
-        if let Some((_, settings)) = self.sections.iter_mut().find(|(name, _)| name == section) {
-            settings.retain(|(name, _)| name != key);
+        if let Some((_, lines)) = self.sections.iter_mut().find(|(name, _)| name == section) {
+            let ours = |line: &&str| line.split_once('=').is_none_or(|(name, _)| name != key);
+            *lines = lines.split_inclusive('\n').filter(ours).collect();
         }
         for value in values {
-            self.push(section, key, value.clone());
+            self.push(section, key, value);
         }
     }
 
     /// The text of the file.
     pub fn write(&self) -> String {
-        let mut out = String::new();
-        for (index, (section, settings)) in self.sections.iter().enumerate() {
+        let size = self.sections.iter().map(|(name, lines)| name.len() + lines.len() + 4).sum();
+        let mut out = String::with_capacity(size);
+        for (index, (section, lines)) in self.sections.iter().enumerate() {
             if index > 0 {
                 out.push('\n');
             }
-            out.push_str(&format!("[{section}]\n"));
-            for (key, value) in settings {
-                out.push_str(&format!("{key}={value}\n"));
+            for part in ["[", section, "]\n", lines] {
+                out.push_str(part);
             }
         }
         out

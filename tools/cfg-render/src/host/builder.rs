@@ -16,7 +16,8 @@ use crate::model::{HostView, Model};
 pub(crate) struct HostBuilder<'m, 'f> {
     pub(crate) model: &'m Model<'f>,
     pub(crate) host: &'m HostView,
-    items: Vec<HostItem>,
+    /// Boxed, because an item is large and passes through many hands.
+    items: Vec<Box<HostItem>>,
     /// Where in `items` an id stands.
     places: BTreeMap<String, usize>,
     packages: BTreeMap<Stage, PackageSet>,
@@ -56,8 +57,12 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
 
     /// Adds an item. One of the same id that comes from elsewhere in the fleet is reported, one that is equal is joined.
     pub(crate) fn push(&mut self, item: HostItem) {
+        self.push_boxed(Box::new(item));
+    }
+
+    fn push_boxed(&mut self, item: Box<HostItem>) {
         if let Some(known) = self.places.get(&item.id).and_then(|place| self.items.get_mut(*place)) {
-            let same = HostItem { from: item.from.clone(), ..known.clone() } == item;
+            let same = HostItem { from: item.from.clone(), ..(**known).clone() } == *item;
             if same {
                 let from: BTreeSet<_> = known.from.iter().chain(&item.from).cloned().collect();
                 known.from = from.into_iter().collect();
@@ -80,7 +85,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
 
     /// The item of this id.
     pub(crate) fn item_mut(&mut self, id: &str) -> Option<&mut HostItem> {
-        self.places.get(id).and_then(|place| self.items.get_mut(*place))
+        self.places.get(id).and_then(|place| self.items.get_mut(*place)).map(Box::as_mut)
     }
 
     /// Packages of the distribution.
@@ -99,7 +104,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
     #[allow(clippy::unused_self, reason = "reads like its siblings, which add to the host")]
     pub(crate) fn file(&self, stage: Stage, path: &str, content: String, from: &[Pointer]) -> FileItem {
         FileItem {
-            item: HostItem {
+            item: Box::new(HostItem {
                 id: format!("file:{path}"),
                 stage,
                 from: unique(from),
@@ -117,7 +122,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
                     keep_existing: false,
                 }),
                 ..HostItem::default()
-            },
+            }),
         }
     }
 
@@ -265,7 +270,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             partial: false,
             access: self.access,
             sets: self.sets,
-            items: self.items,
+            items: self.items.into_iter().map(|item| *item).collect(),
         };
         Rendered { desired, findings: self.findings, templates: self.templates, tree: None }
     }
@@ -274,7 +279,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
 /// A file that is not yet among the items.
 #[must_use]
 pub(crate) struct FileItem {
-    item: HostItem,
+    item: Box<HostItem>,
 }
 
 impl FileItem {
@@ -331,12 +336,12 @@ impl FileItem {
     }
 
     pub(crate) fn add(self, builder: &mut HostBuilder<'_, '_>) {
-        builder.push(self.item);
+        builder.push_boxed(self.item);
     }
 
     /// The item itself, to stand in the place of another.
     pub(crate) fn into_item(self) -> HostItem {
-        self.item
+        *self.item
     }
 }
 

@@ -7,7 +7,7 @@ use contract::document::{Handler, Stage};
 use contract::{Pointer, places};
 
 use super::HostBuilder;
-use crate::fleet::{ANY, BackendTls, Edge, LOCAL, PUBLIC, PortRange, Proto, Through, TlsMode};
+use crate::fleet::{ANY, BackendTls, Edge, LOCAL, NameService, PUBLIC, PortRange, Proto, Through, TlsMode};
 use crate::format::nftables::{self, Chain, Rule, Set, identifier, one_or_set};
 use crate::model::{HostView, Model};
 
@@ -71,7 +71,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     let mut from_hosts: Vec<(IpAddr, u16, String, Pointer, Option<Pointer>)> = Vec::new();
     // Over UDP, the same.
     let mut datagrams: Vec<(IpAddr, u16, String, Pointer)> = Vec::new();
-    for served in model.fleet.routes() {
+    for served in model.routes_at(&host.name) {
         let Edge::Host(edge) = served.edge else { continue };
         let (name, route) = (served.service, served.route);
         if edge == host.name {
@@ -98,7 +98,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             }
         }
     }
-    for (name, service) in model.services() {
+    for (name, service) in model.exposing_at(&host.name) {
         let at = Model::service_at(name);
         for (index, expose) in service.expose.iter().enumerate() {
             let Some((_, port)) = service.port(expose.port.as_deref()) else { continue };
@@ -125,6 +125,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         let why = allow.reason.as_deref().unwrap_or("allowed");
         open(&allow.from, allow.proto, allow.port, why, &host.at("allow").join(index));
     }
+    for name in model.networks_naming(host, NameService::Mdns) {
+        let at = Pointer::root().join("networks").join(name).join("names");
+        open(&[name.to_owned()], Proto::Udp, PortRange::one(super::names::MDNS_PORT), "multicast DNS", &at);
+    }
     for (name, network) in &model.fleet.networks {
         if let (Some(tailscale), true) = (&network.tailscale, host.address(name).is_some()) {
             let at = Pointer::root().join("networks").join(name).join("tailscale");
@@ -132,11 +136,10 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         }
     }
     if let Some((prometheus, watcher)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
-        for scrape in model.scrapes() {
-            let Some((on, port)) = &scrape.on else { continue };
-            let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
-            if let (true, Some(address)) = (*on == host.name, network.and_then(|network| prometheus.address(&network)))
-            {
+        let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
+        let address = network.and_then(|network| prometheus.address(&network));
+        for scrape in model.scrapes_at(&host.name) {
+            if let (Some((_, port)), Some(address)) = (&scrape.on, address) {
                 let why = format!("metrics of {}", scrape.job);
                 from_hosts.push((address, *port, why, scrape.pointer.clone(), Some(Model::service_at(watcher))));
             }
@@ -150,9 +153,11 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {
         for database in model.databases_in(cluster.name) {
             for client in model.hosts_of(database.service).filter(|client| client.name != host.name) {
-                for address in cluster.spec.bind.iter().filter_map(|network| client.address(network)) {
+                let (port, networks) = cluster.entrance(database.spec);
+                let networks = model.networks_between(client, host, networks);
+                for address in networks.into_iter().filter_map(|network| client.address(network)) {
                     let why = format!("{} of {}", cluster.name, database.service_name);
-                    from_hosts.push((address, cluster.spec.port, why, database.pointer.clone(), None));
+                    from_hosts.push((address, port, why, database.pointer.clone(), None));
                 }
             }
         }

@@ -131,7 +131,7 @@ pub(super) fn chains(builder: &mut HostBuilder<'_, '_>, networks: &mut Networks)
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
-    for (name, service) in model.services() {
+    for (name, service) in model.exposing_at(&host.name) {
         for (index, expose) in service.expose.iter().enumerate() {
             let here = service.host.iter().any(|own| *own == host.name);
             if expose.via.as_deref() != Some(&host.name) || here {

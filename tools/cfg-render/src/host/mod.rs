@@ -23,9 +23,11 @@ mod mail;
 mod merge_patch;
 mod missing;
 pub(crate) mod monitoring;
+pub(crate) mod names;
 mod network;
 pub(crate) mod nginx;
 pub(crate) mod operations;
+mod pgbouncer;
 mod portal;
 mod postgres;
 pub(crate) mod prometheus;
@@ -47,7 +49,9 @@ use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
 pub(crate) use firewall::{Source, holes};
-pub(crate) use postgres::client_authentication;
+pub(crate) use names::{announced, announcer, known_names};
+pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
+pub(crate) use postgres::{client_authentication, listen_addresses};
 pub(crate) use secrets::manifest;
 
 /// Who owns what is made from a fleet.
@@ -76,6 +80,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     if host.is_debian_like() {
         machine::add(&mut builder);
         network::add(&mut builder);
+        names::add(&mut builder);
         users::add(&mut builder);
         access::add(&mut builder);
         logins::add(&mut builder);
@@ -84,6 +89,7 @@ pub fn render(model: &Model<'_>, host: &HostView) -> Rendered {
         updates::add(&mut builder);
         tailscale::add(&mut builder);
         postgres::add(&mut builder);
+        pgbouncer::add(&mut builder);
         services::add(&mut builder);
         containers::add(&mut builder);
         match host.proxy().kind {

@@ -45,12 +45,8 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     }
     builder.packages(Stage::Data, &[format!("postgresql-{version}")], &at);
 
-    let mut addresses = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
-    addresses.extend(
-        cluster.spec.bind.iter().filter_map(|network| host.address(network)).map(|address| address.to_string()),
-    );
     let mut settings = vec![
-        ("listen_addresses".to_owned(), addresses.join(", ")),
+        ("listen_addresses".to_owned(), listen_addresses(host, &cluster.spec.bind).join(", ")),
         ("port".to_owned(), cluster.spec.port.to_string()),
         ("password_encryption".to_owned(), "scram-sha-256".to_owned()),
     ];
@@ -90,6 +86,15 @@ fn add_cluster(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     builder.unit(Stage::Data, &unit, &[at]);
 }
 
+/// Loopback and the addresses on networks, or all of them.
+pub(crate) fn listen_addresses(host: &crate::model::HostView, binds: &[String]) -> Vec<String> {
+    if binds.iter().any(|bind| bind == crate::fleet::ANY) {
+        return vec!["*".into()];
+    }
+    let own = binds.iter().filter_map(|network| host.address(network)).map(|address| address.to_string());
+    ["127.0.0.1".to_owned(), "::1".to_owned()].into_iter().chain(own).collect()
+}
+
 /// The text of `pg_hba.conf` without its header, and what made it.
 pub(crate) fn client_authentication(
     builder: &mut HostBuilder<'_, '_>,
@@ -108,7 +113,7 @@ pub(crate) fn client_authentication(
     let mut from = vec![at.clone()];
     from.extend(databases.iter().map(|database| database.pointer.clone()));
     from.extend(exporters.iter().map(|(_, _, at)| at.clone()));
-    let rules = rules(builder, cluster, &databases, &exporters);
+    let rules = rules(builder, cluster, databases, &exporters);
     (builder.fit(pg_hba::write(&rules), &at), from)
 }
 

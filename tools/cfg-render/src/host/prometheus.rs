@@ -35,7 +35,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let from: Vec<_> = from.into_iter().collect();
     let unit = model.unit_of(name, service).unwrap_or_else(|| "prometheus.service".into());
     builder.directory(Stage::Services, "/etc/prometheus", 0o755, "root", "root", &from);
-    let text = builder.header("#", &from) + &yaml::write(&config(builder, spec, &scrapes));
+    let text = builder.header("#", &from) + &yaml::write(&config(builder, spec, scrapes));
     let mut file = builder.file(Stage::Services, CONFIG, text, &from).notify(handler(&unit, package.is_some()));
     if package.is_some() {
         // The program that checks comes with the package only.
@@ -47,7 +47,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if scrapes.iter().any(|scrape| scrape.bearer.is_some()) {
         builder.wait_for_secrets(Stage::Services, &unit, &from);
     }
-    let (rules, mut rules_from) = rules(model, spec, &scrapes);
+    let (rules, mut rules_from) = rules(model, spec, scrapes);
     rules_from.push(at.clone());
     builder.directory(Stage::Services, "/etc/prometheus/rules", 0o755, "root", "root", &rules_from);
     let text = builder.header("#", &rules_from) + &yaml::write(&rules);

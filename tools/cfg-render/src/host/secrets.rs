@@ -16,21 +16,21 @@ const TOOL: &str = "/usr/local/lib/plumbline/secret-encrypt";
 
 /// The manifest of a host, or of the controller.
 pub(crate) fn manifest(model: &Model<'_>, host: Option<&str>, templates: Vec<ManifestTemplate>) -> SecretsManifest {
-    let secrets = model.secrets_of(host).into_iter().map(|(name, found)| {
-        let file = model.secret_file(&name);
+    let secrets = model.secrets_of(host).iter().map(|(name, found)| {
+        let file = model.secret_file(name);
         ManifestSecret {
+            name: name.clone(),
             file: file.file,
             pointer: file.pointer,
-            owner: found.owner.unwrap_or_else(|| "root".into()),
-            group: found.group.unwrap_or_else(|| "root".into()),
+            owner: found.owner.clone().unwrap_or_else(|| "root".into()),
+            group: found.group.clone().unwrap_or_else(|| "root".into()),
             mode: found.mode.unwrap_or(FileMode::new(0o400)),
-            link: found.link,
-            units: found.units.into_iter().collect(),
-            reload_units: found.reload_units.into_iter().collect(),
+            link: found.link.clone(),
+            units: found.units.iter().cloned().collect(),
+            reload_units: found.reload_units.iter().cloned().collect(),
             needed_for_users: found.needed_for_users,
             generator: file.generator,
             reference: file.reference,
-            name,
         }
     });
     let mut templates = templates;
@@ -49,7 +49,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     from.insert(host.at("secrets"));
     let from: Vec<_> = from.into_iter().collect();
     let mut files: BTreeMap<String, BTreeSet<Pointer>> = BTreeMap::new();
-    for (name, found) in &uses {
+    for (name, found) in uses {
         files.entry(model.secret_file(name).file).or_default().extend(found.places().cloned());
     }
     builder.directory(Stage::Base, places::SECRET_FILES, 0o700, "root", "root", &from);
@@ -70,8 +70,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             .add(builder);
     }
     let document = manifest(model, Some(&host.name), builder.templates.clone());
-    let value = serde_json::to_value(&document).unwrap_or_default();
-    let text = cli::canonical_json(SecretsManifest::ID, &value, false);
+    // A manifest holds nothing that JSON cannot.
+    let text = cli::canonical(SecretsManifest::ID, &document, false).unwrap_or_default();
     // As bytes, because its templates hold placeholders, which no text of a file may: only secret-encrypt fills them.
     builder
         .file(Stage::Base, places::SECRETS_MANIFEST, String::new(), &from)

@@ -25,8 +25,8 @@ const ARGS_IN_DEFAULT: [&str; 6] = [
 pub(super) fn related(builder: &HostBuilder<'_, '_>, name: &str) -> Vec<Pointer> {
     let mut places = single_sign_on::places(builder.model, name);
     if builder.model.fleet.monitoring.prometheus.as_ref().is_some_and(|role| role.service == name) {
-        let scrapes = builder.model.scrapes().into_iter().filter(|scrape| scrape.bearer.is_some());
-        places.extend(scrapes.map(|scrape| scrape.pointer));
+        let scrapes = builder.model.scrapes().iter().filter(|scrape| scrape.bearer.is_some());
+        places.extend(scrapes.map(|scrape| scrape.pointer.clone()));
     }
     places
 }
@@ -181,7 +181,12 @@ pub(super) fn dependencies(builder: &HostBuilder<'_, '_>, unit: &mut UnitFile, s
         .iter()
         .filter_map(|database| model.cluster_of(database))
         .map(|cluster| cluster.name.to_owned());
-    let needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
+    let mut needs: Vec<String> = service.needs.iter().cloned().chain(databases).filter_map(|name| of(&name)).collect();
+    let pooled = service.databases.iter().filter(|database| database.pool.is_some());
+    let mut homes = pooled.filter_map(|database| model.cluster_of(database)?.spec.host.as_deref());
+    if homes.any(|home| home == host.name) {
+        needs.push(super::pgbouncer::UNIT.into());
+    }
     let wants: Vec<String> = service.wants.iter().filter_map(of).collect();
     let mut seen = std::collections::BTreeSet::new();
     for name in needs.iter().chain(&wants) {

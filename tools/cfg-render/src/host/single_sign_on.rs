@@ -247,7 +247,7 @@ fn forward(model: &Model<'_>, service: &str) -> (Json, Vec<contract::Pointer>) {
     let mut entries = Vec::new();
     let mut providers = Vec::new();
     let mut from = Vec::new();
-    for route in model.fleet.routes() {
+    for route in model.routes() {
         let Auth::Forward(login) = &route.route.auth else { continue };
         let mine = model.fleet.sso.get(&login.provider);
         if mine.is_none_or(|spec| spec.kind != SsoKind::Authentik || spec.service != service) {
@@ -274,7 +274,7 @@ fn forward(model: &Model<'_>, service: &str) -> (Json, Vec<contract::Pointer>) {
             entries.extend(bindings(&slug, &groups));
             providers.push(json!({"!KeyOf": provider}));
         }
-        from.push(route.place);
+        from.push(route.place.clone());
     }
     entries.push(json!({
         "model": "authentik_outposts.outpost",

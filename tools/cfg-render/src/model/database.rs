@@ -1,5 +1,7 @@
 //! Database clusters and who uses them.
 
+use std::collections::BTreeMap;
+
 use contract::Pointer;
 
 use super::{HostView, Model};
@@ -23,6 +25,21 @@ impl ClusterView<'_> {
     /// Its major version on this host.
     pub fn version(&self, host: &HostView) -> u16 {
         self.spec.version.unwrap_or_else(|| host.postgres_version())
+    }
+
+    /// The port at which a database of a service is asked for, and the networks on which that listens: the server's own, or those
+    /// of the pooler before it.
+    pub fn entrance(&self, database: &ServiceDatabase) -> (u16, &[String]) {
+        match &self.spec.pgbouncer {
+            Some(pooler) if database.pool.is_some() => (pooler.port, self.pooler_networks()),
+            _ => (self.spec.port, &self.spec.bind),
+        }
+    }
+
+    /// The networks on which the pooler listens.
+    pub fn pooler_networks(&self) -> &[String] {
+        let own = self.spec.pgbouncer.as_ref().map(|pooler| pooler.bind.as_slice()).unwrap_or_default();
+        if own.is_empty() { &self.spec.bind } else { own }
     }
 
     /// Its unit on this host.
@@ -52,16 +69,18 @@ impl<'f> Model<'f> {
     /// All clusters.
     pub fn clusters(&self) -> impl Iterator<Item = ClusterView<'f>> + '_ {
         let fleet = self.fleet;
-        fleet
-            .databases
-            .iter()
-            .map(|(name, spec)| ClusterView { name, spec })
-            .filter(|cluster| cluster.spec.host.as_deref().is_none_or(|host| self.host(host).is_some()))
+        fleet.databases.iter().map(|(name, spec)| ClusterView { name, spec }).filter(|cluster| self.takes_part(cluster))
+    }
+
+    /// Whether the host of a cluster, if it is on one, takes part.
+    fn takes_part(&self, cluster: &ClusterView<'f>) -> bool {
+        cluster.spec.host.as_deref().is_none_or(|host| self.host(host).is_some())
     }
 
     /// The cluster of this name.
     pub fn cluster(&self, name: &str) -> Option<ClusterView<'f>> {
-        self.clusters().find(|cluster| cluster.name == name)
+        let (name, spec) = self.fleet.databases.get_key_value(name)?;
+        Some(ClusterView { name, spec }).filter(|cluster| self.takes_part(cluster))
     }
 
     /// The cluster that a service's database is in: the one named, or the only one.
@@ -73,17 +92,21 @@ impl<'f> Model<'f> {
     }
 
     /// The databases of services in a cluster.
-    pub fn databases_in(&self, cluster: &str) -> Vec<DatabaseUse<'f>> {
-        let mut uses = Vec::new();
+    pub fn databases_in(&self, cluster: &str) -> &[DatabaseUse<'f>] {
+        let all = self.databases.get_or_init(|| self.find_databases());
+        all.get(cluster).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn find_databases(&self) -> BTreeMap<&'f str, Vec<DatabaseUse<'f>>> {
+        let mut all: BTreeMap<&str, Vec<DatabaseUse<'f>>> = BTreeMap::new();
         for (service_name, service) in self.services() {
             for (index, spec) in service.databases.iter().enumerate() {
-                if self.cluster_of(spec).is_some_and(|found| found.name == cluster) {
-                    let pointer = Self::service_at(service_name).join("databases").join(index);
-                    uses.push(DatabaseUse { service_name, service, spec, pointer });
-                }
+                let Some(cluster) = self.cluster_of(spec) else { continue };
+                let pointer = Self::service_at(service_name).join("databases").join(index);
+                all.entry(cluster.name).or_default().push(DatabaseUse { service_name, service, spec, pointer });
             }
         }
-        uses
+        all
     }
 
     /// The host on which a cluster is managed; none means the controller.

@@ -177,13 +177,14 @@ impl Model<'_> {
             return Resolved::problem(format!("the service \"{service}\" has no database \"{name}\""));
         };
         let peer = database.auth() == DatabaseAuth::Peer;
+        let (port, networks) = cluster.entrance(database);
         let server = match (&cluster.spec.external, cluster.spec.host.as_deref().and_then(|name| self.host(name))) {
             (Some(external), _) => Some(external.address.clone()),
             (None, Some(target)) if target.name == host.name => {
                 Some(if peer { "/run/postgresql".to_owned() } else { "127.0.0.1".to_owned() })
             }
             (None, Some(target)) => {
-                let network = cluster.spec.bind.iter().find(|network| host.address(network).is_some());
+                let network = self.networks_between(host, target, networks).into_iter().next();
                 network.and_then(|network| target.address(network)).map(|address| address.to_string())
             }
             (None, None) => None,
@@ -196,7 +197,7 @@ impl Model<'_> {
         let password = database.password.as_ref().map(|secret| placeholder(&secret.secret));
         match attr {
             Some("host") => Resolved::text(server),
-            Some("port") => Resolved::text(cluster.spec.port.to_string()),
+            Some("port") => Resolved::text(port.to_string()),
             Some("name") => Resolved::text(database_name),
             Some("user") => Resolved::text(user),
             Some("password") => {
@@ -206,14 +207,10 @@ impl Model<'_> {
                 let (user, database_name) = (percent(&user), percent(&database_name));
                 let login = password.map_or_else(|| user.clone(), |password| format!("{user}:{password}"));
                 let text = if server.starts_with('/') {
-                    format!(
-                        "postgresql://{login}@/{database_name}?host={}&port={}",
-                        percent(&server),
-                        cluster.spec.port
-                    )
+                    format!("postgresql://{login}@/{database_name}?host={}&port={port}", percent(&server))
                 } else {
                     let server = if server.contains(':') { format!("[{server}]") } else { server };
-                    format!("postgresql://{login}@{server}:{}/{database_name}", cluster.spec.port)
+                    format!("postgresql://{login}@{server}:{port}/{database_name}")
                 };
                 Resolved { text, url: true, problem: None }
             }

@@ -6,11 +6,13 @@
 
 mod agent;
 mod backup;
+mod by_host;
 mod certificate;
 mod database;
 mod environment;
 mod forward;
 mod host_view;
+mod names;
 mod scrape;
 mod secret_use;
 mod service_database;
@@ -24,8 +26,9 @@ use std::net::IpAddr;
 use contract::Pointer;
 use contract::document::Engine;
 
+use self::by_host::ByHost;
 use self::secret_use::SecretTable;
-use crate::fleet::{ANY, Fleet, LOCAL, OsFamily, PUBLIC, Port, ProxyKind, Service};
+use crate::fleet::{ANY, Dependency, Fleet, LOCAL, OsFamily, PUBLIC, Port, ProxyKind, Service};
 
 pub use agent::{AgentView, ZabbixServer};
 pub use certificate::{Certificate, CertificateStore};
@@ -34,6 +37,7 @@ pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
 pub use forward::Forward;
 pub use host_view::HostView;
+pub use names::{LocalName, seen_on};
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use service_database::ServiceDatabaseView;
@@ -60,7 +64,11 @@ pub struct Model<'f> {
     /// As it takes effect.
     pub fleet: &'f Fleet,
     hosts: BTreeMap<&'f str, HostView>,
+    by_host: ByHost<'f>,
     sites: OnceCell<BTreeMap<&'f str, Vec<Site<'f>>>>,
+    scrapes: OnceCell<Vec<Scrape>>,
+    databases: OnceCell<BTreeMap<&'f str, Vec<DatabaseUse<'f>>>>,
+    dependencies: OnceCell<BTreeMap<String, Vec<Dependency>>>,
     secrets: OnceCell<SecretTable>,
 }
 
@@ -69,7 +77,17 @@ impl<'f> Model<'f> {
     pub fn new(written: &'f Fleet, fleet: &'f Fleet) -> Self {
         let hosts = fleet.hosts.iter().map(|(name, host)| (name.as_str(), HostView::new(written, name, host)));
         let hosts = hosts.collect();
-        Self { written, fleet, hosts, sites: OnceCell::new(), secrets: OnceCell::new() }
+        Self {
+            written,
+            fleet,
+            hosts,
+            by_host: ByHost::of(fleet),
+            sites: OnceCell::new(),
+            scrapes: OnceCell::new(),
+            databases: OnceCell::new(),
+            dependencies: OnceCell::new(),
+            secrets: OnceCell::new(),
+        }
     }
 
     fn secret_table(&self) -> &SecretTable {
@@ -96,9 +114,16 @@ impl<'f> Model<'f> {
         self.fleet.services.get(name)
     }
 
-    /// The services of a host.
-    pub fn services_on<'m>(&'m self, host: &'m str) -> impl Iterator<Item = (&'f str, &'f Service)> + 'm {
-        self.services().filter(move |(_, service)| service.host.iter().any(|name| name == host))
+    /// What a service depends on.
+    pub fn dependencies_of(&self, service: &str) -> &[Dependency] {
+        let all = self.dependencies.get_or_init(|| {
+            let mut by_service: BTreeMap<String, Vec<Dependency>> = BTreeMap::new();
+            for dependency in self.fleet.dependencies() {
+                by_service.entry(dependency.service.clone()).or_default().push(dependency);
+            }
+            by_service
+        });
+        all.get(service).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The hosts of a service.
@@ -142,6 +167,16 @@ impl<'f> Model<'f> {
             .filter(|network| *network != PUBLIC)
             .find(|network| b.spec.addresses.contains_key(*network))
             .cloned()
+    }
+
+    /// The networks over which a host reaches what listens on `binds` of another.
+    pub fn networks_between<'m>(&self, from: &'m HostView, to: &'m HostView, binds: &[String]) -> Vec<&'m str> {
+        let shared = from.spec.addresses.keys().filter(|network| to.address(network).is_some());
+        let all = binds.iter().any(|bind| bind == ANY);
+        shared
+            .filter(|network| if all { *network != PUBLIC } else { binds.contains(network) })
+            .map(String::as_str)
+            .collect()
     }
 
     /// The address on which a service's port listens, as a configuration writes it.

@@ -42,7 +42,11 @@ impl Model<'_> {
     }
 
     /// Everything that Prometheus asks, by job and target.
-    pub fn scrapes(&self) -> Vec<Scrape> {
+    pub fn scrapes(&self) -> &[Scrape] {
+        self.scrapes.get_or_init(|| self.find_scrapes())
+    }
+
+    fn find_scrapes(&self) -> Vec<Scrape> {
         let Some((prometheus, own)) = self.prometheus() else { return Vec::new() };
         let mut all = Vec::new();
         let on_host = |host: &HostView, address: std::net::IpAddr, port: u16, job: &str, pointer: Pointer| Scrape {

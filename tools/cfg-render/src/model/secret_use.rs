@@ -55,39 +55,45 @@ pub struct SecretFile {
     pub reference: Option<String>,
 }
 
-/// All uses, by secret and user.
+/// The secrets of one user, by name.
+pub(crate) type Secrets = BTreeMap<SecretName, SecretUse>;
+
+/// All uses, by user and secret.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SecretTable {
-    uses: BTreeMap<SecretName, BTreeMap<User, SecretUse>>,
+    uses: BTreeMap<User, Secrets>,
+    users: BTreeMap<SecretName, BTreeSet<User>>,
+    /// What somebody has who has none.
+    none: Secrets,
 }
 
 impl SecretTable {
     fn on(&mut self, user: User, name: &SecretName, from: &Pointer) -> &mut SecretUse {
-        let found = self.uses.entry(name.clone()).or_default().entry(user).or_default();
+        self.users.entry(name.clone()).or_default().insert(user.clone());
+        let found = self.uses.entry(user).or_default().entry(name.clone()).or_default();
         found.from.insert(from.clone());
         found
     }
 
     /// A use on a host, where there is one.
     fn known(&mut self, host: &str, name: &SecretName) -> Option<&mut SecretUse> {
-        self.uses.get_mut(name)?.get_mut(&Some(host.to_owned()))
+        self.uses.get_mut(&Some(host.to_owned()))?.get_mut(name)
     }
 }
 
 impl Model<'_> {
     /// The secrets of a host, or of the controller, by name.
-    pub fn secrets_of(&self, host: Option<&str>) -> BTreeMap<SecretName, SecretUse> {
-        let user = host.map(str::to_owned);
-        let uses = self.secret_table().uses.iter();
-        uses.filter_map(|(name, by_user)| Some((name.clone(), by_user.get(&user)?.clone()))).collect()
+    pub fn secrets_of(&self, host: Option<&str>) -> &BTreeMap<SecretName, SecretUse> {
+        let table = self.secret_table();
+        table.uses.get(&host.map(str::to_owned)).unwrap_or(&table.none)
     }
 
     /// Where the ciphertext of a secret is: the file given, else that of the one host that uses it, else the fleet's.
     pub fn secret_file(&self, name: &SecretName) -> SecretFile {
         let spec = self.fleet.secrets.get(name);
-        let users = self.secret_table().uses.get(name);
-        let usual = || match users.map(|users| users.keys().collect::<Vec<_>>()).as_deref() {
-            Some([Some(host)]) => format!("secrets/{host}.yaml"),
+        let users = self.secret_table().users.get(name);
+        let usual = || match users.filter(|users| users.len() == 1).and_then(BTreeSet::first) {
+            Some(Some(host)) => format!("secrets/{host}.yaml"),
             _ => "secrets/fleet.yaml".into(),
         };
         let ca = name.as_str() == super::CA_KEY && spec.is_none();
@@ -145,7 +151,7 @@ impl Model<'_> {
                 }
             }
         }
-        for route in self.fleet.routes() {
+        for route in self.routes() {
             let (Auth::Basic(basic), Edge::Host(edge)) = (&route.route.auth, route.edge) else { continue };
             let kind = self.host(edge).map(|host| host.proxy().kind);
             if let Some((found, kind)) = table.known(edge, &basic.users.secret).zip(kind) {
@@ -159,8 +165,10 @@ impl Model<'_> {
         {
             table.on(None, &name, &Pointer::root().join("certificates"));
         }
-        for (name, spec) in &self.fleet.secrets {
-            for found in table.uses.get_mut(name).into_iter().flat_map(BTreeMap::values_mut) {
+        for (name, users) in &table.users {
+            let Some(spec) = self.fleet.secrets.get(name) else { continue };
+            for user in users {
+                let Some(found) = table.uses.get_mut(user).and_then(|uses| uses.get_mut(name)) else { continue };
                 found.owner = spec.owner.clone().or(found.owner.take());
                 found.group = spec.group.clone().or(found.group.take());
                 found.mode = spec.mode.or(found.mode);
@@ -169,11 +177,14 @@ impl Model<'_> {
                 found.units.extend(spec.units.iter().cloned());
             }
         }
-        for (name, users) in &mut table.uses {
+        for (name, users) in &table.users {
             if users.len() > 1 && self.fleet.secrets.get(name).is_none_or(|spec| spec.file.is_none()) {
-                let all: BTreeSet<_> = users.values().flat_map(SecretUse::places).cloned().collect();
-                for found in users.values_mut() {
-                    found.because.clone_from(&all);
+                let uses = users.iter().filter_map(|user| table.uses.get(user)?.get(name));
+                let all: BTreeSet<_> = uses.flat_map(SecretUse::places).cloned().collect();
+                for user in users {
+                    if let Some(found) = table.uses.get_mut(user).and_then(|uses| uses.get_mut(name)) {
+                        found.because.clone_from(&all);
+                    }
                 }
             }
         }

@@ -19,6 +19,7 @@ mod forwards;
 mod home;
 mod missing;
 mod monitoring;
+mod names;
 mod operations;
 mod overlay;
 mod portal;
@@ -54,6 +55,7 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     users::add(&mut builder);
     access::add(&mut builder);
     firewall::add(&mut builder);
+    names::add(&mut builder);
     overlay::add(&mut builder);
     postgres::add(&mut builder);
     services::add(&mut builder);

@@ -44,7 +44,7 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     let file = module(name);
     let at = super::place(&["monitoring", "prometheus"]);
     let scrapes = model.scrapes();
-    let config = shared::config(&builder.shared, spec, &scrapes);
+    let config = shared::config(&builder.shared, spec, scrapes);
     let mut from: BTreeSet<Pointer> = scrapes.iter().map(|scrape| scrape.pointer.clone()).collect();
     from.extend([at.clone(), Model::service_at(name)]);
     let from: Vec<Pointer> = from.into_iter().collect();
@@ -60,7 +60,7 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     }
     let retention = Nix::text(format!("{}s", spec.retention.as_secs()));
     builder.set(&file, &["services", "prometheus", "retentionTime"], retention, std::slice::from_ref(&at));
-    let (rules, rules_from) = shared::rules(model, spec, &scrapes);
+    let (rules, rules_from) = shared::rules(model, spec, scrapes);
     let text = serde_json::to_string_pretty(&rules).unwrap_or_default();
     let from: Vec<Pointer> = from.iter().cloned().chain(rules_from).collect();
     builder.set(&file, &["services", "prometheus", "rules"], Nix::texts([text + "\n"]), &from);

@@ -89,14 +89,19 @@ fn tunnel(builder: &mut NixosBuilder<'_, '_>, name: &str, spec: &Tunnel) {
     let mut value = vec![("credentialsFile", Nix::text(secret)), ("default", Nix::text("http_status:404"))];
     let mut ingress: Vec<(String, Nix)> = Vec::new();
     let model = builder.model;
-    for route in model.fleet.routes().into_iter().filter(|route| route.edge == Edge::Tunnel(name)) {
+    for route in model.routes().iter().filter(|route| route.edge == Edge::Tunnel(name)) {
         let Some((_, port)) = route.port else { continue };
         let host = route.hosts.iter().find(|host| **host == builder.host.name).or(route.hosts.first());
         let Some(target) = host.and_then(|host| model.host(host)) else { continue };
         let Some(address) = model.address_between(Some(builder.host), target, &port.bind) else { continue };
         let target = format!("{}://{}", route.route.scheme.as_str(), std::net::SocketAddr::new(address, port.port));
         ingress.extend(route.names.iter().map(|name| (name.name.clone(), Nix::text(&target))));
-        builder.set(&module, &["services", "cloudflared", "enable"], Nix::Bool(true), &[route.place]);
+        builder.set(
+            &module,
+            &["services", "cloudflared", "enable"],
+            Nix::Bool(true),
+            std::slice::from_ref(&route.place),
+        );
     }
     value.push(("ingress", Nix::set(ingress)));
     builder.set(&module, &["services", "cloudflared", "tunnels", id], Nix::set(value), &from);

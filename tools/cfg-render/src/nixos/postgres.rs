@@ -2,7 +2,7 @@
 
 use super::builder::NixosBuilder;
 use crate::format::nix::Nix;
-use crate::host::client_authentication;
+use crate::host::{client_authentication, listen_addresses};
 use crate::model::ClusterView;
 
 const MODULE: &str = "postgres";
@@ -11,6 +11,9 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
     let mut clusters = model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name));
     let Some(cluster) = clusters.next() else { return };
+    if cluster.spec.pgbouncer.is_some() {
+        builder.shared.missing(cluster.pointer().join("pgbouncer"), "PgBouncer on NixOS");
+    }
     for second in clusters {
         builder.shared.missing(second.pointer(), "a second cluster on a NixOS host");
     }
@@ -26,9 +29,7 @@ fn add_cluster(builder: &mut NixosBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     if let Some(directory) = &cluster.spec.data_directory {
         builder.option(MODULE, "services.postgresql.dataDir", Nix::text(directory), &at.join("data_directory"));
     }
-    let mut addresses = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
-    let bound = cluster.spec.bind.iter().filter_map(|network| host.address(network));
-    addresses.extend(bound.map(|address| address.to_string()));
+    let addresses = listen_addresses(host, &cluster.spec.bind);
     let force = |value: Nix| Nix::Call("lib.mkForce", vec![value]);
     builder.option(
         MODULE,

@@ -47,11 +47,11 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
                 .flat_map(|template| placeholders(&template.text))
                 .map(|(_, name)| name.to_owned())
                 .collect();
-            for (name, found) in &uses {
+            for (name, found) in uses {
                 sops(builder, name, found, in_templates.contains(name.as_str()));
             }
             for template in &templates {
-                sops_template(builder, template, &uses);
+                sops_template(builder, template, uses);
             }
         }
         SecretBackend::Agenix => {
@@ -63,7 +63,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
                 AgeKey::File(file) => file.path.clone(),
             };
             builder.option(MODULE, "age.identityPaths", Nix::texts([key]), &at);
-            for (name, found) in &uses {
+            for (name, found) in uses {
                 agenix(builder, name, found);
             }
             agenix_templates(builder, &templates, &at);

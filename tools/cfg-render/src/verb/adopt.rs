@@ -1,5 +1,7 @@
 //! `cfg-render adopt`: the first draft of a fleet from what a running host says of itself.
 
+mod draft;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -8,6 +10,8 @@ use cli::{Failure, Input, Session};
 use contract::document::HostFacts;
 use contract::{Exit, SchemaId};
 use serde_json::{Value, json};
+
+use draft::{Draft, draft};
 
 /// `adopt`
 #[derive(Debug, Clone, Args)]
@@ -24,9 +28,11 @@ pub(super) fn run(args: &AdoptArgs, session: &Session) -> Result<Exit, Failure> 
     let documents = session.read_all_raw(&args.facts, &[SchemaId::HOST_FACTS])?;
     let mut hosts = serde_json::Map::new();
     let mut networks = serde_json::Map::new();
+    let mut whole = Draft::default();
     for document in documents {
         let facts: HostFacts = document.read()?.document;
-        let (name, host) = host(&facts, &mut networks);
+        let (name, host, running) = host(&facts, &mut networks);
+        whole.take(&name, running);
         if hosts.insert(name.clone(), host).is_some() {
             return Err(Failure::new(Exit::BadDocument, "two_hosts", format!("two hosts call themselves \"{name}\""))
                 .hint("give one of them another name first"));
@@ -37,26 +43,34 @@ pub(super) fn run(args: &AdoptArgs, session: &Session) -> Result<Exit, Failure> 
         "name": args.name,
         "people": {"admin": {"//": "your public SSH key, or nobody gets in", "groups": ["admins"], "ssh_keys": []}},
         "hosts": hosts,
-        "services": {},
+        "services": whole.services,
     });
-    if let (false, Value::Object(fleet)) = (networks.is_empty(), &mut fleet) {
-        fleet.insert("networks".into(), Value::Object(networks));
+    if let Value::Object(fleet) = &mut fleet {
+        for (key, value) in [("networks", networks), ("databases", whole.databases)] {
+            if !value.is_empty() {
+                fleet.insert(key.into(), Value::Object(value));
+            }
+        }
+        if !whole.repositories.is_empty() {
+            fleet.insert("backups".into(), json!({"repositories": whole.repositories, "plans": {"nightly": {}}}));
+            let secrets = whole.secrets.into_iter().map(|name| (name, json!({})));
+            fleet.insert("secrets".into(), Value::Object(secrets.collect()));
+        }
     }
     session.print_bytes(cli::canonical_json(SchemaId::FLEET, &fleet, false).as_bytes())?;
     Ok(Exit::Done)
 }
 
-/// The host of these facts, and its name. Private networks that it is on are added to those of the fleet.
-fn host(facts: &HostFacts, networks: &mut serde_json::Map<String, Value>) -> (String, Value) {
-    let name: String = facts.hostname.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let name = if name.starts_with(|c: char| c.is_ascii_lowercase()) { name } else { format!("host-{name}") };
+/// The host of these facts, its name, and what runs on it. Private networks that it is on are added to those of the fleet.
+fn host(facts: &HostFacts, networks: &mut serde_json::Map<String, Value>) -> (String, Value, Draft) {
+    let name = draft::name_of(facts.hostname.split('.').next().unwrap_or_default());
+    let mut running = facts.running.as_deref().map(|running| draft(&name, running)).unwrap_or_default();
     let mut host = json!({
         "description": format!("{} MiB of memory, kernel {}", facts.memory_bytes / (1024 * 1024), facts.kernel),
         "arch": facts.arch,
         "hostname": facts.hostname.split('.').next().unwrap_or_default(),
     });
-    let Value::Object(keys) = &mut host else { return (name, host) };
+    let Value::Object(keys) = &mut host else { return (name, host, running) };
     let mut questions = Vec::new();
     let known = matches!(facts.os_id.as_str(), "debian" | "ubuntu" | "nixos");
     match (&facts.os_version, known) {
@@ -97,9 +111,14 @@ fn host(facts: &HostFacts, networks: &mut serde_json::Map<String, Value>) -> (St
     }
     keys.insert("ssh".into(), json!({"port": port, "groups": ["admins"], "initial": {"port": port}}));
     questions.push("services: what runs here that shall be kept, on which ports, with which data? Nothing that is not declared is touched, but the firewall closes what is not declared".into());
+    if facts.running.is_none() {
+        questions.push("these facts do not say what runs here: host-provision facts --running does".into());
+    }
     questions.push("backup: which of its paths cannot be made again?".into());
+    questions.append(&mut running.questions);
+    keys.append(&mut running.host);
     keys.insert("//".into(), json!(questions));
-    (name, host)
+    (name, host, running)
 }
 
 enum Kind {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod acme;
+mod adopt;
 mod certs;
 mod check;
 mod containers;
@@ -18,10 +19,12 @@ mod mail;
 mod matrix;
 mod model;
 mod monitoring;
+mod names;
 mod network;
 mod newer_nginx;
 mod nixos;
 mod operations;
+mod pgbouncer;
 mod rich;
 mod run;
 mod seeds;

@@ -47,6 +47,7 @@ let
     home-manager = { useGlobalPkgs = bool; useUserPackages = bool; users."*" = { imports = listOf anything; home.stateVersion = str; "*" = anything; }; };
     i18n.defaultLocale = str;
     networking = {
+      hosts = attrsOf (listOf str);
       hostName = strMatching "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"; domain = nullOr str; nameservers = listOf str; useDHCP = bool; useNetworkd = bool;
       defaultGateway = { address = str; interface = str; };
       defaultGateway6 = { address = str; interface = str; };
@@ -114,6 +115,10 @@ let
         globalConfig."*" = anything; scrapeConfigs = listOf anything; alertmanagers = listOf anything;
         alertmanager = { enable = bool; port = port; listenAddress = str; configuration = anything; extraFlags = listOf str; };
         exporters."*" = { enable = bool; port = port; listenAddress = str; extraFlags = listOf str; runAsLocalSuperUser = bool; };
+      };
+      avahi = {
+        enable = bool; nssmdns4 = bool; nssmdns6 = bool; openFirewall = bool;
+        publish = { enable = bool; addresses = bool; userServices = bool; };
       };
       tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };
       traefik = { enable = bool; package = package; staticConfigOptions = anything; dynamicConfigOptions = anything; };

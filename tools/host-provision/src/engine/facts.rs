@@ -43,6 +43,7 @@ pub fn facts(host: &Host) -> Outcome<HostFacts> {
         ssh_ports: super::access::sshd_ports(),
         memory_bytes: kib * 1024,
         free_bytes: space.f_bavail * space.f_frsize,
+        running: None,
     })
 }
 

@@ -26,6 +26,7 @@ mod random;
 mod removal;
 pub mod rollback;
 pub mod run;
+pub mod running;
 pub mod tree;
 pub mod undo;
 pub mod units;

@@ -22,7 +22,7 @@ use crate::engine::plan::{Planned, plan};
 use crate::engine::programs::programs;
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
-use crate::engine::{Host, View, facts, way_in};
+use crate::engine::{Host, View, facts, running, way_in};
 use crate::fault::{Fault, Outcome};
 use crate::wire::{self, ApplyOptions, Frame, Reply, Request, Work, read_frame, write_json};
 
@@ -117,6 +117,11 @@ fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
     match request {
         Request::Facts => {
             let facts = facts::facts(host)?;
+            wire.say(&Reply::Facts(facts))
+        }
+        Request::Survey => {
+            let mut facts = facts::facts(host)?;
+            facts.running = Some(Box::new(running::running(host)));
             wire.say(&Reply::Facts(facts))
         }
         Request::Plan(work) => {

@@ -102,19 +102,34 @@ impl Checks<'_, '_> {
                 }),
                 ..HealthCheck::default()
             });
-            let databases: Vec<_> = self.model.databases_in(cluster.name);
-            for found in databases {
+            let server = format!("{}.{}.postgres", host.name, cluster.name);
+            let pooler = format!("{}.{}.pgbouncer", host.name, cluster.name);
+            if cluster.spec.pgbouncer.is_some() {
+                self.add(HealthCheck {
+                    id: pooler.clone(),
+                    group: Some(cluster.name.to_owned()),
+                    tags: vec!["unit".into()],
+                    needs: vec![server.clone()],
+                    critical: true,
+                    from: vec![cluster.pointer().join("pgbouncer")],
+                    unit: Some(UnitCheck { name: crate::host::PGBOUNCER_UNIT.into(), scope: None }),
+                    ..HealthCheck::default()
+                });
+            }
+            for found in self.model.databases_in(cluster.name) {
                 let Some(password) = found.spec.password.clone() else { continue };
                 let database = found.spec.name_or(found.service_name);
+                // Behind a pooler the login through it proves both.
+                let needed = if found.spec.pool.is_some() { &pooler } else { &server };
                 self.add(HealthCheck {
                     id: format!("{}.{}.database.{database}", host.name, cluster.name),
                     group: Some(found.service_name.to_owned()),
                     tags: vec!["database".into()],
-                    needs: vec![format!("{}.{}.postgres", host.name, cluster.name)],
+                    needs: vec![needed.clone()],
                     critical: found.service.critical,
                     from: vec![found.pointer.clone()],
                     postgres: Some(PostgresCheck {
-                        address: socket(IpAddr::from([127, 0, 0, 1]), cluster.spec.port),
+                        address: socket(IpAddr::from([127, 0, 0, 1]), cluster.entrance(found.spec).0),
                         user: found.spec.owner_or(found.service_name),
                         database,
                         password: Some(password),

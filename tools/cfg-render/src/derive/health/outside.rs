@@ -175,7 +175,6 @@ impl Checks<'_, '_> {
     /// What the names of a service need and want of other services, on whatever host: only from here can that be said.
     fn edges_of_names(&self, name: &str) -> (Vec<String>, Vec<String>) {
         let (mut needs, mut wants) = (Vec::new(), Vec::new());
-        let all = self.model.fleet.dependencies();
         // Two that want each other may both be declared; as edges of checks they would wait for each other.
         let leads_back = |other: &str| {
             let mut open = vec![other];
@@ -185,12 +184,12 @@ impl Checks<'_, '_> {
                     return true;
                 }
                 if seen.insert(service) {
-                    open.extend(all.iter().filter(|one| one.service == service).map(|one| one.on.name()));
+                    open.extend(self.model.dependencies_of(service).iter().map(|one| one.on.name()));
                 }
             }
             false
         };
-        for dependency in all.iter().filter(|dependency| dependency.service == name) {
+        for dependency in self.model.dependencies_of(name) {
             if leads_back(dependency.on.name()) {
                 continue;
             }

@@ -106,7 +106,7 @@ pub(in crate::host) fn fitted<'s>(builder: &HostBuilder<'_, '_>, name: &str, ser
             container.command = command(builder, role, container, &format!("{address}:{port}"));
         }
         if role == Role::Prometheus {
-            let tokens = model.scrapes().into_iter().filter_map(|scrape| scrape.bearer);
+            let tokens = model.scrapes().iter().filter_map(|scrape| scrape.bearer.clone());
             container.secrets.extend(tokens);
         }
         if let (Role::Alertmanager, Some(spec)) = (role, &model.fleet.monitoring.alertmanager) {
