@@ -39,8 +39,8 @@ impl UnitFile {
 
     /// Adds a section of its own, also where there is one of this name already (`[Route]` of systemd.network(5)).
     pub fn section(&mut self, section: &str, settings: &[(&str, &str)]) {
-        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.sections.push((section.to_owned(), settings));
+        let lines = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        self.sections.push((section.to_owned(), lines));
     }
 
     /// Puts a setting of the user in the place of ours.

@@ -30,7 +30,7 @@ impl Model<'_> {
     /// What a host passes on, and what it cannot.
     pub fn forwards(&self, host: &HostView) -> (Vec<Forward>, Vec<Finding>) {
         let (mut all, mut findings) = (Vec::new(), Vec::new());
-        for (name, service) in self.services() {
+        for (name, service) in self.exposing_at(&host.name) {
             for (index, expose) in service.expose.iter().enumerate() {
                 let here = service.host.iter().any(|own| *own == host.name);
                 if expose.via.as_deref() != Some(&host.name) || here {
