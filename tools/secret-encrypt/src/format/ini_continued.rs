@@ -52,7 +52,7 @@ fn cut_up(source: &str, value: &str, cut: impl Fn(usize) -> usize) -> Option<Str
     }
     out.push_str(value.get(done..)?);
     out.push_str(&source[behind..]);
-    reads_as(&out, value).then_some(out)
+    reads_as(&out, value, "").then_some(out)
 }
 
 /// What of each line is part of the value.

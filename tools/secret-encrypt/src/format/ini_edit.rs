@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::Style;
 use super::ini::BLOCK;
-use super::ini_text::{self, DEFAULT, Ini, Section, bom, write_key, write_value};
-use super::splice::{line_start, splice};
+use super::ini_text::{self, DEFAULT, Ini, Section, bom, write_before, write_key, write_value};
+use super::splice::{line_end, line_start, splice};
 use crate::Error;
 use crate::sops::{Kind, Value};
 
@@ -70,7 +70,8 @@ fn put_key(text: &str, name: &str, key: &str, value: &Json) -> Result<Zeroizing<
     };
     let section = ini.sections.iter().find(|section| section.in_pointer() == name);
     if let Some(found) = section.and_then(|section| section.keys.iter().find(|found| found.name == key)) {
-        let mut written = Zeroizing::new(write_value(raw, found.style)?);
+        let behind = text[found.span.end..line_end(text, found.span.end)].trim_end();
+        let mut written = Zeroizing::new(write_before(raw, found.style, behind)?);
         // A key without a value may end in its equals sign.
         let before = &text[..found.span.start];
         if found.value.is_empty() && [" =", " :", ":"].iter().any(|end| before.ends_with(end)) {

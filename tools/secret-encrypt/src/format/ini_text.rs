@@ -341,6 +341,14 @@ impl Reader<'_> {
 /// # Errors
 /// Where INI has no form for it.
 pub(super) fn write_value(value: &str, style: Style) -> Result<String, Error> {
+    write_before(value, style, "")
+}
+
+/// As [`write_value`], where the line goes on with a comment: quotes in the comment must not be taken for those of the value.
+///
+/// # Errors
+/// As [`write_value`].
+pub(super) fn write_before(value: &str, style: Style, comment: &str) -> Result<String, Error> {
     if value.is_empty() {
         return Ok(String::new());
     }
@@ -355,7 +363,7 @@ pub(super) fn write_value(value: &str, style: Style) -> Result<String, Error> {
         Style::Plain
     };
     let forms = [style, usual, Style::Plain, Style::Double, Style::Back, Style::Triple, Style::Single];
-    let found = forms.into_iter().map(|style| quote(value, style)).find(|written| reads_as(written, value));
+    let found = forms.into_iter().map(|style| quote(value, style)).find(|written| reads_as(written, value, comment));
     found.ok_or_else(|| {
         Error::Unsupported(
             "a value holds quotes, line breaks or marks of comments in a way that INI has no form for".into(),
@@ -363,13 +371,14 @@ pub(super) fn write_value(value: &str, style: Style) -> Result<String, Error> {
     })
 }
 
-/// Whether this behind an equals sign is read as the value and nothing else.
-pub(super) fn reads_as(written: &str, value: &str) -> bool {
-    let line = format!("{written}\n");
+/// Whether this behind an equals sign is read as the value and nothing else but the comment.
+pub(super) fn reads_as(written: &str, value: &str, comment: &str) -> bool {
+    let line = format!("{written}{comment}\n");
     let mut reader = Reader { text: &line, at: line.find('\n').map_or(0, |at| at + 1), start: 0 };
     let read = reader.value(0..reader.at);
     read.is_ok_and(|read| {
-        read.value == value && read.span == (0..written.len()) && read.inline.is_none() && read.unread.is_none()
+        let alone = read.inline.is_none() && read.unread.is_none();
+        read.value == value && read.span == (0..written.len()) && (alone || !comment.is_empty())
     })
 }
 

@@ -1,6 +1,7 @@
 //! Which mapping or list a comment belongs to. go-yaml decides it, and with it under which key path sops encrypts the comment.
 
 use contract::Pointer;
+use granit_parser::ScalarStyle;
 
 use super::PlaceBudget;
 use super::yaml::BLOCK_KEY;
@@ -99,9 +100,9 @@ impl Containers {
             Data::Map { pairs, .. } => {
                 self.list.push(container(pairs.first().map_or(node.column, |(key, _)| key.column)));
                 for (key, value) in pairs {
-                    if flow && let Some(message) = unread_in_braces(text, key) {
-                        let line = Some(line_of(text, key.span.start));
-                        return Err(Error::Syntax { message: message.into(), line });
+                    if flow {
+                        unread_in_flow(text, key, true)?;
+                        unread_in_flow(text, value, false)?;
                     }
                     let name = key_text(key, text)?;
                     if parent.is_none() && name == BLOCK_KEY {
@@ -118,6 +119,9 @@ impl Containers {
                 let dash = |item: &Node| if flow { item.column } else { dash_of(text, item).1 };
                 self.list.push(container(items.first().map_or(node.column, |item| dash(item))));
                 for (index, item) in items.iter().enumerate() {
+                    if flow {
+                        unread_in_flow(text, item, false)?;
+                    }
                     let start = if flow { item.outer_start() } else { dash_of(text, item).0 };
                     self.entries.push(Entry { start, column: self.list[id].column, container: id });
                     if item.is_collection() {
@@ -176,15 +180,31 @@ impl Containers {
     }
 }
 
-/// What go-yaml does not read as the same key within braces.
-fn unread_in_braces(text: &str, key: &Node) -> Option<&'static str> {
-    if text[key.span.start..].starts_with('?') {
-        return Some(
-            "a key within braces begins with a question mark, which sops takes for a mark; put it into quotes",
-        );
-    }
+/// What go-yaml does not read as the same within braces and brackets. To it a question mark ends a word there, and a colon is a
+/// part of it unless a blank follows.
+fn unread_in_flow(text: &str, node: &Node, is_key: bool) -> Result<(), Error> {
+    let Data::Scalar { style: ScalarStyle::Plain, .. } = node.data else { return over_lines(text, node, is_key) };
+    let message = if text[node.span.clone()].contains('?') {
+        "a word in braces or brackets has a question mark, which sops does not read there; put it into quotes"
+    } else if is_key && text[node.span.end..].starts_with(':') && !blank_follows(&text[node.span.end + 1..]) {
+        "a key in braces has no blank behind its colon, which sops takes for a part of the key; write one, or use quotes"
+    } else {
+        return over_lines(text, node, is_key);
+    };
+    Err(Error::Syntax { message: message.into(), line: Some(line_of(text, node.span.start)) })
+}
+
+fn blank_follows(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(char::is_whitespace)
+}
+
+/// A key that no question mark announces has to be on one line with its colon.
+fn over_lines(text: &str, key: &Node, is_key: bool) -> Result<(), Error> {
     let announced = text[..key.outer_start()].trim_end().ends_with('?');
-    let colon = colon_behind(text, key.span.end).filter(|_| !announced);
-    let over_lines = colon.is_some_and(|colon| text[key.span.start..colon].contains('\n'));
-    over_lines.then_some("a key within braces goes over several lines, which sops does not read")
+    let colon = colon_behind(text, key.span.end).filter(|_| is_key && !announced);
+    if !colon.is_some_and(|colon| text[key.span.start..colon].contains('\n')) {
+        return Ok(());
+    }
+    let message = "a key within braces goes over several lines, which sops does not read".into();
+    Err(Error::Syntax { message, line: Some(line_of(text, key.span.start)) })
 }

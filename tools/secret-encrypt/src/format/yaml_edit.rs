@@ -192,7 +192,11 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
                 range = end..end;
                 match colon_behind(text, key.span.end) {
                     Some(_) => {}
-                    None if entry.in_flow => new.insert_str(0, ": "),
+                    None if entry.in_flow => {
+                        let end = text[..end].trim_end().len();
+                        range = end..end;
+                        new.insert_str(0, ": ");
+                    }
                     None => return Err(Error::Unsupported("a key behind a question mark has no colon yet".into())),
                 }
             }

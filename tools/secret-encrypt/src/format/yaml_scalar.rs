@@ -229,7 +229,7 @@ fn is_plain_shape(text: &str, in_flow: bool) -> bool {
         && !text.starts_with("---")
         && !text.starts_with("...")
         && !text.starts_with("<<")
-        && !(in_flow && text.contains([',', '[', ']', '{', '}']))
+        && !(in_flow && text.contains([',', '[', ']', '{', '}', '?']))
         && !(in_flow
             && text.contains(':')
             && text.split(':').skip(1).any(|rest| rest.is_empty() || rest.starts_with([',', ']', '}'])))

@@ -171,6 +171,11 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
             Some(Ok((Event::Anchor(..), span))) => span.byte_range(),
             _ => None,
         };
+        let name = anchor.clone().and_then(|range| text.get(range)).unwrap_or_default().trim_start_matches('&');
+        if name.contains(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)) {
+            let message = format!("sops reads letters, digits, - and _ in the name of an anchor, not &{name}");
+            return Err(Error::Syntax { message, line: Some(span.start.line() as u64) });
+        }
         builder.event(event, &span, anchor)?;
     }
     Ok(builder.documents)

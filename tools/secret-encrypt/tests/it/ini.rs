@@ -171,6 +171,12 @@ fn values_are_put_and_taken_away() {
             .fails(65);
     }
     program.run_with(&["set", "x.ini", "/sops/mac"], "x").fails(2);
+    // A quote in a comment behind the value is none of the value's.
+    program.write("c.ini", "[s_unencrypted]\na = 1 # it`s\n");
+    program.encrypt("c.ini");
+    program.run_with(&["set", "c.ini", "/s_unencrypted/a"], "x;y").fails(65);
+    program.run_with(&["set", "c.ini", "/s_unencrypted/a"], "z").ok();
+    assert_eq!(program.run(&["decrypt", "c.ini", "--pointer", "/s_unencrypted/a"]).ok().text(), "z");
     for text in ["[a]\nb = 1\nb = 2\n", "[a\n", "word\n", "[sops]\nmac = x\n", "a = `x\n", "a = \"\"\""] {
         program.write("y.ini", text);
         program.run(&["encrypt", "--in-place", "-r", &program.recipient, "y.ini"]).fails(65);

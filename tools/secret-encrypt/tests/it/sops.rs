@@ -260,7 +260,7 @@ fn real_sops_reads_odd_yaml() {
             continue;
         }
         // What sops does not read is refused.
-        if text.contains("\r-") || text.contains("\n\t#") {
+        if text.contains("\r-") || text.contains("\n\t#") || text.contains("e:}") {
             program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
             assert_eq!(program.read("x.yaml"), text);
             continue;
@@ -317,18 +317,24 @@ fn tabs_are_taken_where_real_sops_takes_them() {
     }
 }
 
-/// Within braces go-yaml takes a question mark for the mark of a key, also where no blank follows.
+/// Within braces go-yaml ends a word at a question mark, and takes a colon for a letter where no blank follows; names of anchors
+/// are letters and digits to it. What it reads in another way, or not at all, is refused.
 #[test]
-fn question_marks_in_braces_are_refused() {
+fn what_real_sops_reads_otherwise_is_refused() {
     let program = Program::new();
-    program.write("x.yaml", "{?a: 1}\n");
-    program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
-    program.write("x.yaml", "{\"?a\": 1, ? b : ?c}\n");
+    for text in ["{?a: 1}\n", "{a: http://x?y}\n", "a: [b?]\n", "{a:, b: 1}\n", "{a:}\n", "a: &b# c\n"] {
+        program.write("x.yaml", text);
+        program.run(&["encrypt", "--in-place", "-r", &program.recipient, "x.yaml"]).fails(65);
+    }
+    let text = "{\"?a\": 1, ? b : '?c', d : , e: &f-1 'http://x?y', \"g\":2}\n";
+    program.write("x.yaml", text);
     program.encrypt("x.yaml");
-    assert_eq!(program.run(&["decrypt", "--json", "x.yaml"]).ok().json(), json!({"?a": 1, "b": "?c"}));
+    assert_eq!(program.decrypt("x.yaml"), text);
+    let json = json!({"?a": 1, "b": "?c", "d": null, "e": "http://x?y", "g": 2});
+    assert_eq!(program.run(&["decrypt", "--json", "x.yaml"]).ok().json(), json);
     if let Some(sops) = sops() {
         let theirs = finish(program.command(&sops).args(["decrypt", "--output-type", "json", "x.yaml"]), "").ok();
-        assert_eq!(theirs.json(), json!({"?a": 1, "b": "?c"}));
+        assert_eq!(theirs.json(), json);
     }
 }
 
