@@ -341,7 +341,9 @@ impl Performed {
         let failure = if words.contains("password has expired") || words.contains("Password change required") {
             failure.hint("the provider wants the password changed: log in once by hand")
         } else if words.contains("sudo:") || words.contains("doas:") {
-            failure.hint("the login user must be able to become root (--become, --become-password-file), or log in as root")
+            failure.hint(
+                "the login user must be able to become root (--become, --become-password-file), or log in as root",
+            )
         } else {
             failure
         };

@@ -38,9 +38,9 @@ impl Fault {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => fault.hint("free some space on the host"),
             io::ErrorKind::ReadOnlyFilesystem => fault.hint("the file system is mounted read-only"),
-            io::ErrorKind::PermissionDenied => {
-                fault.hint("log in as root, or give the host \"become\" in the inventory; on this machine itself run it as root")
-            }
+            io::ErrorKind::PermissionDenied => fault.hint(
+                "log in as root, or give the host \"become\" in the inventory; on this machine itself run it as root",
+            ),
             _ => fault,
         }
     }
