@@ -19,25 +19,54 @@ use std::process::ExitCode;
 pub fn main(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let code = match words[..] {
-        ["serve"] => {
-            use std::os::fd::AsFd;
-            // Without a buffer: what waits in one would not be seen by who asks the kernel whether something came.
-            match std::io::stdin().as_fd().try_clone_to_owned() {
-                Ok(input) => serve::serve(&mut std::fs::File::from(input), &mut std::io::stdout().lock()),
-                Err(_) => contract::Exit::Io.code(),
-            }
-        }
+        ["serve"] => serve(),
         ["work", run] => worker::work(run),
         ["expire", run] => worker::expire(run, None),
         ["expire", run, seconds] => worker::expire(run, seconds.parse().ok()),
-        // Asked after it was sent: can it run from where it lies?
+        // Does it run from where it lies?
         ["probe"] => 0,
+        ["place", directory] => place(directory, None),
+        ["place", directory, state] => place(directory, Some(state)),
         ["bury", run] => worker::bury(run),
         ["recover"] => worker::recover(),
         ["tool", run] => tool_keeper::keep(run),
         _ => 2,
     };
     ExitCode::from(code)
+}
+
+fn serve() -> u8 {
+    use std::os::fd::AsFd;
+    // Without a buffer: what waits in one would not be seen by who asks the kernel whether something came.
+    match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(input) => serve::serve(&mut std::fs::File::from(input), &mut std::io::stdout().lock()),
+        Err(_) => contract::Exit::Io.code(),
+    }
+}
+
+/// Moves this very program, which was just sent, to where it stays, and serves. A state directory that was made for it gets
+/// the mode that it shall have.
+fn place(directory: &str, new_state: Option<&str>) -> u8 {
+    use std::fs::{Permissions, create_dir_all, rename, set_permissions};
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let placed = (|| {
+        if let Some(state) = new_state {
+            set_permissions(state, Permissions::from_mode(0o711))?;
+        }
+        create_dir_all(directory)?;
+        rename(std::env::current_exe()?, std::path::Path::new(directory).join("host-provision-helper"))?;
+        let mut output = std::io::stdout().lock();
+        output.write_all(b"sent\n").and_then(|()| output.flush())
+    })();
+    match placed {
+        Ok(()) => serve(),
+        Err(error) => {
+            // The one who sent it reads these words.
+            let _ = writeln!(std::io::stderr(), "the helper cannot be put into {directory}: {error}");
+            contract::Exit::Io.code()
+        }
+    }
 }
 
 /// Starts one of the verbs above so that it outlives the connection: as a unit of systemd, or in a session of its own.

@@ -11,15 +11,12 @@ use super::host_key::PublicKey;
 use super::local::Local;
 use super::root::{Root, explain};
 use super::shelf::own_arch;
-use super::shipment::{HELPER, NOWHERE, Start, Started};
+use super::shipment::{FORBIDDEN, HELPER, NOWHERE, Start, Started};
 use super::transport::{Channel, Transport, connect};
 use super::{Place, Shelf, SshHost, describe};
 use crate::engine::programs::PROGRAMS;
 use crate::fault::Fault;
 use crate::wire::{self, BLOB, Frame, Login, Reply, Request, read_frame, write_frame, write_json};
-
-/// What a shell ends with where a program may not be run, or is none (127 and above: it died).
-const FORBIDDEN: i32 = 126;
 
 /// What a host may ask for: bytes by their hash.
 pub trait Supplies {

@@ -1,9 +1,10 @@
 //! The helper on its way to a host. One command starts it, or asks for it, takes it and starts it then: a shipment costs no
 //! connection and no channel of its own.
 //!
-//! The command says `need MACHINE [gzip]`; `HASH COUNT PROGRAM` and COUNT bytes go there, which PROGRAM unpacks; it says
-//! `sent` once they are in place. With a large request it says `ready` before it starts what is there. All of that are small
-//! letters, which begin no frame.
+//! The command says `need MACHINE [gzip]`; `HASH COUNT [PROGRAM]` and COUNT bytes go there, which PROGRAM unpacks. Once they
+//! are checked they are run, put themselves in place, say `sent` and wait for the request; `failed` means that there is no
+//! room for them. With a large request the command says `ready` before it starts what is there. All of that are small letters,
+//! which begin no frame.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub(super) const NOWHERE: &str = "plumbline-nowhere";
 
 /// The longest line that the command says.
 const LONGEST_LINE: u64 = 4096;
+
+/// What a shell ends with where a program may not be run, or is none (127 and above: it died).
+pub(super) const FORBIDDEN: i32 = 126;
 
 /// The largest request that is sent before anybody reads: less than what a channel takes.
 const LARGE: usize = 512 * 1024;
@@ -71,18 +75,19 @@ impl Start<'_> {
         };
         // The request is on its way already. Whoever reads too much of it takes nothing else: we wait to be asked.
         let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
+        // Of the programs that this starts each takes its time on a busy host: what the helper can do itself it does itself.
         format!(
-            "{look}{skip}set -e; umask 022; mkdir -p -m 711 {state}; d={bin}; mkdir -p $d; t=$d/.incoming.$$; \
+            "{look}{skip}set -e; umask 022; m=; [ -d {bin} ] || {{ mkdir -p {bin}; m={state}; }}; t={bin}/.incoming.$$; \
              trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; \
              z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
-             read h n z; head -c $n | {{ $z >$t || {{ cat >/dev/null; exit 1; }}; }}; \
+             read h n z; w=; if [ \"$z\" ]; then head -c $n | $z >$t || w=no; else head -c $n >$t || w=no; fi; \
+             if [ $w ]; then echo failed; cat >/dev/null; exit 1; fi; \
              [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
-             chmod 755 $t; \
-             if ! $t probe 2>/dev/null; then s=$t; for d in {others}; do t=$d/.incoming.$$; \
-             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null && $t probe 2>/dev/null; then break; fi; \
-             rm -f $t; rmdir $d 2>/dev/null || :; t=; done; \
-             rm -f $s; if [ -z $t ]; then echo {NOWHERE} >&2; exit 1; fi; fi; \
-             mkdir -p $d/$h; mv $t $d/$h/{HELPER}; trap - EXIT; echo sent; exec $d/$h/{HELPER} serve"
+             chmod 755 $t; r=0; $t place {bin}/$h $m || r=$?; if [ $r != {FORBIDDEN} ]; then exit $r; fi; s=$t; \
+             for d in {others}; do t=$d/.incoming.$$; \
+             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null; then r=0; $t place $d/$h $m || r=$?; \
+             if [ $r != {FORBIDDEN} ]; then rm -f $s; exit $r; fi; fi; \
+             rm -f $t; rmdir $d 2>/dev/null || :; done; t=$s; echo {NOWHERE} >&2; exit 1"
         )
     }
 
@@ -106,6 +111,8 @@ impl Start<'_> {
             };
             match line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
                 ["ready" | "sent"] => channel.write_all(self.request)?,
+                // The rest of what we send is thrown away, until it ends.
+                ["failed"] => channel.close_input(),
                 ["need", machine, ref rest @ ..] => {
                     let program = match self.program_for(machine) {
                         Ok(program) => program,
@@ -132,7 +139,7 @@ impl Start<'_> {
             _ if has_gzip => Some(pack(&program.bytes)?),
             _ => None,
         };
-        let (bytes, unpack) = packed.as_ref().map_or((&*program.bytes, "cat"), |packed| (packed, "gzip -dc"));
+        let (bytes, unpack) = packed.as_ref().map_or((&*program.bytes, ""), |packed| (packed, "gzip -dc"));
         self.session.note(&format!("{}: sending the helper ({} bytes)", self.host, bytes.len()));
         channel.write_all(format!("{} {} {unpack}\n", program.sha256, bytes.len()).as_bytes())?;
         channel.write_all(bytes)
