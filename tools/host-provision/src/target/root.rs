@@ -5,7 +5,7 @@
 //! password for its own input. So it is asked first, over a channel of its own that ends with the password: a wrong one
 //! costs one attempt and not three, and never reaches a command.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use cli::Failure;
 use contract::Exit;
