@@ -270,9 +270,21 @@ fn apply(host: &Host, wire: &mut Wire<'_>, work: Work, options: ApplyOptions) ->
     }
     let mut run = Run::begin(host, record)?;
     let id = run.record.id.clone();
+    let wait = options.lock_wait.max(5);
     Order { work, options }.write(&run, &blobs)?;
     let unit = format!("{}run-{id}", places::UNIT_PREFIX);
-    super::detach_then(host, &unit, &["work", &id], &["bury", &id])?;
+    if let Err(fault) = super::detach_then(host, &unit, &["work", &id], &["bury", &id]) {
+        // Whoever was to start it may have done so and died. Then it holds the lock, or has begun before.
+        let _lock = Lock::take(host, "a run that was not started", Duration::from_secs(wait))?;
+        if !run.directory().join("begun").exists() {
+            run.record.stand = Stand::Done;
+            run.save()?;
+            run.release();
+            // One who attaches to it later hears the same.
+            run.tell(&Reply::Error(Box::new(fault.clone().into_object())));
+            return Err(fault);
+        }
+    }
     wire.say(&Reply::Started { run: id })?;
     follow(host, wire, &mut run, 0)
 }

@@ -75,6 +75,9 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     let Order { work, options } = Order::read(run)?;
     let _lock =
         Lock::take(host, &format!("run {id} of {}", run.record.owner), Duration::from_secs(options.lock_wait.max(5)))?;
+    if Run::open(host, Some(&id))?.record.stand != Stand::Applying {
+        return Err(Fault::new(Exit::TryAgain, "given_up", "the run was given up before it began"));
+    }
     // Another run may have come before us while we waited for the lock.
     clear(host)?;
     run.take_number(host)?;

@@ -340,6 +340,20 @@ fn a_lock_of_dpkg_is_waited_for() {
     );
 }
 
+/// The host cannot start the work: nothing was begun, and nobody who asks for the run later waits for it.
+#[test]
+fn a_run_that_is_never_started_is_over() {
+    let Some(host) = Lab::boot() else { return };
+    host.exec("printf '#!/bin/sh\\nexit 1\\n' >/usr/local/bin/systemd-run; chmod 755 /usr/local/bin/systemd-run");
+    let failed = host.apply(&version("a")).expect(69).json();
+    assert!(failed["error"].to_string().contains("systemd-run"), "{failed}");
+    let asked = host.call(&["attach", "lab1"], "").expect(69);
+    assert!(asked.stderr.contains("systemd-run"), "{}", asked.stderr);
+    host.exec("rm /usr/local/bin/systemd-run");
+    host.apply(&version("a")).expect(0);
+    assert_eq!(shown(&host), "a");
+}
+
 /// Runs are named by the clock, and nothing else of them depends on it: windows are counted by the time since the boot. So a
 /// clock that ran ahead and was put right leaves a run behind whose name sorts after all later ones; a clock that is put back
 /// does the same. (That lists of packages from the future are fetched anew: engine/item/packages.rs.)
