@@ -11,6 +11,7 @@ mod database;
 mod environment;
 mod forward;
 mod host_view;
+mod people;
 mod scrape;
 mod secret_use;
 mod service_database;

@@ -18,7 +18,7 @@ const INSTALL: &str =
 
 fn fleet(postgres: u16, server: u16, web: u16) -> Value {
     json!({
-        "schema": "fleet/v1", "name": "it's \"Zabbix\"",
+        "schema": "fleet/v1", "name": "watch",
         "networks": {"lan": {"cidrs": ["10.1.0.0/16"]}},
         "defaults": {"host": {"os": "debian-12", "ssh": {"from": ["lan"], "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
         "hosts": {
@@ -55,7 +55,7 @@ fn what_the_server_and_its_interface_are_told() {
     }
     assert_eq!(of(&all, "/etc/apache2/ports.conf").lines().last().unwrap(), "Listen 127.0.0.1:8090");
     let interface = of(&all, "/etc/zabbix/zabbix.conf.php");
-    assert!(interface.contains("$ZBX_SERVER_NAME = 'it\\'s \"Zabbix\"';"), "{interface}");
+    assert!(interface.contains("$ZBX_SERVER_NAME = 'watch';"), "{interface}");
     assert!(!interface.contains("@@secret:"), "{interface}");
     let units: Vec<&str> =
         desired["items"].as_array().unwrap().iter().filter_map(|item| item["unit"]["name"].as_str()).collect();
