@@ -116,7 +116,7 @@ let
         exporters."*" = { enable = bool; port = port; listenAddress = str; extraFlags = listOf str; runAsLocalSuperUser = bool; };
       };
       tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };
-      traefik = { enable = bool; package = package; staticConfigOptions = anything; dynamicConfigOptions = anything; };
+      traefik = { enable = bool; package = package; staticConfigOptions = structured; dynamicConfigOptions = structured; };
       forgejo = {
         enable = bool; secrets."*"."*" = path; settings."*"."*" = either str (either int bool);
         database = { type = enum [ "postgres" "sqlite3" "mysql" ]; host = str; port = port; socket = path; name = str; user = str; passwordFile = path; createDatabase = bool; };
@@ -127,7 +127,7 @@ let
         settings = { server_url = str; database = { type = enum [ "postgres" "sqlite" ]; postgres = { host = nullOr str; port = port; name = str; user = str; password_file = path; }; }; "*" = anything; };
       };
       grafana = { enable = bool; settings."*"."*" = either str (either int bool); provision = { enable = bool; datasources.settings = anything; dashboards.settings = anything; }; };
-      loki = { enable = bool; configuration = anything; extraFlags = listOf str; };
+      loki = { enable = bool; configuration = structured; extraFlags = listOf str; };
       mosquitto = { enable = bool; listeners = listOf anything; };
       home-assistant = { enable = bool; config."*" = anything; };
       homepage-dashboard = { enable = bool; listenPort = port; services = listOf anything; settings = anything; allowedHosts = str; };

@@ -111,7 +111,7 @@ fn agents_are_modules_and_every_line_of_a_container_names_its_service() {
     // Only projects of Compose write into the engine's own logs.
     assert!(config.contains("action        = \"keep\""), "{config}");
     assert_eq!(host["systemd"]["services"]["alloy"]["serviceConfig"]["SupplementaryGroups"], json!(["docker"]));
-    assert_eq!(services["zabbixAgent"]["server"], "127.0.0.1");
+    assert_eq!(services["zabbixAgent"]["server"], "127.0.0.1,10.1.0.1,192.0.2.1");
     assert_eq!(services["zabbixAgent"]["settings"], json!({"Hostname": "box", "ServerActive": "10.1.0.1:10051"}));
 }
 
