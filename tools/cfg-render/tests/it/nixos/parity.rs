@@ -161,7 +161,7 @@ fn a_compose_file_of_the_user_is_one_unit() {
         ),
         "{start}"
     );
-    assert!(start.ends_with("/compose/project.yaml up --detach --remove-orphans --wait"), "{start}");
+    assert!(start.ends_with("-project.yaml up --detach --remove-orphans --wait"), "{start}");
     let template = &host["sops"]["templates"]["project.env"];
     assert_eq!(template["content"], "A='b c'\nTOKEN='<placeholder of token>'\n");
     let link = &host["systemd"]["tmpfiles"]["settings"]["10-plumbline"]["/opt/project/.env"]["L+"]["argument"];
@@ -228,8 +228,7 @@ fn caddy_and_traefik_serve_certificates_that_they_do_not_get_themselves() {
     assert!(host["services"]["caddy"].get("package").is_none(), "the stock build does");
     let host = come(&json!({"kind": "traefik"})).unwrap();
     let certificates = host["services"]["traefik"]["dynamicConfigOptions"]["tls"]["certificates"].as_array().unwrap();
-    let one =
-        certificates.iter().find(|one| one["certFile"].as_str().unwrap().ends_with("/tls/box/grafana.parity.net.pem"));
+    let one = certificates.iter().find(|one| one["certFile"].as_str().unwrap().ends_with("-grafana.parity.net.pem"));
     assert_eq!(one.unwrap()["keyFile"], "/run/secrets/tls-box-grafana-parity-net");
     assert_eq!(host["sops"]["secrets"]["tls-box-grafana-parity-net"]["group"], "traefik");
 }
