@@ -125,7 +125,7 @@ pub(super) fn environment(
             match scope {
                 Scope::System => template.units = vec![format!("{unit}.service")],
                 // Its own manager reads the file, and nobody restarts a unit of a user.
-                Scope::User(user) => template.owner = user.to_owned(),
+                Scope::User(user) => user.clone_into(&mut template.owner),
             }
         }
     }

@@ -185,16 +185,15 @@ fn forced(builder: &HostBuilder<'_, '_>, layout: Layout, users: &BTreeSet<&str>)
     let admin = |user: &str| {
         user == "root" || user == host.ssh().user || host.spec.users.get(user).is_some_and(|user| user.admin)
     };
-    users
-        .iter()
-        .filter(|user| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user))
-        .map(|user| {
-            format!(
-                "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
-                layout.folder
-            )
-        })
-        .collect()
+    let forced = |user: &&&str| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user);
+    let mut text = String::new();
+    for user in users.iter().filter(forced) {
+        text.push_str(&format!(
+            "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
+            layout.folder
+        ));
+    }
+    text
 }
 
 /// A tool as the Model Context Protocol lists it.
