@@ -99,9 +99,9 @@ struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // The programs end their own children when they are asked to.
+        // All of them end their own children when they are interrupted; PostgreSQL does not wait for its clients then.
         let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
         for _ in 0..100 {
             if self.0.try_wait().unwrap().is_some() {
                 return;
@@ -186,7 +186,11 @@ fn the_real_server_starts_and_its_interface_logs_in() {
     assert!(good, "{said}");
     fs::write(data.join("pg_hba.conf"), "local all postgres peer\nhost all all 127.0.0.1/32 scram-sha-256\n").unwrap();
     let _postgres = Ended(
-        as_postgres(&postgres)
+        // Without runuser between, which keeps signals to itself.
+        Command::new("setpriv")
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+            .arg(&postgres)
+            .current_dir("/")
             .arg("-D")
             .arg(&data)
             .args(["-p", &pg_port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k"])
