@@ -11,7 +11,7 @@ let
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && !(a.${name} ? _leaf) then deep a.${name} value else a.${name} or value) b;
   service = {
     enable = bool; description = str; after = listOf str; wants = listOf str; requires = listOf str; before = listOf str; requiredBy = listOf str;
-    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything;
+    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; restartIfChanged = bool;
     unitConfig."*" = unit; serviceConfig."*" = unit;
   };
   addresses = listOf anything;
@@ -148,7 +148,7 @@ let
       network.networks."*" = { matchConfig."*" = str; networkConfig."*" = str; };
       services."*" = service;
       sockets."*" = { description = str; wantedBy = listOf str; listenStreams = listOf str; socketConfig."*" = unit; };
-      timers."*" = { wantedBy = listOf str; timerConfig."*" = unit; };
+      timers."*" = { description = str; wantedBy = listOf str; timerConfig."*" = unit; };
       tmpfiles.settings."*"."*"."*" = { argument = str; mode = str; user = str; group = str; };
       units."*" = { text = text; enable = bool; wantedBy = listOf str; };
       user.services."*" = service;

@@ -258,6 +258,26 @@ fn a_host_may_fetch_its_flake_itself() {
 }
 
 #[test]
+fn a_host_may_bring_itself_to_its_document() {
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["hosts"]["box"]["nixos"] = json!({"pull": "1h"});
+    let store = tempfile::tempdir().unwrap();
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    assert_eq!(host["system"]["autoUpgrade"], json!({"enable": false}), "two would switch the system back and forth");
+    let unit = &host["systemd"]["services"]["plumbline-pull-fleet"];
+    // The places where `host-provision pull` puts the programs and the document.
+    assert_eq!(
+        unit["serviceConfig"]["ExecStart"],
+        "/var/lib/plumbline/pull/lib/host-provision apply --target local --output json /var/lib/plumbline/pull/fleet.json"
+    );
+    assert_eq!((&unit["restartIfChanged"], &unit["unitConfig"]["X-StopOnRemoval"]), (&json!(false), &json!(false)));
+    let timer = &host["systemd"]["timers"]["plumbline-pull-fleet"]["timerConfig"];
+    assert_eq!((&timer["OnUnitActiveSec"], &timer["RandomizedDelaySec"]), (&json!(3600), &json!(360)));
+}
+
+#[test]
 fn nothing_of_it_is_called_missing() {
     let output = cfg_render(&["check", "--output", "json"], &fleet(&json!({"kind": "nginx"})).to_string());
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
