@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contract::Duration;
 use contract::document::NixosSwitch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub struct HostNixos {
     /// `host --out` writes is pushed there with its flake.lock, no files are sent, and updates follow the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
+    /// The host brings itself to its document this often, such as `1h` (`host-provision pull`); its own updates are off then,
+    /// because two would switch the system back and forth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Duration>,
     /// Attribute below `nixosConfigurations`; the host's name if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attr: Option<String>,
@@ -50,6 +55,7 @@ impl Default for HostNixos {
         Self {
             flake: None,
             remote: None,
+            pull: None,
             attr: None,
             inputs: BTreeMap::new(),
             input_modules: Vec::new(),

@@ -32,7 +32,7 @@ mod portal;
 mod postgres;
 pub(crate) mod prometheus;
 mod secrets;
-mod services;
+pub(crate) mod services;
 pub(crate) mod single_sign_on;
 mod tailscale;
 pub(crate) mod traefik;

@@ -267,6 +267,26 @@ pub(super) fn environment_lines(
     values: &BTreeMap<String, Value>,
     at: &Pointer,
 ) -> (Vec<String>, Vec<SecretFile>) {
+    let (found, secret_lines, url_lines) = resolve(builder, name, values, at, Dialect::Systemd);
+    let mut clear = Vec::new();
+    for (variable, text, at) in found {
+        clear.extend(builder.fit(systemd::environment(&variable, &text), &at));
+    }
+    let files = [
+        (format!("{name}.env"), secret_lines, Dialect::Systemd.escape()),
+        (format!("{name}.url.env"), url_lines, TemplateEscape::Url),
+    ];
+    (clear, files.into_iter().filter(|(_, text, _)| !text.is_empty()).collect())
+}
+
+/// Clear values with their places, lines with secrets, and lines in which secrets are parts of a URL.
+pub(crate) fn resolve(
+    builder: &mut HostBuilder<'_, '_>,
+    name: &str,
+    values: &BTreeMap<String, Value>,
+    at: &Pointer,
+    dialect: Dialect,
+) -> (Vec<(String, String, Pointer)>, String, String) {
     let (model, host) = (builder.model, builder.host);
     let (mut clear, mut secret_lines, mut url_lines) = (Vec::new(), String::new(), String::new());
     for (variable, value) in values {
@@ -280,16 +300,12 @@ pub(super) fn environment_lines(
                 Finding::error("unknown-ref", at, message)
             });
         } else if resolved.secrets().is_empty() {
-            clear.extend(builder.fit(systemd::environment(variable, &resolved.text), &at));
-        } else if let Some(line) = builder.fit(env::line(Dialect::Systemd, variable, &resolved.text), &at) {
+            clear.push((variable.clone(), resolved.text, at));
+        } else if let Some(line) = builder.fit(env::line(dialect, variable, &resolved.text), &at) {
             if resolved.url { url_lines.push_str(&line) } else { secret_lines.push_str(&line) }
         }
     }
-    let files = [
-        (format!("{name}.env"), secret_lines, Dialect::Systemd.escape()),
-        (format!("{name}.url.env"), url_lines, TemplateEscape::Url),
-    ];
-    (clear, files.into_iter().filter(|(_, text, _)| !text.is_empty()).collect())
+    (clear, secret_lines, url_lines)
 }
 
 pub(super) fn extra_settings(

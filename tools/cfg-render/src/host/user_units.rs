@@ -125,7 +125,7 @@ fn secrets(
     let mut paths = Vec::new();
     for (file, text, escape) in files {
         paths.push(format!("{}/{file}", places::RENDERED));
-        builder.template(file, text, escape).owner = user.to_owned();
+        user.clone_into(&mut builder.template(file, text, escape).owner);
     }
     paths.extend(service.env_secrets.iter().map(|secret| format!("{}/{secret}", places::SECRETS)));
     for path in &paths {

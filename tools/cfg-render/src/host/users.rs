@@ -46,7 +46,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         if user.admin && !user.absent {
             admins.entry(name.clone()).or_default().insert(at.join("admin"));
         }
-        let found = people_keys(builder, &user.people, &user.people_groups);
+        let found = builder.model.keys_of_people(&user.people, &user.people_groups);
         let all: Vec<_> = user.keys.iter().cloned().chain(found).collect();
         if !all.is_empty() {
             let entry = keys.entry(name.clone()).or_default();
@@ -64,7 +64,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if ssh.user != "root" && ssh.escalate == Some(Escalation::Sudo) {
         admins.entry(ssh.user.clone()).or_default().insert(at.join("become"));
     }
-    let found = people_keys(builder, &ssh.people, &ssh.groups);
+    let found = builder.model.keys_of_people(&ssh.people, &ssh.groups);
     let all: Vec<_> = ssh.keys.iter().cloned().chain(found).collect();
     if !all.is_empty() {
         let entry = keys.entry(ssh.user.clone()).or_default();
@@ -87,14 +87,6 @@ fn user_item(user: User, at: &Pointer) -> HostItem {
         user: Some(user),
         ..HostItem::default()
     }
-}
-
-/// Keys of people by name, and of those in groups.
-fn people_keys(builder: &HostBuilder<'_, '_>, people: &[String], groups: &[String]) -> Vec<SshKey> {
-    let all = builder.model.fleet.people.iter();
-    all.filter(|(name, person)| people.contains(name) || person.groups.iter().any(|group| groups.contains(group)))
-        .flat_map(|(_, person)| person.ssh_keys.iter().cloned())
-        .collect()
 }
 
 fn authorized_keys(builder: &mut HostBuilder<'_, '_>, user: &str, keys: &[SshKey], from: &[Pointer], exclusive: bool) {

@@ -40,11 +40,9 @@ impl Model<'_> {
         let address = SocketAddr::new(self.address_between(Some(host), on, &port.bind)?, port.port);
         // It may ask from any of the networks that the two share.
         let shared = on.spec.addresses.iter().filter(|(network, _)| host.spec.addresses.contains_key(*network));
-        let asks = if on.name == host.name {
-            vec!["127.0.0.1".into()]
-        } else {
-            shared.flat_map(|(_, all)| all).map(ToString::to_string).collect()
-        };
+        // On one host it may also come from loopback.
+        let loopback = (on.name == host.name).then(|| "127.0.0.1".to_owned());
+        let asks = loopback.into_iter().chain(shared.flat_map(|(_, all)| all).map(ToString::to_string)).collect();
         Some(ZabbixServer { address, asks })
     }
 

@@ -13,6 +13,7 @@ mod environment;
 mod forward;
 mod host_view;
 mod names;
+mod people;
 mod scrape;
 mod secret_use;
 mod service_database;

@@ -110,6 +110,7 @@ fn alloy(builder: &mut NixosBuilder<'_, '_>, agent: &AgentView, spec: Option<&Ag
 fn zabbix(builder: &mut NixosBuilder<'_, '_>, spec: &Agent) {
     let at = builder.host.at("agents").join("zabbix_agent");
     let Some(server) = shared::zabbix_server(&mut builder.shared, &at) else { return };
+    crate::host::monitoring::zabbix::port_that_it_takes(&mut builder.shared, spec.port.unwrap_or(10050), &at);
     let address = shared::address(&builder.shared, spec);
     let listen = Nix::set([("ip", Nix::text(address.to_string())), ("port", Nix::number(spec.port.unwrap_or(10050)))]);
     let settings = Nix::set([

@@ -5,10 +5,11 @@ use contract::document::{Engine, TemplateEscape};
 
 use super::builder::NixosBuilder;
 use super::services::{directory, module};
-use super::unit::{dependencies, exec_with, resolve};
+use super::unit::{dependencies, exec_with};
 use crate::fleet::{ComposeRun, Run, Service};
 use crate::format::env::{self, Dialect};
 use crate::format::nix::{Nix, Part};
+use crate::host::services::resolve;
 use crate::model::Model;
 
 /// Whether the host has such a service.
@@ -78,7 +79,7 @@ fn project(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service, ru
 /// Compose reads one `.env` file beside the project, in which its variables stand.
 fn environment(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service, folder: &str) {
     let at = Model::service_at(name);
-    let (clear, secret, url) = resolve(builder, name, &service.env, &at, Dialect::Compose);
+    let (clear, secret, url) = resolve(&mut builder.shared, name, &service.env, &at, Dialect::Compose);
     let mut text = String::new();
     for (variable, value, at) in clear {
         if let Some(line) = builder.shared.fit(env::line(Dialect::Compose, &variable, &value), &at) {

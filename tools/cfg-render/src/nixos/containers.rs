@@ -5,11 +5,12 @@ use contract::{Finding, Pointer, places};
 
 use super::builder::NixosBuilder;
 use super::services::module;
-use super::unit::{dependencies, resolve};
+use super::unit::dependencies;
 use super::{compose, secrets};
 use crate::fleet::{ANY, Container, Proto, Run, Service};
 use crate::format::env::Dialect;
 use crate::format::nix::Nix;
+use crate::host::services::resolve;
 use crate::host::single_sign_on;
 use crate::model::Model;
 
@@ -97,7 +98,7 @@ fn add_container(
     let mut clear: Vec<(String, Nix)> = Vec::new();
     for (values, at, suffix) in [(&service.env, Model::service_at(name), ""), (&container.env, at.clone(), ".own")] {
         // A container's file is raw: no quotes, no line ends.
-        let (found, secret_lines, url_lines) = resolve(builder, name, values, &at, Dialect::Raw);
+        let (found, secret_lines, url_lines) = resolve(&mut builder.shared, name, values, &at, Dialect::Raw);
         clear.extend(found.into_iter().map(|(variable, text, _)| (variable, Nix::text(text))));
         for (ending, text, escape) in
             [("env", secret_lines, Dialect::Raw.escape()), ("url.env", url_lines, TemplateEscape::Url)]

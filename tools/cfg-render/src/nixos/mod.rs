@@ -26,6 +26,7 @@ mod portal;
 mod postgres;
 mod program;
 mod proxy;
+mod pull;
 mod secrets;
 mod services;
 mod single_sign_on;
@@ -69,6 +70,7 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     operations::add(&mut builder);
     portal::add(&mut builder);
     backup::add(&mut builder);
+    pull::add(&mut builder);
     files::add(&mut builder);
     // Last, because every other part may ask for secrets.
     secrets::add(&mut builder);

@@ -205,8 +205,8 @@ impl Variables {
     fn take(&mut self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                let secret = placeholders(text).next().and_then(|(_, name)| name.parse::<SecretName>().ok());
-                if let Some(secret) = secret {
+                let found = placeholders(text).next().and_then(|(_, name)| name.parse::<SecretName>().ok());
+                if let Some(secret) = found {
                     let variable = format!("LOKI_{}", secret.as_str().replace('-', "_").to_ascii_uppercase());
                     *text = format!("${{{variable}}}");
                     if !self.0.iter().any(|(known, _)| *known == variable) {

@@ -165,7 +165,8 @@ fn updates(builder: &mut NixosBuilder<'_, '_>) {
     let host = builder.host;
     let at = host.at("updates");
     let updates = host.spec.updates.clone().unwrap_or_default();
-    if !updates.enable {
+    let pulls = host.spec.nixos.as_ref().is_some_and(|nixos| nixos.pull.is_some());
+    if !updates.enable || pulls {
         builder.option(MODULE, "system.autoUpgrade.enable", Nix::Bool(false), &at);
         return;
     }

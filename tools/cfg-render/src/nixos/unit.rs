@@ -7,9 +7,10 @@ use contract::{Finding, Pointer, SecretName, places};
 
 use super::builder::NixosBuilder;
 use crate::fleet::{HostUnit, Service, Value};
-use crate::format::env::{self, Dialect};
+use crate::format::env::Dialect;
 use crate::format::nix::{Nix, Part};
 use crate::format::systemd;
+use crate::host::services::resolve;
 use crate::model::Model;
 
 /// Whose manager runs a unit.
@@ -108,7 +109,7 @@ pub(super) fn environment(
 ) {
     let mut clear = Vec::new();
     let mut files = Vec::new();
-    let (assignments, secret_lines, url_lines) = resolve(builder, name, values, at, Dialect::Systemd);
+    let (assignments, secret_lines, url_lines) = resolve(&mut builder.shared, name, values, at, Dialect::Systemd);
     for (variable, text, at) in assignments {
         if let Some(assignment) = builder.shared.fit(systemd::environment(&variable, &text), &at) {
             clear.push(assignment);
@@ -124,7 +125,7 @@ pub(super) fn environment(
             match scope {
                 Scope::System => template.units = vec![format!("{unit}.service")],
                 // Its own manager reads the file, and nobody restarts a unit of a user.
-                Scope::User(user) => template.owner = user.to_owned(),
+                Scope::User(user) => user.clone_into(&mut template.owner),
             }
         }
     }
@@ -138,35 +139,6 @@ pub(super) fn environment(
         let path = scope.path("services", unit, &["serviceConfig", "EnvironmentFile"]);
         builder.set(file, &path, Nix::texts(files), &from);
     }
-}
-
-/// Clear values with their places, lines with secrets, and lines in which secrets are parts of a URL.
-pub(super) fn resolve(
-    builder: &mut NixosBuilder<'_, '_>,
-    name: &str,
-    values: &BTreeMap<String, Value>,
-    at: &Pointer,
-    dialect: Dialect,
-) -> (Vec<(String, String, Pointer)>, String, String) {
-    let (model, host) = (builder.model, builder.host);
-    let (mut clear, mut secret_lines, mut url_lines) = (Vec::new(), String::new(), String::new());
-    for (variable, value) in values {
-        let at = at.join("env").join(variable);
-        let resolved = model.resolve_value(host, name, value);
-        if let Some(problem) = resolved.problem {
-            let message = format!("{variable}: {problem}");
-            builder.shared.findings.push(if problem.contains("not rendered yet") {
-                Finding::warning("not-rendered-yet", at, message)
-            } else {
-                Finding::error("unknown-ref", at, message)
-            });
-        } else if resolved.secrets().is_empty() {
-            clear.push((variable.clone(), resolved.text, at));
-        } else if let Some(line) = builder.shared.fit(env::line(dialect, variable, &resolved.text), &at) {
-            if resolved.url { url_lines.push_str(&line) } else { secret_lines.push_str(&line) }
-        }
-    }
-    (clear, secret_lines, url_lines)
 }
 
 /// Settings of the user's in the service's unit, which stand in the place of ours.

@@ -54,7 +54,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
             value.push(("extraGroups", Nix::texts(groups)));
         }
         builder.set(MODULE, &["users", "users", name], Nix::set(value), &from);
-        let people = people_keys(builder, &user.people, &user.people_groups);
+        let people = builder.model.keys_of_people(&user.people, &user.people_groups);
         let all: Vec<SshKey> = user.keys.iter().cloned().chain(people).collect();
         if !all.is_empty() {
             let entry = keys.entry(name.clone()).or_default();
@@ -71,7 +71,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         }
         builder.set(MODULE, &["users", "users", &ssh.user], Nix::set(value), std::slice::from_ref(&at));
     }
-    let people = people_keys(builder, &ssh.people, &ssh.groups);
+    let people = builder.model.keys_of_people(&ssh.people, &ssh.groups);
     let all: Vec<SshKey> = ssh.keys.iter().cloned().chain(people).collect();
     if !all.is_empty() {
         let entry = keys.entry(ssh.user.clone()).or_default();
@@ -81,14 +81,6 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     for (user, (keys, from)) in keys {
         authorized_keys(builder, &user, &keys, &from.into_iter().collect::<Vec<_>>());
     }
-}
-
-/// Keys of people by name, and of those in groups.
-fn people_keys(builder: &NixosBuilder<'_, '_>, people: &[String], groups: &[String]) -> Vec<SshKey> {
-    let all = builder.model.fleet.people.iter();
-    all.filter(|(name, person)| people.contains(name) || person.groups.iter().any(|group| groups.contains(group)))
-        .flat_map(|(_, person)| person.ssh_keys.iter().cloned())
-        .collect()
 }
 
 fn authorized_keys(builder: &mut NixosBuilder<'_, '_>, user: &str, keys: &[SshKey], from: &[Pointer]) {

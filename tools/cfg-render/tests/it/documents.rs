@@ -258,7 +258,8 @@ fn every_item_says_where_it_comes_from() {
 fn what_is_not_rendered_is_named() {
     let mut all = rich::fleet("nginx");
     all["hosts"]["new"] = json!({"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.3"]}});
-    all["hosts"]["back"]["network"] = json!({"dhcp": {}});
+    all["databases"]["one"] = json!({"host": "new"});
+    all["databases"]["two"] = json!({"host": "new", "port": 5433});
     let output = cfg_render(&["check"], &all.to_string());
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let missing: Vec<_> = findings["findings"]
@@ -268,7 +269,7 @@ fn what_is_not_rendered_is_named() {
         .filter(|finding| finding["code"] == "not-rendered-yet")
         .collect();
     {
-        let place = "/hosts/back/network";
+        let place = "/databases/two";
         assert!(
             missing.iter().any(|finding| finding["pointer"] == place && finding["level"] == "warning"),
             "{place}: {findings:#}"

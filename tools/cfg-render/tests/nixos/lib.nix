@@ -22,10 +22,19 @@ rec {
     listOf = type: leaf "list of ${type.name}" (value: builtins.isList value && builtins.all type.check value) concat;
     attrsOf = type: leaf "attribute set of ${type.name}" (value: builtins.isAttrs value && builtins.all type.check (builtins.attrValues value)) (builtins.foldl' (a: b: a // b) { });
     anything = leaf "anything" (value: true) (values: if builtins.all builtins.isAttrs values then builtins.foldl' deep { } values else one values);
+    # TOML and JSON of nixpkgs: sets are merged, lists appended.
+    structured = leaf "a structure" (value: true) (values: if builtins.all builtins.isAttrs values then builtins.foldl' join { } values else one values);
     unit = either str (either bool (either int (listOf str)));
   };
 
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && builtins.isAttrs a.${name} && builtins.isAttrs value then deep a.${name} value else value) b;
+
+  join = a: b: a // builtins.mapAttrs
+    (name: value:
+      if a ? ${name} && builtins.isAttrs a.${name} && builtins.isAttrs value then join a.${name} value
+      else if a ? ${name} && builtins.isList a.${name} && builtins.isList value then a.${name} ++ value
+      else value)
+    b;
 
   mkForce = content: { _type = "override"; inherit content; };
   unwrap = value: if builtins.isAttrs value && (value._type or "") == "override" then value.content else value;

@@ -11,7 +11,7 @@ let
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && !(a.${name} ? _leaf) then deep a.${name} value else a.${name} or value) b;
   service = {
     enable = bool; description = str; after = listOf str; wants = listOf str; requires = listOf str; before = listOf str; requiredBy = listOf str;
-    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything;
+    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; restartIfChanged = bool;
     unitConfig."*" = unit; serviceConfig."*" = unit;
   };
   addresses = listOf anything;
@@ -121,7 +121,7 @@ let
         publish = { enable = bool; addresses = bool; userServices = bool; };
       };
       tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };
-      traefik = { enable = bool; package = package; staticConfigOptions = anything; dynamicConfigOptions = anything; };
+      traefik = { enable = bool; package = package; staticConfigOptions = structured; dynamicConfigOptions = structured; };
       forgejo = {
         enable = bool; secrets."*"."*" = path; settings."*"."*" = either str (either int bool);
         database = { type = enum [ "postgres" "sqlite3" "mysql" ]; host = str; port = port; socket = path; name = str; user = str; passwordFile = path; createDatabase = bool; };
@@ -132,7 +132,7 @@ let
         settings = { server_url = str; database = { type = enum [ "postgres" "sqlite" ]; postgres = { host = nullOr str; port = port; name = str; user = str; password_file = path; }; }; "*" = anything; };
       };
       grafana = { enable = bool; settings."*"."*" = either str (either int bool); provision = { enable = bool; datasources.settings = anything; dashboards.settings = anything; }; };
-      loki = { enable = bool; configuration = anything; extraFlags = listOf str; };
+      loki = { enable = bool; configuration = structured; extraFlags = listOf str; };
       mosquitto = { enable = bool; listeners = listOf anything; };
       home-assistant = { enable = bool; config."*" = anything; };
       homepage-dashboard = { enable = bool; listenPort = port; services = listOf anything; settings = anything; allowedHosts = str; };
@@ -153,7 +153,7 @@ let
       network.networks."*" = { matchConfig."*" = str; networkConfig."*" = str; };
       services."*" = service;
       sockets."*" = { description = str; wantedBy = listOf str; listenStreams = listOf str; socketConfig."*" = unit; };
-      timers."*" = { wantedBy = listOf str; timerConfig."*" = unit; };
+      timers."*" = { description = str; wantedBy = listOf str; timerConfig."*" = unit; };
       tmpfiles.settings."*"."*"."*" = { argument = str; mode = str; user = str; group = str; };
       units."*" = { text = text; enable = bool; wantedBy = listOf str; };
       user.services."*" = service;

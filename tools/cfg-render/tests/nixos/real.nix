@@ -6,6 +6,8 @@ let
   flake = import (tree + "/flake.nix");
   leaf = type: { _leaf = true; inherit type; };
   real = lib.types;
+  # What `pkgs.formats.toml` and `.json` take.
+  structure = real.nullOr (real.oneOf [ real.bool real.int real.float real.str real.path (real.attrsOf structure) (real.listOf structure) ]) // { description = "a structure"; };
   types = {
     bool = leaf real.bool; int = leaf real.int; port = leaf real.port; str = leaf real.str; text = leaf real.str; lines = leaf real.lines; path = leaf real.path;
     package = leaf real.unspecified; anything = leaf real.anything;
@@ -15,6 +17,7 @@ let
     either = a: b: leaf (real.either a.type b.type);
     listOf = inner: leaf (real.listOf inner.type);
     attrsOf = inner: leaf (real.attrsOf inner.type);
+    structured = leaf structure;
     unit = leaf (real.oneOf [ real.str real.bool real.int (real.listOf real.str) ]);
   };
   # A part of the tree of options as an option, and as the options of a module.
@@ -40,7 +43,7 @@ let
       age = lib.mkOption { type = real.submodule { options = optionsOf ours.age; }; default = { }; };
     };
   };
-  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
+  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "gitMinimal" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
     caddy.withPlugins = arguments: "/stub/caddy";
     writeText = name: text: "/stub/${name}";
     callPackage = file: arguments: { sops-install-secrets = "/stub/sops-install-secrets"; };

@@ -306,6 +306,7 @@ fn zabbix(builder: &mut HostBuilder<'_, '_>, spec: &Agent, at: &Pointer) {
         return;
     }
     let Some(server) = zabbix_server(builder, at) else { return };
+    super::zabbix::port_that_it_takes(builder, spec.port.unwrap_or(10050), at);
     let from = [at.clone()];
     let lines = [
         ("Server", server.asks.join(",")),

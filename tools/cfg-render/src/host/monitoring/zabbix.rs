@@ -4,7 +4,7 @@
 //! starts for the first time, in one transaction, and never touched again.
 
 use contract::document::{Handler, HostItem, Stage, TemplateEscape, User};
-use contract::{Finding, placeholder, places};
+use contract::{Finding, Pointer, placeholder, places};
 
 use crate::fleet::{Run, Service};
 use crate::format::systemd::{self, UnitFile};
@@ -76,6 +76,7 @@ fn server(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service) {
     });
     let port = service.port(Some("server")).or_else(|| service.port(None)).map(|(_, port)| port);
     let listen = port.and_then(|port| builder.model.listen_address(host, port));
+    port_that_it_takes(builder, port.map_or(10051, |port| port.port), &at.join("ports"));
     let mut lines = vec![
         // The default is the port of PostgreSQL itself, also on a socket.
         ("DBPort", database.port.to_string()),
@@ -132,6 +133,16 @@ fn server(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service) {
         .file(Stage::Services, &format!("/etc/systemd/system/{unit}.d/30-plumbline-database.conf"), text, &from)
         .notify(Handler::restart(&unit))
         .add(builder);
+}
+
+/// Neither server nor agent takes others (zabbix_server.conf, zabbix_agentd.conf: `ListenPort`).
+pub(crate) fn port_that_it_takes(builder: &mut HostBuilder<'_, '_>, port: u16, at: &Pointer) {
+    if !(1024..=32767).contains(&port) {
+        let message = format!("Zabbix cannot listen on port {port}");
+        builder
+            .findings
+            .push(Finding::error("unsupported-feature", at.clone(), message).fix("take a port from 1024 to 32767"));
+    }
 }
 
 /// Puts Zabbix's tables into an empty database, all of them or none.

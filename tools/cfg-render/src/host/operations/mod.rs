@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::HostBuilder;
 use crate::fleet::Operation;
+use crate::model::Model;
 
 /// Where scripts lie and programs are, which differs between systems.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,8 @@ struct Here<'f> {
     name: &'f str,
     spec: &'f Operation,
     at: Pointer,
+    /// The operation, and the service that it is about.
+    from: Vec<Pointer>,
     text: String,
 }
 
@@ -104,11 +107,13 @@ pub(crate) fn operations(builder: &mut HostBuilder<'_, '_>, layout: Layout) -> O
     if found.is_empty() {
         return None;
     }
-    let mut all =
-        Operations { from: found.iter().map(|operation| operation.at.clone()).collect(), ..Operations::default() };
+    let places = |operations: &[&Here<'_>]| -> Vec<Pointer> {
+        operations.iter().flat_map(|operation| operation.from.iter().cloned()).collect()
+    };
+    let mut all = Operations { from: places(&found.iter().collect::<Vec<_>>()), ..Operations::default() };
     let mut by_user: BTreeMap<&str, Vec<&Here<'_>>> = BTreeMap::new();
     for operation in &found {
-        let from = vec![operation.at.clone()];
+        let from = operation.from.clone();
         let text = format!("#!/bin/sh\n{}{}", builder.header("#", &from), operation.text);
         let path = format!("{}/{}", layout.folder, operation.name);
         all.files.push(OperationFile { path, text, script: true, from });
@@ -128,7 +133,7 @@ pub(crate) fn operations(builder: &mut HostBuilder<'_, '_>, layout: Layout) -> O
             all.sudoers
                 .push_str(&format!("{user} ALL=(root) NOPASSWD: {}/{}{arguments}\n", layout.folder, operation.name));
         }
-        let from: Vec<_> = operations.iter().map(|operation| operation.at.clone()).collect();
+        let from = places(operations);
         let names = operations.iter().map(|operation| operation.name);
         let text = format!("#!/bin/sh\n{}{}", builder.header("#", &from), wrapper::dispatcher(layout, user, names));
         let path = format!("{}/dispatch-{user}", layout.folder);
@@ -161,7 +166,10 @@ fn here<'f>(builder: &mut HostBuilder<'_, 'f>, layout: Layout) -> Vec<Here<'f>> 
         let units = service.map(|(name, service)| model.units_on(host, name, service)).unwrap_or_default();
         let units: Vec<String> = units.into_iter().map(|(_, unit)| unit).collect();
         match wrapper::write(name, spec, &units, layout) {
-            Ok(text) => found.push(Here { name, spec, at, text }),
+            Ok(text) => {
+                let from = [at.clone()].into_iter().chain(service.map(|(name, _)| Model::service_at(name))).collect();
+                found.push(Here { name, spec, at, from, text });
+            }
             Err(problem) => {
                 builder.findings.push(Finding::error("bad-operation", at, problem).fix("see operations in the schema"));
             }
@@ -177,16 +185,15 @@ fn forced(builder: &HostBuilder<'_, '_>, layout: Layout, users: &BTreeSet<&str>)
     let admin = |user: &str| {
         user == "root" || user == host.ssh().user || host.spec.users.get(user).is_some_and(|user| user.admin)
     };
-    users
-        .iter()
-        .filter(|user| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user))
-        .map(|user| {
-            format!(
-                "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
-                layout.folder
-            )
-        })
-        .collect()
+    let forced = |user: &&&str| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user);
+    let mut text = String::new();
+    for user in users.iter().filter(forced) {
+        text.push_str(&format!(
+            "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
+            layout.folder
+        ));
+    }
+    text
 }
 
 /// A tool as the Model Context Protocol lists it.

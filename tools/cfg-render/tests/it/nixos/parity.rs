@@ -9,9 +9,9 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7
 
 pub(super) fn fleet(proxy: &Value) -> Value {
     json!({
-        "schema": "fleet/v1", "name": "parity", "domain": "parity.example", "email": "ops@parity.example",
+        "schema": "fleet/v1", "name": "parity", "domain": "parity.net", "email": "ops@parity.net",
         "networks": {"lan": {"cidrs": ["10.1.0.0/24"]}},
-        "dns": {"providers": {"cf": {"cloudflare": {"token": {"secret": "dns-token"}}}}, "zones": {"parity.example": {"provider": "cf"}}},
+        "dns": {"providers": {"cf": {"cloudflare": {"token": {"secret": "dns-token"}}}}, "zones": {"parity.net": {"provider": "cf"}}},
         "hosts": {
             "box": {
                 "os": "nixos-25.11", "addresses": {"public": ["192.0.2.1"], "lan": ["10.1.0.1"]}, "ssh": {"keys": [KEY]},
@@ -28,9 +28,9 @@ pub(super) fn fleet(proxy: &Value) -> Value {
             "project": {"host": "box", "run": {"compose": {"source": "compose/project.yaml"}}, "env": {"A": "b c", "TOKEN": {"secret": "token"}}, "backup": {"none": "a test"}},
             "web": {"host": "box", "run": {"container": {"image": "docker.io/library/x:1"}}, "backup": {"none": "a test"}},
             "authentik": {"host": "box", "run": {"containers": {"server": {"image": "ghcr.io/goauthentik/server:2025.8"}, "worker": {"image": "ghcr.io/goauthentik/server:2025.8"}}},
-                "ports": {"http": {"port": 9000, "container": "server"}}, "proxy": [{"names": ["login.parity.example"], "tls": "acme-dns"}], "backup": {"none": "a test"}},
+                "ports": {"http": {"port": 9000, "container": "server"}}, "proxy": [{"names": ["login.parity.net"], "tls": "acme-dns"}], "backup": {"none": "a test"}},
             "grafana": {"host": "box", "run": {"nixos": {"module": "services.grafana"}}, "ports": {"http": 3000},
-                "proxy": [{"names": ["grafana.parity.example"], "tls": "internal"}],
+                "proxy": [{"names": ["grafana.parity.net"], "tls": "internal"}],
                 "sso": {"provider": "people", "client_secret": {"secret": "grafana-oidc"}}, "backup": {"none": "a test"}},
             "prometheus": {"host": "box", "run": {"nixos": {"module": "services.prometheus"}}, "ports": {"http": 9090}, "backup": {"none": "a test"}},
             "alertmanager": {"host": "box", "run": {"nixos": {"module": "services.prometheus.alertmanager"}}, "ports": {"http": 9093}, "backup": {"none": "a test"}},
@@ -38,14 +38,14 @@ pub(super) fn fleet(proxy: &Value) -> Value {
             "zabbix-server": {"host": "box", "run": {"nixos": {"module": "services.zabbixServer", "units": ["zabbix-server.service"]}}, "user": "zabbix",
                 "ports": {"server": {"port": 10051, "bind": "lan"}}, "databases": [{"cluster": "main", "name": "zabbix", "owner": "zabbix", "auth": "peer"}], "backup": {"none": "a test"}},
             "zabbix-web": {"host": "box", "run": {"nixos": {"module": "services.zabbixWeb", "units": ["httpd.service"]}}, "ports": {"http": 8090},
-                "proxy": [{"names": ["zabbix.parity.example"], "tls": "internal"}], "backup": {"none": "a test"}},
+                "proxy": [{"names": ["zabbix.parity.net"], "tls": "internal"}], "backup": {"none": "a test"}},
             "p2p": {"host": "back", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}},
                 "ports": {"p2p": {"port": 8776, "bind": "lan", "proto": "both"}}, "expose": [{"port": "p2p", "from": ["public"], "via": "box"}], "backup": {"none": "a test"}}
         },
-        "people": {"ann": {"emails": ["ann@parity.example"]}},
-        "mailers": {"mail": {"host": "smtp.parity.example", "from": "x@parity.example", "password": {"secret": "smtp"}}},
+        "people": {"ann": {"emails": ["ann@parity.net"]}},
+        "mailers": {"mail": {"host": "smtp.parity.net", "from": "x@parity.net", "password": {"secret": "smtp"}}},
         "sso": {"people": {"kind": "authentik", "service": "authentik"}},
-        "buckets": {"logs": {"purpose": "logs", "endpoint": "https://s3.parity.example", "region": "r1", "access_key": {"secret": "s3-id"}, "secret_key": {"secret": "s3-key"}}},
+        "buckets": {"logs": {"purpose": "logs", "endpoint": "https://s3.parity.net", "region": "r1", "access_key": {"secret": "s3-id"}, "secret_key": {"secret": "s3-key"}}},
         "monitoring": {"network": "lan", "prometheus": {}, "alertmanager": {"mailer": "mail", "people": ["ann"], "webhook": {"secret": "hook"}}, "grafana": {}, "loki": {"bucket": "logs"}, "zabbix": {"web": "zabbix-web"}},
         "operations": {
             "restart-app": {"restart": "app", "users": ["agent"]},
@@ -111,7 +111,7 @@ fn agents_are_modules_and_every_line_of_a_container_names_its_service() {
     // Only projects of Compose write into the engine's own logs.
     assert!(config.contains("action        = \"keep\""), "{config}");
     assert_eq!(host["systemd"]["services"]["alloy"]["serviceConfig"]["SupplementaryGroups"], json!(["docker"]));
-    assert_eq!(services["zabbixAgent"]["server"], "127.0.0.1");
+    assert_eq!(services["zabbixAgent"]["server"], "127.0.0.1,10.1.0.1,192.0.2.1");
     assert_eq!(services["zabbixAgent"]["settings"], json!({"Hostname": "box", "ServerActive": "10.1.0.1:10051"}));
 }
 
@@ -130,7 +130,7 @@ fn zabbix_has_its_tables_and_its_interface() {
     let web = &host["services"]["zabbixWeb"];
     assert_eq!(web["httpd"]["virtualHost"]["listen"], json!([{"ip": "127.0.0.1", "port": 8090}]));
     assert_eq!(web["server"], json!({"address": "10.1.0.1", "port": 10051}));
-    assert_eq!(web["hostname"], "zabbix.parity.example");
+    assert_eq!(web["hostname"], "zabbix.parity.net");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn alerts_reach_people_and_no_address_of_a_webhook_is_in_the_store() {
     let manager = &prometheus["alertmanager"];
     assert_eq!((&manager["port"], &manager["listenAddress"]), (&json!(9093), &json!("127.0.0.1")));
     let receiver = &manager["configuration"]["receivers"][0];
-    assert_eq!(receiver["email_configs"][0]["to"], "ann@parity.example");
+    assert_eq!(receiver["email_configs"][0]["to"], "ann@parity.net");
     let hook = json!([{"send_resolved": true, "url_file": "/run/credentials/alertmanager.service/webhook"}]);
     assert_eq!(receiver["webhook_configs"], hook);
     let credentials = &host["systemd"]["services"]["alertmanager"]["serviceConfig"]["LoadCredential"];
@@ -161,7 +161,7 @@ fn a_compose_file_of_the_user_is_one_unit() {
         ),
         "{start}"
     );
-    assert!(start.ends_with("/compose/project.yaml up --detach --remove-orphans --wait"), "{start}");
+    assert!(start.ends_with("-project.yaml up --detach --remove-orphans --wait"), "{start}");
     let template = &host["sops"]["templates"]["project.env"];
     assert_eq!(template["content"], "A='b c'\nTOKEN='<placeholder of token>'\n");
     let link = &host["systemd"]["tmpfiles"]["settings"]["10-plumbline"]["/opt/project/.env"]["L+"]["argument"];
@@ -190,13 +190,13 @@ fn single_sign_on_is_told_to_both_sides() {
     let Some(host) = come(&json!({"kind": "nginx"})) else { return };
     let unit = &host["systemd"]["services"]["grafana"]["serviceConfig"];
     let clear = unit["Environment"].as_array().unwrap();
-    let url = "GF_AUTH_GENERIC_OAUTH_TOKEN_URL=https://login.parity.example/application/o/token/";
+    let url = "GF_AUTH_GENERIC_OAUTH_TOKEN_URL=https://login.parity.net/application/o/token/";
     assert!(clear.contains(&json!(url)), "{clear:?}");
     let env = host["sops"]["templates"]["grafana.env"]["content"].as_str().unwrap();
     assert_eq!(env, "GF_AUTH_GENERIC_OAUTH_CLIENT_SECRET=\"<placeholder of grafana-oidc>\"\n");
     let blueprint = &host["sops"]["templates"]["authentik-grafana.yaml"];
     let text = blueprint["content"].as_str().unwrap();
-    assert!(text.contains("https://grafana.parity.example/login/generic_oauth"), "{text}");
+    assert!(text.contains("https://grafana.parity.net/login/generic_oauth"), "{text}");
     assert!(text.contains("client_secret: \"<placeholder of grafana-oidc>\""), "{text}");
     assert_eq!(
         blueprint["restartUnits"],
@@ -220,19 +220,17 @@ fn loki_gets_the_keys_of_its_bucket_from_its_environment() {
 #[test]
 fn caddy_and_traefik_serve_certificates_that_they_do_not_get_themselves() {
     let Some(host) = come(&json!({"kind": "caddy"})) else { return };
-    let site = &host["services"]["caddy"]["virtualHosts"]["https://login.parity.example"];
-    assert_eq!(site["useACMEHost"], "login.parity.example");
-    let certificate = &host["security"]["acme"]["certs"]["login.parity.example"];
+    let site = &host["services"]["caddy"]["virtualHosts"]["https://login.parity.net"];
+    assert_eq!(site["useACMEHost"], "login.parity.net");
+    let certificate = &host["security"]["acme"]["certs"]["login.parity.net"];
     assert_eq!((&certificate["group"], &certificate["dnsProvider"]), (&json!("caddy"), &json!("cloudflare")));
     assert_eq!(certificate["credentialFiles"]["CLOUDFLARE_DNS_API_TOKEN_FILE"], "/run/secrets/dns-token");
     assert!(host["services"]["caddy"].get("package").is_none(), "the stock build does");
     let host = come(&json!({"kind": "traefik"})).unwrap();
     let certificates = host["services"]["traefik"]["dynamicConfigOptions"]["tls"]["certificates"].as_array().unwrap();
-    let one = certificates
-        .iter()
-        .find(|one| one["certFile"].as_str().unwrap().ends_with("/tls/box/grafana.parity.example.pem"));
-    assert_eq!(one.unwrap()["keyFile"], "/run/secrets/tls-box-grafana-parity-example");
-    assert_eq!(host["sops"]["secrets"]["tls-box-grafana-parity-example"]["group"], "traefik");
+    let one = certificates.iter().find(|one| one["certFile"].as_str().unwrap().ends_with("-grafana.parity.net.pem"));
+    assert_eq!(one.unwrap()["keyFile"], "/run/secrets/tls-box-grafana-parity-net");
+    assert_eq!(host["sops"]["secrets"]["tls-box-grafana-parity-net"]["group"], "traefik");
 }
 
 #[test]
@@ -249,14 +247,34 @@ fn tcp_and_udp_are_passed_on() {
 #[test]
 fn a_host_may_fetch_its_flake_itself() {
     let mut fleet = fleet(&json!({"kind": "nginx"}));
-    fleet["hosts"]["box"]["nixos"] = json!({"remote": "git+https://git.parity.example/fleet?ref=main"});
+    fleet["hosts"]["box"]["nixos"] = json!({"remote": "git+https://git.parity.net/fleet?ref=main"});
     let desired = document(&["host", "--host", "box"], &fleet);
     let item = desired["items"].as_array().unwrap().iter().find_map(|item| item.get("nixos")).unwrap();
-    assert_eq!(item["flake"], "git+https://git.parity.example/fleet?ref=main");
+    assert_eq!(item["flake"], "git+https://git.parity.net/fleet?ref=main");
     assert!(item.get("files").is_none(), "nobody sends what the host fetches");
     let text = tree_of(&fleet, "box")["hosts/box/machine.nix"].file.content.clone().unwrap();
-    assert!(text.contains("flake = \"git+https://git.parity.example/fleet?ref=main#box\";"), "{text}");
+    assert!(text.contains("flake = \"git+https://git.parity.net/fleet?ref=main#box\";"), "{text}");
     assert!(text.contains("upgrade = false;") && !text.contains("--override-input"), "{text}");
+}
+
+#[test]
+fn a_host_may_bring_itself_to_its_document() {
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["hosts"]["box"]["nixos"] = json!({"pull": "1h"});
+    let store = tempfile::tempdir().unwrap();
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    assert_eq!(host["system"]["autoUpgrade"], json!({"enable": false}), "two would switch the system back and forth");
+    let unit = &host["systemd"]["services"]["plumbline-pull-fleet"];
+    // The places where `host-provision pull` puts the programs and the document.
+    assert_eq!(
+        unit["serviceConfig"]["ExecStart"],
+        "/var/lib/plumbline/pull/lib/host-provision apply --target local --output json /var/lib/plumbline/pull/fleet.json"
+    );
+    assert_eq!((&unit["restartIfChanged"], &unit["unitConfig"]["X-StopOnRemoval"]), (&json!(false), &json!(false)));
+    let timer = &host["systemd"]["timers"]["plumbline-pull-fleet"]["timerConfig"];
+    assert_eq!((&timer["OnUnitActiveSec"], &timer["RandomizedDelaySec"]), (&json!(3600), &json!(360)));
 }
 
 #[test]
