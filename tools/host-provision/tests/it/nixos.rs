@@ -463,15 +463,16 @@ fn units_of(module: &Value, name: &str) -> (String, String) {
         section.as_object().into_iter().flatten().map(line).collect()
     };
     let (service, timer) = (&module["systemd"]["services"][name], &module["systemd"]["timers"][name]);
-    let environment: String = service["environment"]
+    let environment: Vec<String> = service["environment"]
         .as_object()
         .unwrap()
         .iter()
         .map(|(key, value)| format!("Environment={key}={}\n", value.as_str().unwrap()))
         .collect();
     let service = format!(
-        "[Unit]\n{}[Service]\n{environment}{}",
+        "[Unit]\n{}[Service]\n{}{}",
         lines(&service["unitConfig"]),
+        environment.concat(),
         lines(&service["serviceConfig"])
     );
     (service, format!("[Timer]\n{}", lines(&timer["timerConfig"])))
