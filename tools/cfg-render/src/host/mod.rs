@@ -21,8 +21,8 @@ mod machine;
 mod merge_patch;
 mod missing;
 mod monitoring;
-pub(crate) mod names;
-mod nginx;
+mod names;
+pub(crate) mod nginx;
 mod operations;
 mod portal;
 mod pgbouncer;
@@ -45,6 +45,7 @@ use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
 pub(crate) use firewall::{Source, holes};
+pub(crate) use missing::several_hosts;
 pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
 pub(crate) use postgres::{client_authentication, listen_addresses};
