@@ -1,7 +1,7 @@
 //! What the fleet says about a host and no part renders yet. Silence would look like success.
 
 use super::HostBuilder;
-use crate::fleet::{Auth, ProxyKind, Run};
+use crate::fleet::{Auth, Edge, ProxyKind, Run};
 use crate::model::Model;
 
 pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
@@ -10,6 +10,7 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
         builder.missing(host.at("os"), &format!("{} (the whole host)", host.os));
         return;
     }
+    several_hosts(builder);
     let proxy = host.proxy();
     if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
         builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
@@ -39,5 +40,33 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
                 builder.missing(at.join("proxy").join(index).join("auth"), "an access policy without a tunnel");
             }
         }
+    }
+}
+
+/// What a host passes on to a service on several others reaches the first of them only.
+pub(crate) fn several_hosts(builder: &mut HostBuilder<'_, '_>) {
+    let (model, host) = (builder.model, builder.host);
+    let elsewhere = |hosts: &[&str]| hosts.len() > 1 && !hosts.contains(&host.name.as_str());
+    let tunnels = |name: &str| model.fleet.tunnels.get(name).is_some_and(|tunnel| tunnel.host == host.name);
+    let mut found = Vec::new();
+    for route in model.routes() {
+        let here = match route.edge {
+            Edge::Host(edge) => edge == host.name,
+            Edge::Tunnel(tunnel) => tunnels(tunnel),
+        };
+        if here && route.behind.is_none() && elsewhere(&route.hosts) {
+            found.push((route.place.clone(), route.service.to_owned()));
+        }
+    }
+    for (name, service) in model.exposing_at(&host.name) {
+        let hosts: Vec<&str> = service.host.iter().map(String::as_str).collect();
+        for (index, expose) in service.expose.iter().enumerate() {
+            if expose.via.as_deref() == Some(&host.name) && elsewhere(&hosts) {
+                found.push((Model::service_at(name).join("expose").join(index), name.to_owned()));
+            }
+        }
+    }
+    for (at, service) in found {
+        builder.missing(at, &format!("the way to every host of service \"{service}\" but the first"));
     }
 }

@@ -23,7 +23,7 @@ mod mail;
 mod merge_patch;
 mod missing;
 pub(crate) mod monitoring;
-pub(crate) mod names;
+mod names;
 mod network;
 pub(crate) mod nginx;
 pub(crate) mod operations;
@@ -49,6 +49,7 @@ use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
 pub(crate) use firewall::{Source, holes};
+pub(crate) use missing::several_hosts;
 pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
 pub(crate) use postgres::{client_authentication, listen_addresses};

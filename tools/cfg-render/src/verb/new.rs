@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::fleet::{Fleet, Os};
 
+/// What an editor completes the fleet from.
+const SCHEMA: &str = "fleet.schema.json";
+
 /// `new`
 #[derive(Debug, Clone, Args)]
 pub struct NewArgs {
@@ -52,15 +55,17 @@ pub(super) fn run(args: &NewArgs, session: &Session) -> Result<Exit, Failure> {
         None if key.starts_with("ssh-ed25519 ") => key.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
         None => {
             return Err(Failure::new(Exit::Usage, "usage", "only an Ed25519 SSH key can open secrets too")
-                .hint("make an age key with secret-encrypt keygen, and give its public half as --recipient"));
+                .hint("run `secret-encrypt keygen age.key`, keep that file to yourself, and give the recipient that it prints as --recipient"));
         }
     };
     let name = args.name.clone().unwrap_or_else(|| name_of(&args.directory));
     let fleet = fleet(args, &os, &name, &key, &recipient);
     let text = cli::canonical_json(SchemaId::FLEET, &fleet, false);
     judge(&fleet)?;
+    let schema = serde_json::to_string_pretty(&contract::schema_of::<Fleet>()).unwrap_or_default() + "\n";
     let files = [
         ("fleet.json", text),
+        (SCHEMA, schema),
         (".sops.yaml", rules(&args.host, &recipient)),
         (".gitignore", IGNORED.to_owned()),
         (".github/workflows/fleet.yml", WORKFLOW.to_owned()),
@@ -84,10 +89,17 @@ pub(super) fn run(args: &NewArgs, session: &Session) -> Result<Exit, Failure> {
         said.push_str(&format!("made {}\n", args.directory.join(file).display()));
     }
     let fleet = args.directory.join("fleet.json");
+    // No private key is made here: one that opens secrets belongs to a person, and is there already or comes from keygen.
+    let opener = match &args.recipient {
+        Some(_) => "the age key whose recipient you gave",
+        None => "your SSH key",
+    };
     said.push_str(&format!(
-        "\nNext: write your services into {0}, then\n  cfg-render check {0}\n  just bootstrap {1}\n",
+        "\nSecrets open with {opener}, and with the key of the host after its first bootstrap.\n\
+         Next: write your services into {0}, then\n  cfg-render check {0}\n  cfg-render secrets --all {0} | secret-encrypt create --missing --base {2}\n  just bootstrap {1}\n",
         fleet.display(),
-        args.host
+        args.host,
+        args.directory.display()
     ));
     session.print_bytes(said.as_bytes())?;
     Ok(Exit::Done)
@@ -130,6 +142,7 @@ fn name_of(directory: &Path) -> String {
 
 fn fleet(args: &NewArgs, os: &Os, name: &str, key: &str, recipient: &str) -> Value {
     let mut whole = Map::new();
+    whole.insert("$schema".into(), json!(format!("./{SCHEMA}")));
     whole.insert("name".into(), json!(name));
     for (name, value) in [("domain", &args.domain), ("email", &args.email)] {
         if let Some(value) = value {
@@ -153,7 +166,9 @@ fn fleet(args: &NewArgs, os: &Os, name: &str, key: &str, recipient: &str) -> Val
 
 /// The result is good, or nothing is written.
 fn judge(value: &Value) -> Result<(), Failure> {
-    let fleet: Fleet = serde_json::from_value(value.clone())
+    let mut value = value.clone();
+    cli::strip_extensions(&mut value);
+    let fleet: Fleet = serde_json::from_value(value)
         .map_err(|error| Failure::new(Exit::Usage, "usage", "these words make no fleet").cause(error))?;
     let findings = crate::check::check(&fleet);
     let broken: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();

@@ -100,6 +100,48 @@ fn what_is_written_comes_back() {
     assert_eq!(first, again);
 }
 
+/// Every field that an editor completes says what it is: itself, by what it refers to, or by the form that it stands in.
+#[test]
+fn every_field_of_the_schema_is_described() {
+    use serde_json::Value;
+    fn walk(value: &Value, root: &Value, place: &str, described: bool, found: &mut Vec<String>) {
+        let has = |value: &Value| {
+            let target = value["$ref"].as_str().and_then(|target| root.pointer(target.trim_start_matches('#')));
+            value["description"].is_string() || target.is_some_and(|target| target["description"].is_string())
+        };
+        match value {
+            Value::Object(keys) => {
+                // One form of several may be described as a whole, where it has one key.
+                let one = keys.get("properties").and_then(Value::as_object).is_some_and(|fields| fields.len() == 1);
+                let whole = described && one;
+                for (name, field) in keys.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                    if !has(field) && !whole && name != "schema" {
+                        found.push(format!("{place}/{name}"));
+                    }
+                }
+                for (key, inner) in keys {
+                    walk(inner, root, &format!("{place}/{key}"), has(value), found);
+                }
+            }
+            Value::Array(list) => {
+                for (index, inner) in list.iter().enumerate() {
+                    walk(inner, root, &format!("{place}/{index}"), has(inner), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let schema = schema_of::<Fleet>();
+    let schema = serde_json::to_value(&schema).unwrap();
+    let mut found = Vec::new();
+    walk(&schema, &schema, "", false, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    let named = schema["$defs"].as_object().unwrap();
+    let bare: Vec<&String> =
+        named.iter().filter(|(_, def)| !def["description"].is_string()).map(|(name, _)| name).collect();
+    assert_eq!(bare, Vec::<&String>::new());
+}
+
 #[test]
 fn comments_and_extensions_are_ignored() {
     let value = patched(json!({ "//": "mine", "hosts": { "web1": { "x-rack": 3, "ssh": { "//": ["a", "b"] } } } }));

@@ -393,3 +393,89 @@ fn seed_004_has_its_secrets() {
         "and those of PostgreSQL, S3, DNS, mail, backups"
     );
 }
+
+/// Every document of every fleet is made, and what is left out is left out for a reason that the set-up itself can live with.
+#[test]
+fn all_render_and_nothing_that_they_need_is_left_out() {
+    // Each with why the text of its set-up does not miss it.
+    let known = [
+        // The bucket holds a second copy of acme.json, which is a backup source too.
+        ("seed-004", "/defaults/host/proxy/acme/bucket"),
+    ];
+    for name in FLEETS {
+        let fleet: serde_json::Value = serde_json::from_str(&text(name)).unwrap();
+        let output = crate::run::cfg_render(&["check"], &fleet.to_string());
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let left_out: BTreeSet<(&str, &str)> = found["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["level"] == "error" || finding["code"] == "not-rendered-yet")
+            .map(|finding| (name, finding["pointer"].as_str().unwrap()))
+            .collect();
+        let expected: BTreeSet<(&str, &str)> = known.iter().filter(|(of, _)| *of == name).copied().collect();
+        assert_eq!(left_out, expected, "{name}: {found:#}");
+        let hosts: Vec<String> = fleet["hosts"].as_object().unwrap().keys().cloned().collect();
+        let lines = crate::run::text(&["host", "--all"], &fleet);
+        assert_eq!(lines.lines().count(), hosts.len(), "{name}");
+        for host in &hosts {
+            crate::run::document(&["health", "--from", host], &fleet);
+        }
+        for verb in [
+            &["hosts"][..],
+            &["dns"],
+            &["health", "--from", "controller"],
+            &["secrets", "--controller"],
+            &["docs", "--format", "mermaid", "--view", "network"],
+        ] {
+            assert!(!crate::run::text(verb, &fleet).is_empty(), "{name} {verb:?}");
+        }
+    }
+}
+
+/// Counted by hand in the five texts: what each names, and where it stands in its fleet.
+#[test]
+fn the_counts_are_those_of_the_texts() {
+    // hosts, services that run on them, services elsewhere, networks, zones, secrets that the text names
+    let counts = [
+        // Caddy, SSH and Tailscale are a proxy, sshd and a network; "PostgreSQL :5432 (Lycan)" a cluster; Node-Exporter an agent.
+        ("seed-000", 3, 13, 6, 1, 1, 1),
+        ("seed-001", 2, 1, 0, 0, 0, 2),
+        // Nginx is a proxy, PostgreSQL a cluster; Mailjet and Stalwart are mailers, the latter also runs here.
+        ("seed-002", 3, 4, 0, 1, 1, 1),
+        ("seed-003", 1, 23, 0, 2, 1, 0),
+        ("seed-004", 3, 14, 1, 1, 2, 0),
+    ];
+    for (name, hosts, here, elsewhere, networks, zones, named) in counts {
+        let fleet = load(name).resolved();
+        assert_eq!(fleet.hosts.len(), hosts, "{name}");
+        let (away, on): (Vec<_>, Vec<_>) = fleet.services.values().partition(|service| service.host.is_empty());
+        assert_eq!((on.len(), away.len()), (here, elsewhere), "{name}");
+        assert_eq!((fleet.networks.len(), fleet.dns.zones.len()), (networks, zones), "{name}");
+        let of_text = ["pds-jwt-secret", "gateway-token", "ssh-public-key", "forgejo-smtp-pass"];
+        let count = fleet.secrets.keys().filter(|secret| of_text.contains(&secret.as_str())).count();
+        assert_eq!(count, named, "{name}");
+    }
+    // The arrows of the first set-up: what asks what.
+    let needs = all_needs(&load("seed-000").resolved());
+    for (service, on) in
+        [("lycan", "postgres"), ("grafana", "prometheus"), ("spindle", "knot"), ("radicle-httpd", "radicle")]
+    {
+        assert!(needs[service].contains(on), "{service} needs {on}");
+    }
+    // Backrest and Restic's plan: every service of the fourth that keeps something says so, or why not.
+    let fleet = load("seed-003").resolved();
+    let silent: Vec<&String> = fleet
+        .services
+        .iter()
+        .filter(|(_, service)| service.backup.is_none() && !service.is_external())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(silent, Vec::<&String>::new());
+    // "Cloudflare Tunnel routes public hostnames": all of them need a person of the policy.
+    let open = fleet.routes().into_iter().filter(|route| matches!(route.edge, Edge::Tunnel(_)));
+    assert!(
+        open.clone().count() > 10
+            && open.into_iter().all(|route| matches!(route.route.auth, cfg_render::fleet::Auth::Access(_)))
+    );
+}

@@ -234,7 +234,7 @@ fn a_new_fleet_is_good_and_nothing_is_overwritten() {
         let errors: Vec<&Value> =
             findings["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] == "error").collect();
         assert!(errors.is_empty(), "{os}: {errors:#?}");
-        for file in [".sops.yaml", ".gitignore", ".github/workflows/fleet.yml"] {
+        for file in [".sops.yaml", ".gitignore", ".github/workflows/fleet.yml", "fleet.schema.json"] {
             assert!(Path::new(place).join(file).exists(), "{file}");
         }
         let rules = std::fs::read_to_string(Path::new(place).join(".sops.yaml")).unwrap();
@@ -242,6 +242,22 @@ fn a_new_fleet_is_good_and_nothing_is_overwritten() {
             rules.contains("path_regex: ^secrets/web1\\.yaml$") && rules.contains("age: ssh-ed25519 AAAA"),
             "{rules}"
         );
+        // An editor finds the schema that the fleet names, and the fleet fits it.
+        let read = |file: &str| -> Value {
+            serde_json::from_str(&std::fs::read_to_string(Path::new(place).join(file)).unwrap()).unwrap()
+        };
+        let fleet = read("fleet.json");
+        let schema = read(fleet["$schema"].as_str().unwrap().trim_start_matches("./"));
+        assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&fleet), "{fleet}");
+        // What it says comes next works as it stands, as far as it is ours.
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let steps: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  cfg-render ")).collect();
+        assert_eq!(steps.len(), 2, "{said}");
+        for step in steps {
+            let words: Vec<&str> = step.split(" | ").next().unwrap().split(' ').collect();
+            let output = cfg_render(&words, "");
+            assert!(output.status.success(), "{step}: {}", stderr(&output));
+        }
         // The host gets a document.
         assert!(cfg_render(&["host", "--host", "web1", &format!("{place}/fleet.json")], "").status.success());
         let before = std::fs::read(Path::new(place).join("fleet.json")).unwrap();
