@@ -6,8 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::machine::Machine;
-use crate::run::{built_peer, document, files, fleet as seed, peer, say};
+use crate::run::{document, files, fleet as seed, peer, say};
 use crate::traefik::{schema, yaml};
 
 fn fleet(run: &dyn Fn(&str) -> Value) -> Value {
@@ -89,32 +88,6 @@ fn what_is_filled_for_a_container_is_its_user_s_alone() {
         let mode = template["mode"].as_str().unwrap();
         assert!(mode.ends_with("00"), "{} is open to others: {mode}", template["name"]);
     }
-}
-
-#[test]
-fn loki_keeps_a_line_and_finds_it_again() {
-    let Some(loki) = built_peer("loki") else { return };
-    let Some(machine) = Machine::new() else { return };
-    let fleet = json!({
-        "schema": "fleet/v1", "name": "logs", "domain": "logs.test",
-        "hosts": {"mon": {"os": "debian-13", "addresses": {"public": ["192.0.2.1"]},
-            "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
-        "services": {"loki": {"host": "mon", "run": {"package": {"packages": ["loki"]}}, "ports": {"http": 3100}, "backup": {"none": "a test"}}},
-        "monitoring": {"loki": {"service": "loki", "schema_from": "2025-01-01"}}
-    });
-    let text = files(&fleet, "mon").into_iter().find(|(path, _)| path == "/etc/loki/config.yml").unwrap().1;
-    machine.write("/etc/loki/config.yml", text.as_bytes(), "644", "root:root");
-    let loki = loki.display();
-    machine.must(&format!("mkdir -p /var/lib/loki && {loki} -config.file=/etc/loki/config.yml -verify-config"));
-    machine
-        .start("loki", machine.command("sh").args(["-c", &format!("exec {loki} -config.file=/etc/loki/config.yml")]));
-    machine.wait_for("curl -sf http://127.0.0.1:3100/ready", &["loki"]);
-    // As Alloy sends it, with the label that says whose line it is.
-    let push =
-        r#"{"streams": [{"stream": {"service": "app", "host": "mon"}, "values": [["NOW", "somebody knocked"]]}]}"#;
-    machine.wait_for(&format!("now=$(date +%s%N); printf '%s' '{push}' | sed \"s/NOW/$now/\" | curl -sf -H 'Content-Type: application/json' --data-binary @- http://127.0.0.1:3100/loki/api/v1/push"), &["loki"]);
-    let found = machine.wait_for("curl -sfG http://127.0.0.1:3100/loki/api/v1/query_range --data-urlencode 'query={service=\"app\"} |= \"knocked\"' | tee /run/found | grep -q knocked && cat /run/found", &["loki"]);
-    assert!(found.contains("\"host\":\"mon\""), "{found}");
 }
 
 #[test]
