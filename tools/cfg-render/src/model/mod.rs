@@ -34,7 +34,7 @@ pub(crate) use certificate::{file_name, hex};
 pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
 pub use host_view::HostView;
-pub use names::{LocalName, seen_on};
+pub use names::LocalName;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use sites::{Entry, Site, Upstream};

@@ -26,7 +26,7 @@ fn served(fleet: &Fleet, host: &str) -> BTreeSet<(String, String)> {
 fn secrets(fleet: &Fleet, host: Option<&str>) -> BTreeSet<String> {
     let resolved = fleet.resolved();
     let model = Model::new(fleet, &resolved);
-    model.secrets_of(host).into_keys().map(|name| name.to_string()).collect()
+    model.secrets_of(host).keys().map(ToString::to_string).collect()
 }
 
 fn set<const N: usize>(pairs: [(&str, &str); N]) -> BTreeSet<(String, String)> {
