@@ -37,6 +37,11 @@ fn nowhere(context: &Context<'_>, found: &mut Vec<Finding>) {
         .flat_map(|route| route.names.iter().map(|name| name.name.as_str()))
         .collect();
     for route in context.routes.iter().filter(|route| route.route.dns && !route.is_public()) {
+        // Devices of a network on which the edge has no address come over the internet, and have its names.
+        let Edge::Host(edge) = route.edge else { continue };
+        if route.route.from.iter().all(|network| !context.on_network(edge, network)) {
+            continue;
+        }
         let known = |name: &str| {
             let zone = zone_of(context, name);
             let own = |(zone_name, zone): (&str, &Zone)| {

@@ -7,7 +7,7 @@ use contract::document::{DnsDesired, DnsRecord, DnsZone, RecordPhase, Sshfp};
 use contract::{Finding, Pointer};
 
 use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ResolvedRoute, TlsMode, Zone};
-use crate::model::{HostView, Model, seen_on};
+use crate::model::{HostView, Model};
 
 /// The zones of a fleet, and what is left out of them.
 pub fn dns(model: &Model<'_>) -> (DnsDesired, Vec<Finding>) {
@@ -87,7 +87,7 @@ fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> De
     let mut records = Derived::new();
     if zone.derive.proxies {
         // What a network cannot reach it need not know.
-        for route in model.routes().iter().filter(|route| route.route.dns && seen_on(route, network)) {
+        for route in model.routes().iter().filter(|route| route.route.dns && model.sees(network, route)) {
             let edge = match route.edge {
                 Edge::Host(edge) => edge,
                 Edge::Tunnel(tunnel) => {

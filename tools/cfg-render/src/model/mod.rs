@@ -38,7 +38,7 @@ pub use database::{ClusterView, DatabaseUse};
 pub use environment::Resolved;
 pub use forward::Forward;
 pub use host_view::HostView;
-pub use names::{LocalName, seen_on};
+pub use names::LocalName;
 pub use scrape::Scrape;
 pub use secret_use::{SecretFile, SecretUse};
 pub use service_database::ServiceDatabaseView;

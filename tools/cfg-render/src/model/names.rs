@@ -19,11 +19,6 @@ pub struct LocalName {
     pub from: BTreeSet<Pointer>,
 }
 
-/// Whether a network sees a proxy entry: the internet what is public, others what is for them and what is public.
-pub fn seen_on(route: &ResolvedRoute<'_>, network: &str) -> bool {
-    route.route.from.iter().any(|from| from == network || (network != PUBLIC && from == PUBLIC))
-}
-
 impl<'f> Model<'f> {
     /// The networks on which names are made known in this way, and on which a host is.
     pub fn networks_naming<'m>(&'m self, host: &'m HostView, way: NameService) -> impl Iterator<Item = &'f str> + 'm {
@@ -31,6 +26,17 @@ impl<'f> Model<'f> {
         networks
             .filter(move |(name, network)| network.names.contains(&way) && host.address(name).is_some())
             .map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a proxy entry is a matter of a network: what is for it, and elsewhere than on the internet what is public.
+    pub fn sees(&self, network: &str, route: &ResolvedRoute<'_>) -> bool {
+        let from = &route.route.from;
+        if from.iter().any(|from| from == network || (network != PUBLIC && from == PUBLIC)) {
+            return true;
+        }
+        // Devices of a network on which the edge has no address come over the internet.
+        let Edge::Host(edge) = route.edge else { return false };
+        network == PUBLIC && self.host(edge).is_some_and(|edge| from.iter().all(|from| edge.address(from).is_none()))
     }
 
     /// The names that a network makes known by itself: those of hosts, and of proxy entries that are for it.
