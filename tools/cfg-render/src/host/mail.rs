@@ -7,7 +7,7 @@ use crate::model::{Model, is_program};
 /// The words of a program: its image or own name, and its variables.
 struct Program {
     image: &'static str,
-    variables: fn(&Mailer, &dyn Fn(&str) -> Value) -> Vec<(&'static str, Option<Value>)>,
+    variables: fn(&Mailer, Of<'_>) -> Variables,
 }
 
 const PROGRAMS: [Program; 8] = [

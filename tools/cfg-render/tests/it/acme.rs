@@ -109,7 +109,7 @@ fn nginx_of(machine: &Machine, fleet: &Value, names: &[&str]) {
     machine.write("/usr/bin/systemctl", SYSTEMCTL.as_bytes(), "755", "root:root");
     machine.place(&desired, |_, text| text);
     machine.must("install -m 644 /run/pebble.pem /var/lib/acme/directory-ca.pem");
-    machine.materialize(&desired, &[("tsig", TSIG)]);
+    machine.materialize(&desired, &[("tsig", &format!("{TSIG}="))]);
     for name in names {
         let made = rcgen::generate_simple_self_signed([(*name).to_owned()]).unwrap();
         let folder = format!("/var/lib/plumbline/tls/{name}");

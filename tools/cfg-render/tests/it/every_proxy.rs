@@ -102,7 +102,7 @@ impl Server {
                 command.args(["--reuid=caddy", "--regid=caddy", "--init-groups"]);
                 command.args(["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]);
                 machine.must(&format!(
-                    "mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && ln -sfn {program} /usr/bin/caddy"
+                    "mkdir -p /var/lib/caddy && chown caddy: /var/lib/caddy && {{ [ {program} -ef /usr/bin/caddy ] || ln -sfn {program} /usr/bin/caddy; }}"
                 ));
                 command.args([program, "run", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile"])
             }
@@ -514,7 +514,7 @@ fn trailers() -> u16 {
                 let _ = stream.write_all(&frame(4, 0, 0, &[]));
                 let mut head = [0; 9];
                 while stream.read_exact(&mut head).is_ok() {
-                    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+                    let length = (usize::from(head[0]) << 16) | (usize::from(head[1]) << 8) | usize::from(head[2]);
                     let (kind, flags, id) =
                         (head[3], head[4], u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
                     let mut body = vec![0; length];

@@ -416,6 +416,8 @@ fn passed_on(
         }
     };
     if scheme == "https" {
+        // Since 2.11 the name would become that of the upstream, which is an address.
+        upstream.push(Line::new("header_up Host {hostport}"));
         if entry.verify && !builder.host.os.is_nixos() {
             certificates::add_ca(builder, UNIT, std::slice::from_ref(at));
             transport.push(Line::new("tls_trusted_ca_certs").with(certificates::CA));
