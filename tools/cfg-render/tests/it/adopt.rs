@@ -99,7 +99,8 @@ fn what_runs_becomes_services_databases_and_questions() {
     ] {
         assert!(questions.iter().any(|question| question.starts_with(start)), "{start}: {questions:#?}");
     }
-    // It is good once its owner has a key: every other question may wait.
+    // It is good once its owner has a key and an address: every other question may wait.
+    draft["email"] = json!("admin@example.net");
     draft["people"]["admin"]["ssh_keys"] =
         json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6bqTzRdqvFyTXGYJQBkTHNw1MfUmgCbTL0UxkNU9pC me"]);
     assert_eq!(errors(&draft), Vec::<String>::new());

@@ -20,7 +20,7 @@ fn fleet() -> Value {
         "databases": {"main": {"host": "db", "bind": ["lan"], "pgbouncer": {"size": 3, "settings": {"server_idle_timeout": "60"}}}},
         "services": {
             "shop": {
-                "host": "web", "run": {"systemd": {"exec": ["/usr/bin/true"]}}, "env": {"URL": {"database": "shop", "attr": "url"}},
+                "host": "web", "run": {"systemd": {"exec": ["/usr/bin/true"]}}, "env": {"URL": {"database": "shop-x", "attr": "url"}},
                 "databases": [{"name": "shop-x", "owner": "shop", "password": {"secret": "shop-db"}, "pool": {}}], "backup": {"none": "test"}
             },
             "jobs": {

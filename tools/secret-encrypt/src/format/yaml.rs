@@ -48,11 +48,11 @@ impl Format for Yaml {
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
-        yaml_edit::put(text_of(bytes)?, pointer, value)
+        still_read(yaml_edit::put(text_of(bytes)?, pointer, value)?)
     }
 
     fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
-        yaml_edit::remove(text_of(bytes)?, pointer)
+        still_read(yaml_edit::remove(text_of(bytes)?, pointer)?)
     }
 
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -63,6 +63,17 @@ impl Format for Yaml {
 
     fn read_json(&self, bytes: &[u8]) -> Result<Json, Error> {
         yaml_tree::to_json(text_of(bytes)?)
+    }
+}
+
+/// What was changed, where it is still a document: what had an anchor may stand for other places too.
+fn still_read(changed: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    match yaml_tree::documents(text_of(&changed)?) {
+        Ok(_) => Ok(changed),
+        Err(_) => Err(Error::Unsupported(
+            "the value cannot be changed alone: an alias (*name) elsewhere stands for it; give that place a value of its own first"
+                .into(),
+        )),
     }
 }
 

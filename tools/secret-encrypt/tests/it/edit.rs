@@ -172,3 +172,19 @@ fn every_generator_makes_what_it_says() {
     assert_eq!(program.run(&["create", "--missing", "manifest.json"]).ok().json()["changed"], false);
     assert_eq!(program.read("new/all.yaml"), first, "what is there is never replaced");
 }
+
+/// A value that an alias stands for elsewhere cannot go alone; in the alias's own place it can.
+#[test]
+fn a_value_with_an_alias_elsewhere_is_not_changed_alone() {
+    let program = Program::new();
+    program.write("x.yaml", "f: &anc one\ng: *anc\n");
+    program.encrypt("x.yaml");
+    let before = program.read("x.yaml");
+    let refused = program.run_with(&["set", "x.yaml", "/f"], "two").fails(65);
+    assert!(refused.stderr.contains("alias"), "{}", refused.stderr);
+    assert_eq!(program.read("x.yaml"), before);
+    program.run_with(&["set", "x.yaml", "/g"], "two").ok();
+    assert_eq!(program.decrypt("x.yaml"), "f: &anc one\ng: two\n");
+    program.run_with(&["set", "x.yaml", "/f"], "three").ok();
+    assert_eq!(program.run(&["decrypt", "x.yaml", "--pointer", "/f"]).ok().text(), "three");
+}
