@@ -66,12 +66,13 @@ impl Format for Yaml {
     }
 }
 
-/// What was changed, where it is still a document: what had an anchor may stand for other places too.
+/// What was changed, where it is still a document: a value may have an anchor that stands for it elsewhere, and a key in braces a
+/// form that takes no value.
 fn still_read(changed: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Error> {
-    match yaml_tree::documents(text_of(&changed)?) {
+    match parse(text_of(&changed)?, Side::Sealed) {
         Ok(_) => Ok(changed),
         Err(_) => Err(Error::Unsupported(
-            "the value cannot be changed alone: an alias (*name) elsewhere stands for it; give that place a value of its own first"
+            "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the key takes no value; use an editor"
                 .into(),
         )),
     }
