@@ -252,7 +252,7 @@ impl BootstrapArgs {
 
     fn given_password(&self) -> Result<Option<Password>, Failure> {
         match &self.password_file {
-            Some(path) => Password::of_file(path).map(Some),
+            Some(path) => Password::of_file(path),
             None => Ok(Password::of_variable("SSHPASS")),
         }
     }

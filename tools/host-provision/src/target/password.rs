@@ -19,18 +19,14 @@ impl std::fmt::Debug for Password {
 }
 
 impl Password {
-    /// The first line of a file.
+    /// The first line of a file; `None` where that is empty.
     ///
     /// # Errors
-    /// 66 where it cannot be read or is empty.
-    pub(crate) fn of_file(path: &Path) -> Result<Self, Failure> {
+    /// 66 where it cannot be read.
+    pub(crate) fn of_file(path: &Path) -> Result<Option<Self>, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::io(Exit::Unreadable, "read", path.display(), &error))?;
-        match text.lines().next().filter(|line| !line.is_empty()) {
-            Some(line) => Ok(Self(line.to_owned())),
-            None => Err(Failure::new(Exit::Unreadable, "no_password", "the first line of the file is no password")
-                .place(path.display().to_string())),
-        }
+        Ok(text.lines().next().filter(|line| !line.is_empty()).map(|line| Self(line.to_owned())))
     }
 
     /// A variable of the environment; an empty one is none.
@@ -82,10 +78,13 @@ impl RootPassword {
     /// From a file, else from the variable `BECOME_PASSWORD`.
     ///
     /// # Errors
-    /// 66 where the file cannot be read.
+    /// 66 where the file cannot be read or has none.
     pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
         let password = match file {
-            Some(path) => Some(Password::of_file(path)?),
+            Some(path) => Some(Password::of_file(path)?.ok_or_else(|| {
+                Failure::new(Exit::Unreadable, "no_password", "the first line of the file is no password")
+                    .place(path.display().to_string())
+            })?),
             None => Password::of_variable("BECOME_PASSWORD"),
         };
         Ok(Self(Arc::new(Mutex::new(Known { password, ..Known::default() }))))
