@@ -56,7 +56,9 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     }
     let managers = config.get("alerting").and_then(|alerting| alerting.get("alertmanagers"));
     if let Some(managers) = managers.and_then(|value| builder.json(value, &at)) {
-        builder.set(&file, &["services", "prometheus", "alertmanagers"], managers, std::slice::from_ref(&at));
+        let who = model.fleet.monitoring.alertmanager.as_ref().map(|role| Model::service_at(&role.service));
+        let from: Vec<Pointer> = [at.clone()].into_iter().chain(who).collect();
+        builder.set(&file, &["services", "prometheus", "alertmanagers"], managers, &from);
     }
     let retention = Nix::text(format!("{}s", spec.retention.as_secs()));
     builder.set(&file, &["services", "prometheus", "retentionTime"], retention, std::slice::from_ref(&at));
