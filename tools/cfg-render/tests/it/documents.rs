@@ -266,6 +266,7 @@ fn what_is_not_rendered_is_named() {
     all["hosts"]["new"] = json!({"os": "nixos-25.11", "addresses": {"lan": ["10.1.0.3"]}});
     all["databases"]["one"] = json!({"host": "new"});
     all["databases"]["two"] = json!({"host": "new", "port": 5433});
+    all["services"]["app"]["databases"][0]["cluster"] = json!("main");
     let output = cfg_render(&["check"], &all.to_string());
     let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let missing: Vec<_> = findings["findings"]

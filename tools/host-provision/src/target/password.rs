@@ -95,11 +95,7 @@ impl RootPassword {
                 Failure::new(Exit::Unreadable, "no_password", "the first line of the file is no password")
                     .place(path.display().to_string())
             })?),
-<<<<<<< HEAD
             None => Password::of_variable(BECOME_PASSWORD),
-=======
-            None => Password::of_variable("BECOME_PASSWORD"),
->>>>>>> hp-speed
         };
         Ok(Self(Arc::new(Mutex::new(Known { password, ..Known::default() }))))
     }
