@@ -20,7 +20,7 @@ fn fleet() -> Value {
         "databases": {"main": {"host": "db", "bind": ["lan"], "pgbouncer": {"size": 3, "settings": {"server_idle_timeout": "60"}}}},
         "services": {
             "shop": {
-                "host": "web", "run": {"systemd": {"exec": ["/usr/bin/true"]}}, "env": {"URL": {"database": "shop", "attr": "url"}},
+                "host": "web", "run": {"systemd": {"exec": ["/usr/bin/true"]}}, "env": {"URL": {"database": "shop-x", "attr": "url"}},
                 "databases": [{"name": "shop-x", "owner": "shop", "password": {"secret": "shop-db"}, "pool": {}}], "backup": {"none": "test"}
             },
             "jobs": {
@@ -69,7 +69,7 @@ fn a_pooler_that_cannot_be_is_refused() {
         (json!({"databases": {"main": {"pgbouncer": null}}}), "/services/jobs/databases/0/pool", "no-pooler"),
         (json!({"services": {"plain": {"databases": [{"pool": {}}], "host": "db"}}}), "/services/plain/databases/0/pool", "impossible-login"),
         (json!({"databases": {"main": {"port": 6432}}}), "/databases/main/pgbouncer", "port-clash"),
-        (json!({"services": {"shop": {"databases": [{"name": "a b", "password": {"secret": "shop-db"}, "pool": {}}]}}}), "/services/shop/databases/0/name", "unrepresentable"),
+        (json!({"services": {"shop": {"databases": [{"name": "a b", "password": {"secret": "shop-db"}, "pool": {}}], "env": null}}}), "/services/shop/databases/0/name", "unrepresentable"),
         (json!({"databases": {"main": {"pgbouncer": {"bind": ["moon"]}}}}), "/databases/main/pgbouncer/bind/0", "unknown-ref"),
     ] {
         let fleet = merged(fleet(), patch);
