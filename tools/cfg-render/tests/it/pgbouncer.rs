@@ -79,7 +79,7 @@ fn a_pooler_that_cannot_be_is_refused() {
         ),
         (json!({"databases": {"main": {"port": 6432}}}), "/databases/main/pgbouncer", "port-clash"),
         (
-            json!({"services": {"shop": {"databases": [{"name": "a b", "password": {"secret": "shop-db"}, "pool": {}}]}}}),
+            json!({"services": {"shop": {"databases": [{"name": "a b", "password": {"secret": "shop-db"}, "pool": {}}], "env": null}}}),
             "/services/shop/databases/0/name",
             "unrepresentable",
         ),
