@@ -38,6 +38,7 @@ pub(super) fn fitted(model: &Model<'_>, service: &mut Service) {
 type Of<'a> = &'a dyn Fn(&str) -> Value;
 type Variables = Vec<(&'static str, Option<Value>)>;
 
+#[allow(clippy::unnecessary_wraps, reason = "stands beside values that a mailer may not have")]
 fn text(text: impl Into<String>) -> Option<Value> {
     Some(Value::text(text.into()))
 }

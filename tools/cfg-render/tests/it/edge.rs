@@ -101,7 +101,8 @@ pub(crate) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> 
 /// The whole answer to a request with these lines in its head.
 pub(crate) fn ask(port: u16, host: &str, path: &str, lines: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Caddy compares also the password of somebody whom it does not know, which takes a busy machine many seconds.
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let _ =
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n").as_bytes());
     let mut bytes = Vec::new();
