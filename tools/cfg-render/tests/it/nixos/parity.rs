@@ -7,7 +7,7 @@ use crate::run::{cfg_render, document};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
 
-pub(super) fn fleet(proxy: &Value) -> Value {
+fn fleet(proxy: &Value) -> Value {
     json!({
         "schema": "fleet/v1", "name": "parity", "domain": "parity.net", "email": "ops@parity.net",
         "networks": {"lan": {"cidrs": ["10.1.0.0/24"]}},
