@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use contract::Finding;
 use contract::document::Engine;
+use contract::{Finding, Pointer};
 
 use super::builder::NixosBuilder;
 use super::compose;
-use crate::fleet::Agent;
+use crate::fleet::{Agent, Run};
 use crate::format::nix::Nix;
 use crate::host::monitoring::agents::{self as shared, EngineLogs};
-use crate::model::AgentView;
+use crate::model::{AgentView, Model};
 
 const MODULE: &str = "monitoring";
 
@@ -88,10 +88,13 @@ fn alloy(builder: &mut NixosBuilder<'_, '_>, agent: &AgentView, spec: Option<&Ag
     // Containers of NixOS write into the journal, under the names of their units.
     let mut units = Vec::new();
     for (name, service) in model.services_on(&host.name).filter(|(_, service)| !service.run.containers().is_empty()) {
-        from.push(crate::model::Model::service_at(name));
+        from.push(Model::service_at(name));
         let own = model.units_on(host, name, service).into_iter().map(|(_, unit)| unit).collect();
         units.push((name.to_owned(), own));
     }
+    let projects = model.services_on(&host.name).filter(|(_, service)| matches!(service.run, Run::Compose(_)));
+    from.extend(projects.map(|(name, _)| Model::service_at(name)));
+    from.extend(model.fleet.monitoring.loki.as_ref().map(|role| Model::service_at(&role.service)));
     let docker = host.spec.containers.as_ref().is_some_and(|spec| spec.engine == Engine::Docker);
     let projects = docker && compose::used(builder);
     let logs = if projects { EngineLogs::Projects } else { EngineLogs::None };
@@ -123,5 +126,7 @@ fn zabbix(builder: &mut NixosBuilder<'_, '_>, spec: &Agent) {
         ("listen", listen),
         ("settings", settings),
     ]);
-    builder.set(MODULE, &["services", "zabbixAgent"], value, &[at]);
+    let server = builder.model.fleet.monitoring.zabbix.as_ref().map(|role| Model::service_at(&role.server));
+    let from: Vec<Pointer> = [at].into_iter().chain(server).collect();
+    builder.set(MODULE, &["services", "zabbixAgent"], value, &from);
 }

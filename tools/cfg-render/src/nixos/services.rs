@@ -38,6 +38,11 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
             }
             _ => {}
         }
+        // What it is told of its provider goes with the provider.
+        let provider = service.sso.as_ref().and_then(|sso| model.fleet.sso.get(&sso.provider));
+        if let Some(provider) = provider {
+            builder.also_from(&module(name), &Model::service_at(&provider.service));
+        }
         for (path, spec) in &service.directories {
             let user = model.user_of(name, service).unwrap_or_else(|| "root".into());
             let owner = spec.owner.clone().unwrap_or(user);

@@ -263,7 +263,6 @@ fn removing_a_service_changes_only_files_that_name_it() {
         (fleet("seed-002.json"), vec!["vps-pacman", "lab-matrix"]),
         (fleet("seed-003.json"), vec!["nixos"]),
         (rich(), vec!["box"]),
-        (parity::fleet(&json!({"kind": "nginx"})), vec!["box", "back"]),
     ];
     for (whole, hosts) in cases {
         for service in whole["services"].as_object().unwrap().keys() {

@@ -21,7 +21,8 @@ pub(super) fn certificate(
     let acme = host.proxy().acme.unwrap_or_default();
     let from = site.from();
     let at = from.first().cloned()?;
-    let shared = [host.at("proxy")];
+    // Without a name to certify there is no account.
+    let shared: Vec<Pointer> = [host.at("proxy")].into_iter().chain(from.iter().cloned()).collect();
     let email = acme.email.clone().or_else(|| builder.model.fleet.email.clone());
     let Some(email) = email else {
         builder.shared.findings.push(

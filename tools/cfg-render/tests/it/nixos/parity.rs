@@ -7,7 +7,7 @@ use crate::run::{cfg_render, document};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
 
-pub(super) fn fleet(proxy: &Value) -> Value {
+fn fleet(proxy: &Value) -> Value {
     json!({
         "schema": "fleet/v1", "name": "parity", "domain": "parity.net", "email": "ops@parity.net",
         "networks": {"lan": {"cidrs": ["10.1.0.0/24"]}},
@@ -23,7 +23,7 @@ pub(super) fn fleet(proxy: &Value) -> Value {
         "databases": {"main": {"host": "box"}},
         "services": {
             "app": {"host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}}, "backup": {"none": "a test"}},
-            "mine": {"host": "box", "user": "ann", "env": {"TOKEN": {"secret": "token"}},
+            "mine": {"host": "box", "user": "ann", "env": {"TOKEN": {"secret": "mine-token"}},
                 "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"], "user_unit": true, "calendar": "daily"}}, "backup": {"none": "a test"}},
             "project": {"host": "box", "run": {"compose": {"source": "compose/project.yaml"}}, "env": {"A": "b c", "TOKEN": {"secret": "token"}}, "backup": {"none": "a test"}},
             "web": {"host": "box", "run": {"container": {"image": "docker.io/library/x:1"}}, "backup": {"none": "a test"}},
@@ -52,7 +52,7 @@ pub(super) fn fleet(proxy: &Value) -> Value {
             "logs-authentik": {"logs": "authentik", "users": ["agent"]},
             "look": {"host": "box", "command": ["/run/current-system/sw/bin/ls", "{what}"], "users": ["agent"], "parameters": [{"name": "what", "pattern": "[a-z]+"}]}
         },
-        "secrets": {"token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}, "smtp": {}, "hook": {}}
+        "secrets": {"token": {}, "mine-token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}, "smtp": {}, "hook": {}}
     })
 }
 
