@@ -17,14 +17,35 @@ pub(super) fn has(builder: &HostBuilder<'_, '_>, user: &str) -> bool {
     services.any(|(_, service)| service.login.as_ref().is_some_and(|login| login.user == user))
 }
 
-pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+/// A login that is good, and its section.
+pub(crate) struct Login<'f> {
+    /// The service.
+    pub service: &'f str,
+    /// What the fleet says.
+    pub spec: &'f ServiceLogin,
+    /// Where it says so.
+    pub at: Pointer,
+    /// The section of sshd_config(5), which reaches to the next one.
+    pub section: String,
+}
+
+impl Login<'_> {
+    /// Where its user is at home.
+    pub(crate) fn home(&self) -> String {
+        self.spec.home.clone().unwrap_or_else(|| format!("/home/{}", self.spec.user))
+    }
+}
+
+/// The logins of services on the host; what is wrong with the others is found.
+pub(crate) fn logins<'f>(builder: &mut HostBuilder<'_, 'f>) -> Vec<Login<'f>> {
     let (model, host) = (builder.model, builder.host);
     let mut known: BTreeMap<&str, Pointer> = BTreeMap::new();
-    for (name, service) in model.services_on(&host.name) {
-        let Some(login) = &service.login else { continue };
-        let at = Model::service_at(name).join("login");
-        let ssh = host.ssh();
-        if login.user == "root" || login.user == ssh.user || host.spec.users.contains_key(&login.user) {
+    let mut all = Vec::new();
+    for (service, login) in
+        model.services_on(&host.name).filter_map(|(name, service)| Some((name, service.login.as_ref()?)))
+    {
+        let at = Model::service_at(service).join("login");
+        if login.user == "root" || login.user == host.ssh().user || host.spec.users.contains_key(&login.user) {
             let message = format!("\"{}\" is a login of people, whom this would turn away", login.user);
             builder
                 .findings
@@ -38,25 +59,41 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
             continue;
         }
         let Some(section) = section(builder, login, &at) else { continue };
-        let from = [at.clone()];
+        all.push(Login { service, spec: login, at, section });
+    }
+    all
+}
+
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
+    for login in logins(builder) {
+        let user = &login.spec.user;
+        let service = builder.model.service(login.service);
+        let from = [login.at.clone()];
         builder.push(HostItem {
-            id: format!("user:{}", login.user),
+            id: format!("user:{user}"),
             stage: Stage::Base,
             from: from.to_vec(),
             user: Some(User {
-                name: login.user.clone(),
+                name: user.clone(),
                 system: true,
-                group: service.group.clone().filter(|_| service.user.as_ref() == Some(&login.user)),
-                home: Some(login.home.clone().unwrap_or_else(|| format!("/home/{}", login.user))),
+                group: service
+                    .filter(|service| service.user.as_ref() == Some(user))
+                    .and_then(|service| service.group.clone()),
+                home: Some(login.home()),
                 // sshd runs every command through it, the forced one too.
                 shell: Some("/bin/sh".into()),
                 ..User::default()
             }),
             ..HostItem::default()
         });
-        let text = builder.header("#", &from) + &section;
+        let text = builder.header("#", &from) + &login.section;
         builder
-            .file(Stage::Base, &format!("/etc/ssh/sshd_config.d/02-plumbline-login-{name}.conf"), text, &from)
+            .file(
+                Stage::Base,
+                &format!("/etc/ssh/sshd_config.d/02-plumbline-login-{}.conf", login.service),
+                text,
+                &from,
+            )
             .set("sshd")
             .notify(Handler::reload("ssh.service"))
             .add(builder);

@@ -17,7 +17,7 @@ mod firewall;
 mod forwards;
 mod gate;
 mod headers;
-mod logins;
+pub(crate) mod logins;
 mod machine;
 mod mail;
 mod merge_patch;

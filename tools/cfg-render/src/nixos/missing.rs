@@ -4,7 +4,6 @@ use contract::Finding;
 
 use super::builder::NixosBuilder;
 use crate::fleet::Run;
-use crate::model::Model;
 
 pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
@@ -43,11 +42,6 @@ pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
                 )
                 .fix("take it out"),
             );
-        }
-    }
-    for (name, service) in model.services_on(&host.name) {
-        if service.login.is_some() {
-            builder.shared.missing(Model::service_at(name).join("login"), "a service's login over SSH on NixOS");
         }
     }
     let monitoring = &model.fleet.monitoring;

@@ -17,6 +17,7 @@ mod firewall;
 mod flake;
 mod forwards;
 mod home;
+mod logins;
 mod missing;
 mod monitoring;
 mod names;
@@ -68,6 +69,7 @@ pub(crate) fn render(model: &Model<'_>, host: &HostView) -> Rendered {
     agents::add(&mut builder);
     single_sign_on::add(&mut builder);
     operations::add(&mut builder);
+    logins::add(&mut builder);
     portal::add(&mut builder);
     backup::add(&mut builder);
     pull::add(&mut builder);

@@ -22,7 +22,8 @@ fn fleet(proxy: &Value) -> Value {
         },
         "databases": {"main": {"host": "box"}},
         "services": {
-            "app": {"host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}}, "backup": {"none": "a test"}},
+            "app": {"host": "box", "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}},
+                "login": {"user": "git", "keys_command": ["/run/current-system/sw/bin/keys", "%f"], "command": ["/run/current-system/sw/bin/door"]}, "backup": {"none": "a test"}},
             "mine": {"host": "box", "user": "ann", "env": {"TOKEN": {"secret": "mine-token"}},
                 "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"], "user_unit": true, "calendar": "daily"}}, "backup": {"none": "a test"}},
             "project": {"host": "box", "run": {"compose": {"source": "compose/project.yaml"}}, "env": {"A": "b c", "TOKEN": {"secret": "token"}}, "backup": {"none": "a test"}},
@@ -84,16 +85,34 @@ fn operations_are_scripts_rules_of_sudo_and_a_forced_command() {
     assert!(sudo.contains("agent ALL=(root) NOPASSWD: /etc/plumbline/operations/restart-app \"\"\n"), "{sudo}");
     assert!(sudo.contains("agent ALL=(root) NOPASSWD: /etc/plumbline/operations/look\n"), "{sudo}");
     let sshd = host["services"]["openssh"]["extraConfig"].as_str().unwrap();
-    assert!(
-        sshd.starts_with("Match User agent\n    ForceCommand /etc/plumbline/operations/dispatch-agent\n"),
-        "{sshd}"
-    );
+    assert!(sshd.contains("Match User agent\n    ForceCommand /etc/plumbline/operations/dispatch-agent\n"), "{sshd}");
     assert!(sshd.ends_with("Match all\n"), "{sshd}");
     let tools: Value = serde_json::from_str(
         host["environment"]["etc"][&format!("{folder}/tools-agent.json")]["text"].as_str().unwrap(),
     )
     .unwrap();
     assert_eq!(tools["tools"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_service_has_a_login_of_its_own() {
+    let Some(host) = come(&json!({"kind": "nginx"})) else { return };
+    let git = &host["users"]["users"]["git"];
+    assert_eq!(
+        (&git["isSystemUser"], &git["home"], &git["shell"]),
+        (&json!(true), &json!("/home/git"), &json!("/bin/sh"))
+    );
+    let sshd = host["services"]["openssh"]["extraConfig"].as_str().unwrap();
+    let section = sshd.split("Match User git\n").nth(1).unwrap().split("Match").next().unwrap();
+    for line in [
+        "AuthorizedKeysCommand /run/current-system/sw/bin/keys %f",
+        "AuthorizedKeysCommandUser nobody",
+        "AuthorizedKeysFile none",
+        "ForceCommand /run/current-system/sw/bin/door",
+        "PermitTTY no",
+    ] {
+        assert!(section.lines().any(|own| own.trim() == line), "{line}: {section}");
+    }
 }
 
 #[test]
