@@ -53,7 +53,7 @@ fn the_keys_of_the_service_open_its_door_and_no_other() {
         "disableforwarding yes",
         "authenticationmethods publickey",
     ] {
-        assert!(git.lines().any(|known| known.replace("'", "\"") == line || known.starts_with(line)), "{line}\n{git}");
+        assert!(git.lines().any(|known| known.replace('\'', "\"") == line || known.starts_with(line)), "{line}\n{git}");
     }
     // Nobody else is met by it, and the hardening holds for all.
     for user in ["root", "ops"] {

@@ -70,7 +70,7 @@ impl Machine {
             let child = child.trim();
             let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
             if !child.is_empty() && name.trim() == "sleep" {
-                machine.pid = child.to_owned();
+                child.clone_into(&mut machine.pid);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -134,7 +134,8 @@ impl Machine {
                 return said;
             }
             if begun.elapsed() > Duration::from_secs(30) {
-                let logs: String = programs.iter().map(|name| format!("\n--- {name}\n{}", self.log(name))).collect();
+                let logs: Vec<_> = programs.iter().map(|name| format!("\n--- {name}\n{}", self.log(name))).collect();
+                let logs = logs.concat();
                 panic!("{script}\n{said}{logs}");
             }
             std::thread::sleep(Duration::from_millis(50));
