@@ -45,11 +45,17 @@ fn nowhere(context: &Context<'_>, found: &mut Vec<Finding>) {
         let known = |name: &str| {
             let zone = zone_of(context, name);
             let own = |(zone_name, zone): (&str, &Zone)| {
-                zone.records.iter().chain(zone.views.values().flat_map(|view| &view.records)).any(|record| full_name(zone_name, record) == name)
+                zone.records
+                    .iter()
+                    .chain(zone.views.values().flat_map(|view| &view.records))
+                    .any(|record| full_name(zone_name, record) == name)
             };
             let on = |network: &String| {
-                let ways = context.fleet.networks.get(network).map(|network| network.names.as_slice()).unwrap_or_default();
-                let in_zone = |(_, zone): (&str, &Zone)| zone.views.contains_key(network) || zone.network.as_ref() == Some(network);
+                let ways =
+                    context.fleet.networks.get(network).map(|network| network.names.as_slice()).unwrap_or_default();
+                let in_zone = |(_, zone): (&str, &Zone)| {
+                    zone.views.contains_key(network) || zone.network.as_ref() == Some(network)
+                };
                 ways.contains(&NameService::Hosts)
                     || (ways.contains(&NameService::Mdns) && name.ends_with(".local"))
                     || zone.is_some_and(in_zone)
@@ -59,13 +65,17 @@ fn nowhere(context: &Context<'_>, found: &mut Vec<Finding>) {
         // A name that is in no zone of ours may well be known elsewhere.
         let ours = |name: &str| zone_of(context, name).is_some() || name.ends_with(".local");
         let mut names = route.names.iter().map(|name| name.name.as_str());
-        if let Some(first) = names.clone().find(|name| ours(name)).filter(|_| !names.any(|name| known(name) || !ours(name))) {
+        if let Some(first) =
+            names.clone().find(|name| ours(name)).filter(|_| !names.any(|name| known(name) || !ours(name)))
+        {
             let network = route.route.from.first().map_or("", String::as_str);
             let message = format!("{first} is for network {network} only, and nothing there knows the name");
             let fix = if first.ends_with(".local") {
                 format!("add \"names\": [\"mdns\"] to network {network}, or \"dns\": false to the proxy entry")
             } else {
-                format!("give its zone a view for {network}, add \"names\": [\"hosts\"] to the network, or \"dns\": false to the proxy entry")
+                format!(
+                    "give its zone a view for {network}, add \"names\": [\"hosts\"] to the network, or \"dns\": false to the proxy entry"
+                )
             };
             found.push(Finding::warning("name-nowhere", route.place.clone(), message).fix(fix));
         }

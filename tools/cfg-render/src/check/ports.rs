@@ -23,7 +23,10 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
 fn same_thing(one: &Listener, other: &Listener) -> bool {
     let external = |owner: &Owner| matches!(owner, Owner::External(..));
     let of_host = |owner: &Owner| {
-        matches!(owner, Owner::Sshd | Owner::Proxy | Owner::Agent(_) | Owner::Network(_) | Owner::Database(_) | Owner::Pooler(_))
+        matches!(
+            owner,
+            Owner::Sshd | Owner::Proxy | Owner::Agent(_) | Owner::Network(_) | Owner::Database(_) | Owner::Pooler(_)
+        )
     };
     one.owner == other.owner
         || (external(&one.owner) && of_host(&other.owner))

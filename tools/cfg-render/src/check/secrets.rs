@@ -129,7 +129,10 @@ fn looks_like(text: &str) -> Option<&'static str> {
         return Some("a private key");
     }
     let form = |word: &str| {
-        prefixes.iter().find(|(prefix, _)| word.starts_with(prefix) && word.len() >= prefix.len() + 12).map(|(_, what)| *what)
+        prefixes
+            .iter()
+            .find(|(prefix, _)| word.starts_with(prefix) && word.len() >= prefix.len() + 12)
+            .map(|(_, what)| *what)
     };
     let found = text.split(char::is_whitespace).filter(|word| word.len() >= 16).find_map(form);
     found.or_else(|| password_in_address(text).then_some(ADDRESS))

@@ -175,7 +175,8 @@ fn mentions(fleet: &Fleet) -> Vec<(Vec<String>, SecretName)> {
             return;
         }
         let direct = way.last().and_then(Step::key) == Some("secret");
-        let listed = matches!(way, [_, .., Step::Key(key, _), Step::Index(_)] if key == "secrets" || key == "env_secrets");
+        let listed =
+            matches!(way, [_, .., Step::Key(key, _), Step::Index(_)] if key == "secrets" || key == "env_secrets");
         if !direct && !listed && !text.contains(contract::PLACEHOLDER_START) {
             return;
         }

@@ -294,7 +294,9 @@ mod tests {
         found.sort();
         assert_eq!(found, expected);
         let mut lengths = Vec::new();
-        visit_texts(&json!({"a": {"secret": "x"}, "b": {"secret": "y", "c": 1}}), |way, text| lengths.push((text.to_owned(), way[1].clone())));
+        visit_texts(&json!({"a": {"secret": "x"}, "b": {"secret": "y", "c": 1}}), |way, text| {
+            lengths.push((text.to_owned(), way[1].clone()))
+        });
         let key = |length| Step::Key("secret".into(), length);
         assert_eq!(lengths, [("x".to_owned(), key(1)), ("y".to_owned(), key(2))]);
     }

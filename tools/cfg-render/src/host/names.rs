@@ -23,7 +23,10 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 }
 
 /// Names by address, and what made them, for `/etc/hosts` of a host. Its own names lead to loopback anyway.
-pub(crate) fn known_names(model: &Model<'_>, host: &HostView) -> (BTreeMap<IpAddr, BTreeSet<String>>, BTreeSet<Pointer>) {
+pub(crate) fn known_names(
+    model: &Model<'_>,
+    host: &HostView,
+) -> (BTreeMap<IpAddr, BTreeSet<String>>, BTreeSet<Pointer>) {
     let mut by_address: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
     let mut from = BTreeSet::new();
     for network in model.networks_naming(host, NameService::Hosts) {

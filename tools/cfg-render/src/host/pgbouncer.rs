@@ -98,7 +98,8 @@ fn add_pooler(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     }
     // Known without a password: who may ask for the others' verifiers, over the socket only.
     let text = builder.header(";", std::slice::from_ref(&at)) + "\"postgres\" \"\"\n";
-    let item = builder.file(Stage::Data, &file("userlist.txt"), text, std::slice::from_ref(&at)).notify(Handler::reload(UNIT));
+    let item =
+        builder.file(Stage::Data, &file("userlist.txt"), text, std::slice::from_ref(&at)).notify(Handler::reload(UNIT));
     add_file(builder, item);
     builder.unit(Stage::Data, UNIT, &[at]);
 }

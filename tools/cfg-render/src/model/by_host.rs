@@ -33,13 +33,7 @@ impl<'f> ByHost<'f> {
                 }
             }
         }
-        Self {
-            running,
-            exposing,
-            routes: OnceCell::new(),
-            routes_at: OnceCell::new(),
-            scrapes_at: OnceCell::new(),
-        }
+        Self { running, exposing, routes: OnceCell::new(), routes_at: OnceCell::new(), scrapes_at: OnceCell::new() }
     }
 }
 

@@ -69,11 +69,7 @@ impl<'f> Model<'f> {
     /// All clusters.
     pub fn clusters(&self) -> impl Iterator<Item = ClusterView<'f>> + '_ {
         let fleet = self.fleet;
-        fleet
-            .databases
-            .iter()
-            .map(|(name, spec)| ClusterView { name, spec })
-            .filter(|cluster| self.takes_part(cluster))
+        fleet.databases.iter().map(|(name, spec)| ClusterView { name, spec }).filter(|cluster| self.takes_part(cluster))
     }
 
     /// Whether the host of a cluster, if it is on one, takes part.

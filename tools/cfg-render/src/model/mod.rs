@@ -169,7 +169,10 @@ impl<'f> Model<'f> {
     pub fn networks_between<'m>(&self, from: &'m HostView, to: &'m HostView, binds: &[String]) -> Vec<&'m str> {
         let shared = from.spec.addresses.keys().filter(|network| to.address(network).is_some());
         let all = binds.iter().any(|bind| bind == ANY);
-        shared.filter(|network| if all { *network != PUBLIC } else { binds.contains(network) }).map(String::as_str).collect()
+        shared
+            .filter(|network| if all { *network != PUBLIC } else { binds.contains(network) })
+            .map(String::as_str)
+            .collect()
     }
 
     /// The address on which a service's port listens, as a configuration writes it.

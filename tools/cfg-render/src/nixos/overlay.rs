@@ -96,7 +96,12 @@ fn tunnel(builder: &mut NixosBuilder<'_, '_>, name: &str, spec: &Tunnel) {
         let Some(address) = model.address_between(Some(builder.host), target, &port.bind) else { continue };
         let target = format!("{}://{}", route.route.scheme.as_str(), std::net::SocketAddr::new(address, port.port));
         ingress.extend(route.names.iter().map(|name| (name.name.clone(), Nix::text(&target))));
-        builder.set(&module, &["services", "cloudflared", "enable"], Nix::Bool(true), std::slice::from_ref(&route.place));
+        builder.set(
+            &module,
+            &["services", "cloudflared", "enable"],
+            Nix::Bool(true),
+            std::slice::from_ref(&route.place),
+        );
     }
     value.push(("ingress", Nix::set(ingress)));
     builder.set(&module, &["services", "cloudflared", "tunnels", id], Nix::set(value), &from);

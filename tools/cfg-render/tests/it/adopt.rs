@@ -19,7 +19,9 @@ fn adopt(facts: &Value) -> Value {
 fn errors(draft: &Value) -> Vec<String> {
     let found: Value = serde_json::from_slice(&cfg_render(&["check"], &draft.to_string()).stdout).unwrap();
     let errors = found["findings"].as_array().unwrap().iter().filter(|finding| finding["level"] == "error");
-    errors.map(|finding| format!("{} {}", finding["code"].as_str().unwrap(), finding["pointer"].as_str().unwrap())).collect()
+    errors
+        .map(|finding| format!("{} {}", finding["code"].as_str().unwrap(), finding["pointer"].as_str().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -57,23 +59,39 @@ fn what_runs_becomes_services_databases_and_questions() {
     let services = &draft["services"];
     assert_eq!(services["shop"]["run"], json!({"external": {"unit": "shop.service"}}));
     assert_eq!(services["shop"]["ports"]["http"]["port"], 3000);
-    assert_eq!(services["shop"]["proxy"], json!([{"names": ["shop.example.net"]}]), "once, though the name is served twice");
+    assert_eq!(
+        services["shop"]["proxy"],
+        json!([{"names": ["shop.example.net"]}]),
+        "once, though the name is served twice"
+    );
     assert_eq!(services["example-net"]["run"], json!({"static": {"root": "/srv/www"}}));
     assert_eq!(services["example-net"]["proxy"][0]["names"], json!(["www.example.net"]));
     assert_eq!(services["game"]["ports"]["http"], json!({"port": 7000, "bind": "any"}));
     assert_eq!(services["game"]["expose"][0]["from"], json!(["public"]));
-    assert_eq!(services["wiki"]["run"]["containers"], json!({"app": {"image": "outline:1"}, "redis": {"image": "redis:7"}}));
+    assert_eq!(
+        services["wiki"]["run"]["containers"],
+        json!({"app": {"image": "outline:1"}, "redis": {"image": "redis:7"}})
+    );
     assert_eq!(services["wiki"]["ports"]["http"], json!({"port": 8080, "container_port": 3000, "container": "app"}));
     assert_eq!(services["vault"]["run"], json!({"container": {"image": "vaultwarden:1"}}));
     let names: Vec<&String> = services.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["example-net", "game", "shop", "tidy", "vault", "wiki"], "sshd, nginx and PostgreSQL are the fleet's own");
+    assert_eq!(
+        names,
+        ["example-net", "game", "shop", "tidy", "vault", "wiki"],
+        "sshd, nginx and PostgreSQL are the fleet's own"
+    );
     let host = &draft["hosts"]["old"];
-    assert_eq!((&host["packages"], &host["proxy"]["kind"], &host["containers"]["engine"]), (&json!(["htop", "nginx"]), &json!("nginx"), &json!("docker")));
+    assert_eq!(
+        (&host["packages"], &host["proxy"]["kind"], &host["containers"]["engine"]),
+        (&json!(["htop", "nginx"]), &json!("nginx"), &json!("docker"))
+    );
     assert_eq!(draft["databases"]["pg-old"]["databases"], json!([{"name": "shop", "owner": "shop"}]));
     assert_eq!(draft["backups"]["repositories"]["restic"]["uri"], "sftp:box:/r");
-    let questions = host["//"].as_array().unwrap().iter().map(|question| question.as_str().unwrap()).collect::<Vec<_>>();
+    let questions =
+        host["//"].as_array().unwrap().iter().map(|question| question.as_str().unwrap()).collect::<Vec<_>>();
     for start in [
         "packages:",
+        "email:",
         "containers of podman: permission denied",
         "services: /etc/nginx/sites-enabled/far leads far.example.net to http://10.0.0.9:80",
         "backup: /etc/cron.d/backup (root, 0 3 * * *) runs restic of /srv/shop /etc",
@@ -82,8 +100,10 @@ fn what_runs_becomes_services_databases_and_questions() {
     ] {
         assert!(questions.iter().any(|question| question.starts_with(start)), "{start}: {questions:#?}");
     }
-    // It is good once its owner has a key: every other question may wait.
-    draft["people"]["admin"]["ssh_keys"] = json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6bqTzRdqvFyTXGYJQBkTHNw1MfUmgCbTL0UxkNU9pC me"]);
+    // It is good once its owner has a key and certificates have a contact: every other question may wait.
+    draft["people"]["admin"]["ssh_keys"] =
+        json!(["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6bqTzRdqvFyTXGYJQBkTHNw1MfUmgCbTL0UxkNU9pC me"]);
+    draft["email"] = json!("me@example.net");
     assert_eq!(errors(&draft), Vec::<String>::new());
 }
 

@@ -137,7 +137,8 @@ fn every_field_of_the_schema_is_described() {
     walk(&schema, &schema, "", false, &mut found);
     assert_eq!(found, Vec::<String>::new());
     let named = schema["$defs"].as_object().unwrap();
-    let bare: Vec<&String> = named.iter().filter(|(_, def)| !def["description"].is_string()).map(|(name, _)| name).collect();
+    let bare: Vec<&String> =
+        named.iter().filter(|(_, def)| !def["description"].is_string()).map(|(name, _)| name).collect();
     assert_eq!(bare, Vec::<&String>::new());
 }
 

@@ -431,7 +431,13 @@ fn all_render_and_nothing_that_they_need_is_left_out() {
         for host in &hosts {
             crate::run::document(&["health", "--from", host], &fleet);
         }
-        for verb in [&["hosts"][..], &["dns"], &["health", "--from", "controller"], &["secrets", "--controller"], &["docs", "--format", "mermaid", "--view", "network"]] {
+        for verb in [
+            &["hosts"][..],
+            &["dns"],
+            &["health", "--from", "controller"],
+            &["secrets", "--controller"],
+            &["docs", "--format", "mermaid", "--view", "network"],
+        ] {
             assert!(!crate::run::text(verb, &fleet).is_empty(), "{name} {verb:?}");
         }
     }
@@ -462,14 +468,24 @@ fn the_counts_are_those_of_the_texts() {
     }
     // The arrows of the first set-up: what asks what.
     let needs = all_needs(&load("seed-000").resolved());
-    for (service, on) in [("lycan", "postgres"), ("grafana", "prometheus"), ("spindle", "knot"), ("radicle-httpd", "radicle")] {
+    for (service, on) in
+        [("lycan", "postgres"), ("grafana", "prometheus"), ("spindle", "knot"), ("radicle-httpd", "radicle")]
+    {
         assert!(needs[service].contains(on), "{service} needs {on}");
     }
     // Backrest and Restic's plan: every service of the fourth that keeps something says so, or why not.
     let fleet = load("seed-003").resolved();
-    let silent: Vec<&String> = fleet.services.iter().filter(|(_, service)| service.backup.is_none() && !service.is_external()).map(|(name, _)| name).collect();
+    let silent: Vec<&String> = fleet
+        .services
+        .iter()
+        .filter(|(_, service)| service.backup.is_none() && !service.is_external())
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(silent, Vec::<&String>::new());
     // "Cloudflare Tunnel routes public hostnames": all of them need a person of the policy.
     let open = fleet.routes().into_iter().filter(|route| matches!(route.edge, Edge::Tunnel(_)));
-    assert!(open.clone().count() > 10 && open.into_iter().all(|route| matches!(route.route.auth, cfg_render::fleet::Auth::Access(_))));
+    assert!(
+        open.clone().count() > 10
+            && open.into_iter().all(|route| matches!(route.route.auth, cfg_render::fleet::Auth::Access(_)))
+    );
 }

@@ -55,7 +55,15 @@ fn packages(unseen: &mut Vec<String>) -> Vec<String> {
 }
 
 fn units(host: &Host, unseen: &mut Vec<String>) -> Vec<UnitFacts> {
-    let argv = ["systemctl", "list-unit-files", "--type=service,timer", "--state=enabled", "--no-legend", "--plain", "--no-pager"];
+    let argv = [
+        "systemctl",
+        "list-unit-files",
+        "--type=service,timer",
+        "--state=enabled",
+        "--no-legend",
+        "--plain",
+        "--no-pager",
+    ];
     let listed = match said(&argv) {
         Ok(listed) => listed,
         Err(why) => {
@@ -65,7 +73,8 @@ fn units(host: &Host, unseen: &mut Vec<String>) -> Vec<UnitFacts> {
     };
     let names = lines(&listed).filter_map(|line| line.split_whitespace().next());
     // Those of the system itself say nothing about what a host is for, and a template is no unit.
-    let names = names.filter(|name| !name.contains('@') && !name.starts_with("systemd-") && !name.starts_with("plumbline-"));
+    let names =
+        names.filter(|name| !name.contains('@') && !name.starts_with("systemd-") && !name.starts_with("plumbline-"));
     names.map(|name| unit(host, name)).collect()
 }
 
@@ -91,7 +100,9 @@ fn unit(host: &Host, name: &str) -> UnitFacts {
 fn ports() -> Vec<PortFacts> {
     let programs = programs();
     let mut found = BTreeSet::new();
-    for (table, proto, listening) in [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")] {
+    for (table, proto, listening) in
+        [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
+    {
         let text = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -129,7 +140,8 @@ fn socket(text: &str) -> Option<(IpAddr, u16)> {
 fn programs() -> BTreeMap<String, (String, Option<String>)> {
     let mut all = BTreeMap::new();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit())) {
+    for process in entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+    {
         let at = process.path();
         let Ok(open) = std::fs::read_dir(at.join("fd")) else { continue };
         let links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
@@ -160,7 +172,9 @@ fn files_in(host: &Host, directory: &str) -> Vec<String> {
 fn sites(host: &Host) -> Vec<SiteFacts> {
     let mut found = Vec::new();
     let mut files = vec!["/etc/nginx/nginx.conf".to_owned()];
-    files.extend(["/etc/nginx/conf.d", "/etc/nginx/sites-enabled"].iter().flat_map(|directory| files_in(host, directory)));
+    files.extend(
+        ["/etc/nginx/conf.d", "/etc/nginx/sites-enabled"].iter().flat_map(|directory| files_in(host, directory)),
+    );
     for file in files {
         found.extend(nginx_sites(&host.text(&file), &file));
     }
@@ -232,7 +246,12 @@ fn nginx_sites(text: &str, file: &str) -> Vec<SiteFacts> {
                 let words: Vec<&str> = directive.iter().map(String::as_str).collect();
                 match (words.as_slice(), &mut site) {
                     (["server_name", names @ ..], Some(site)) => {
-                        site.names.extend(names.iter().filter(|name| **name != "_" && !name.is_empty()).map(|name| (*name).to_owned()));
+                        site.names.extend(
+                            names
+                                .iter()
+                                .filter(|name| **name != "_" && !name.is_empty())
+                                .map(|name| (*name).to_owned()),
+                        );
                     }
                     (["proxy_pass" | "fastcgi_pass" | "uwsgi_pass" | "grpc_pass", to], Some(site)) => {
                         site.upstream.get_or_insert_with(|| without_secrets(to));
@@ -254,9 +273,11 @@ fn nginx_sites(text: &str, file: &str) -> Vec<SiteFacts> {
     }
     // The name of a group of servers means nothing elsewhere.
     for site in &mut found {
-        let group = site.upstream.as_deref().and_then(|to| to.split_once("://")).map(|(scheme, rest)| {
-            (scheme.to_owned(), rest.split('/').next().unwrap_or_default().to_owned())
-        });
+        let group = site
+            .upstream
+            .as_deref()
+            .and_then(|to| to.split_once("://"))
+            .map(|(scheme, rest)| (scheme.to_owned(), rest.split('/').next().unwrap_or_default().to_owned()));
         if let Some((scheme, group)) = group
             && let Some(server) = upstreams.get(&group)
         {
@@ -277,7 +298,8 @@ fn caddy_sites(text: &str, file: &str) -> Vec<SiteFacts> {
         if depth == 0 && opens && words.len() > 1 && !words[0].starts_with('(') {
             let names = words[..words.len() - 1].iter().flat_map(|word| word.split(','));
             let names = names.map(|name| name.trim_start_matches("https://").trim_start_matches("http://"));
-            let names: Vec<String> = names.filter(|name| !name.is_empty() && !name.starts_with(':')).map(str::to_owned).collect();
+            let names: Vec<String> =
+                names.filter(|name| !name.is_empty() && !name.starts_with(':')).map(str::to_owned).collect();
             site = SiteFacts { server: "caddy".into(), file: file.into(), names, ..SiteFacts::default() };
         }
         match words.as_slice() {
@@ -310,12 +332,18 @@ fn apache_sites(text: &str, file: &str) -> Vec<SiteFacts> {
             [start, ..] if start.eq_ignore_ascii_case("<VirtualHost") => {
                 site = SiteFacts { server: "apache".into(), file: file.into(), ..SiteFacts::default() };
             }
-            [name, names @ ..] if name.eq_ignore_ascii_case("ServerName") || name.eq_ignore_ascii_case("ServerAlias") => {
+            [name, names @ ..]
+                if name.eq_ignore_ascii_case("ServerName") || name.eq_ignore_ascii_case("ServerAlias") =>
+            {
                 site.names.extend(names.iter().map(|name| (*name).to_owned()));
             }
-            [name, root] if name.eq_ignore_ascii_case("DocumentRoot") => site.root = Some(root.trim_matches('"').to_owned()),
+            [name, root] if name.eq_ignore_ascii_case("DocumentRoot") => {
+                site.root = Some(root.trim_matches('"').to_owned())
+            }
             [name, _, to, ..] if name.eq_ignore_ascii_case("ProxyPass") => site.upstream = Some(without_secrets(to)),
-            [end] if end.eq_ignore_ascii_case("</VirtualHost>") && !site.names.is_empty() => found.push(std::mem::take(&mut site)),
+            [end] if end.eq_ignore_ascii_case("</VirtualHost>") && !site.names.is_empty() => {
+                found.push(std::mem::take(&mut site))
+            }
             _ => {}
         }
     }
@@ -339,7 +367,13 @@ fn databases(host: &Host, unseen: &mut Vec<String>) -> Vec<DatabaseFacts> {
                 let [version, name, owner] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
                 let engine = "postgresql".to_owned();
                 (name != "postgres").then_some(())?;
-                Some(DatabaseFacts { engine, version: version.parse().ok()?, port, name: name.into(), owner: owner.into() })
+                Some(DatabaseFacts {
+                    engine,
+                    version: version.parse().ok()?,
+                    port,
+                    name: name.into(),
+                    owner: owner.into(),
+                })
             })),
             Err(why) => unseen.push(format!("databases on port {port}: {why}")),
         }
@@ -392,7 +426,10 @@ fn cron_jobs(text: &str, file: &str, user: Option<&str>) -> Vec<CronFacts> {
         (!command.is_empty()).then(|| CronFacts { file: file.into(), user, schedule: schedule.join(" "), command })
     };
     // What Debian's own table runs stands in the folders that are looked at anyway.
-    lines(text).filter(|line| !line.contains("run-parts") && !line.contains("/usr/sbin/anacron")).filter_map(job).collect()
+    lines(text)
+        .filter(|line| !line.contains("run-parts") && !line.contains("/usr/sbin/anacron"))
+        .filter_map(job)
+        .collect()
 }
 
 fn containers(unseen: &mut Vec<String>) -> Vec<ContainerFacts> {
@@ -475,7 +512,10 @@ mod tests {
             found.iter().map(|site| (site.names.join(" "), site.upstream.as_deref(), site.root.as_deref())).collect();
         assert_eq!(
             brief,
-            [("www.a.test a.test".to_owned(), Some("http://127.0.0.1:3000"), None), ("files.test".to_owned(), None, Some("/srv/files"))]
+            [
+                ("www.a.test a.test".to_owned(), Some("http://127.0.0.1:3000"), None),
+                ("files.test".to_owned(), None, Some("/srv/files"))
+            ]
         );
         for odd in ["server {", "}}}}", "server_name x;", "server { server_name a; ", "'", "${"] {
             assert!(nginx_sites(odd, "f").is_empty(), "{odd}");
@@ -500,10 +540,14 @@ mod tests {
     fn cron_is_read_without_its_variables() {
         let text = "SHELL=/bin/sh\nRESTIC_PASSWORD=hunter2\nMAILTO = x\n*/5 * * * * root /usr/local/bin/job --now\n@daily backup restic -r sftp:h:/r backup /srv\n17 * * * * root cd / && run-parts /etc/cron.hourly\nbroken\n";
         let found = cron_jobs(text, "f", None);
-        let brief: Vec<(&str, &str, &str)> = found.iter().map(|job| (job.user.as_str(), job.schedule.as_str(), job.command.as_str())).collect();
+        let brief: Vec<(&str, &str, &str)> =
+            found.iter().map(|job| (job.user.as_str(), job.schedule.as_str(), job.command.as_str())).collect();
         assert_eq!(
             brief,
-            [("root", "*/5 * * * *", "/usr/local/bin/job --now"), ("backup", "@daily", "restic -r sftp:h:/r backup /srv")]
+            [
+                ("root", "*/5 * * * *", "/usr/local/bin/job --now"),
+                ("backup", "@daily", "restic -r sftp:h:/r backup /srv")
+            ]
         );
         assert_eq!(cron_jobs("0 3 * * * /home/a/x.sh\n", "f", Some("ann"))[0].user, "ann");
     }

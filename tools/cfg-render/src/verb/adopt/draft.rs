@@ -8,8 +8,28 @@ use serde_json::{Map, Value, json};
 
 /// Units that the fleet writes itself, or that say nothing about what a host is for.
 const OURS: [&str; 22] = [
-    "ssh", "sshd", "nginx", "caddy", "apache2", "postgresql", "cron", "anacron", "rsyslog", "networking", "nftables", "fail2ban", "docker",
-    "containerd", "podman", "tailscaled", "cloudflared", "unattended-upgrades", "dbus", "getty", "console-setup", "keyboard-setup",
+    "ssh",
+    "sshd",
+    "nginx",
+    "caddy",
+    "apache2",
+    "postgresql",
+    "cron",
+    "anacron",
+    "rsyslog",
+    "networking",
+    "nftables",
+    "fail2ban",
+    "docker",
+    "containerd",
+    "podman",
+    "tailscaled",
+    "cloudflared",
+    "unattended-upgrades",
+    "dbus",
+    "getty",
+    "console-setup",
+    "keyboard-setup",
 ];
 
 /// Whether a unit is one of those, such as `postgresql@15-main.service`.
@@ -55,7 +75,8 @@ pub(super) fn draft(host: &str, facts: &RunningFacts) -> Draft {
 
 /// A name as the fleet writes names.
 pub(super) fn name_of(text: &str) -> String {
-    let name: String = text.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        text.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = name.trim_matches('-');
     let name = if name.starts_with(|c: char| c.is_ascii_lowercase()) { name.to_owned() } else { format!("x-{name}") };
     name.chars().take(63).collect::<String>().trim_end_matches('-').to_owned()
@@ -137,7 +158,8 @@ impl Draft {
                 }
                 Some(_) => {}
                 None if port.program.is_none() && bind_of(&port.address) != "local" => {
-                    self.questions.push(format!("services: something listens on {} port {}; what is it?", port.proto, port.port));
+                    self.questions
+                        .push(format!("services: something listens on {} port {}; what is it?", port.proto, port.port));
                 }
                 None => {}
             }
@@ -160,7 +182,8 @@ impl Draft {
             for ((port, proto), bind) in seen {
                 let key = if ports.is_empty() { "http".to_owned() } else { format!("port-{port}-{proto}") };
                 if bind == "any" {
-                    expose.push(json!({"port": key, "from": ["public"], "reason": "was open when the host was adopted"}));
+                    expose
+                        .push(json!({"port": key, "from": ["public"], "reason": "was open when the host was adopted"}));
                 }
                 let mut spec = json!({"port": port});
                 if let Value::Object(spec) = &mut spec {
@@ -177,7 +200,9 @@ impl Draft {
             let exec = known.and_then(|unit| unit.exec.as_deref());
             let mut questions = Vec::new();
             if let (Some(exec), true) = (exec, known.is_some_and(|unit| unit.own)) {
-                questions.push(format!("run: you wrote its unit, which starts {exec}; shall the fleet write it (\"systemd\")?"));
+                questions.push(format!(
+                    "run: you wrote its unit, which starts {exec}; shall the fleet write it (\"systemd\")?"
+                ));
             }
             questions.push("backup: which of its paths cannot be made again?".into());
             if !expose.is_empty() {
@@ -203,11 +228,13 @@ impl Draft {
         } else {
             self.host.insert("proxy".into(), json!({"kind": first.server}));
         }
+        self.questions.push("email: who is written to about certificates? Say it as \"email\" of the fleet".into());
         // A name is served once for each way in (port 80 and 443).
         let mut seen = BTreeSet::new();
         for site in sites {
             let plain = |name: &&String| crate::check::is_hostname(name) && name.contains('.');
-            let names: Vec<&String> = site.names.iter().filter(plain).filter(|name| seen.insert((*name).clone())).collect();
+            let names: Vec<&String> =
+                site.names.iter().filter(plain).filter(|name| seen.insert((*name).clone())).collect();
             if names.is_empty() {
                 continue;
             }
@@ -236,7 +263,11 @@ impl Draft {
                 }),
                 (_, upstream, _) => {
                     let to = upstream.as_deref().unwrap_or("somewhere");
-                    self.questions.push(format!("services: {} leads {} to {to}; what is that?", site.file, site.names.join(", ")));
+                    self.questions.push(format!(
+                        "services: {} leads {} to {to}; what is that?",
+                        site.file,
+                        site.names.join(", ")
+                    ));
                     continue;
                 }
             };
@@ -253,9 +284,11 @@ impl Draft {
         let several = clusters.len() > 1;
         for (port, databases) in clusters {
             let name = if several { format!("pg-{host}-{port}") } else { format!("pg-{host}") };
-            let owners: BTreeSet<&str> = databases.iter().map(|database| database.owner.as_str()).filter(|owner| *owner != "postgres").collect();
+            let owners: BTreeSet<&str> =
+                databases.iter().map(|database| database.owner.as_str()).filter(|owner| *owner != "postgres").collect();
             let roles: Vec<Value> = owners.iter().map(|owner| json!({"name": owner, "login": true})).collect();
-            let list: Vec<Value> = databases.iter().map(|database| json!({"name": database.name, "owner": database.owner})).collect();
+            let list: Vec<Value> =
+                databases.iter().map(|database| json!({"name": database.name, "owner": database.owner})).collect();
             self.databases.insert(
                 name,
                 json!({
@@ -273,9 +306,14 @@ impl Draft {
             let exec = facts.units.iter().find(|known| known.name == service).and_then(|known| known.exec.clone());
             unit.own.then(|| (unit.name.clone(), "root".to_owned(), calendar.to_owned(), exec.unwrap_or_default()))
         });
-        let cron = facts.cron.iter().map(|job| (job.file.clone(), job.user.clone(), job.schedule.clone(), job.command.clone()));
+        let cron = facts
+            .cron
+            .iter()
+            .map(|job| (job.file.clone(), job.user.clone(), job.schedule.clone(), job.command.clone()));
         for (file, user, schedule, command) in timers.chain(cron) {
-            let backup = ["restic", "borg", "rsync", "rclone", "pg_dump", "duplicity"].into_iter().find(|program| command.contains(program));
+            let backup = ["restic", "borg", "rsync", "rclone", "pg_dump", "duplicity"]
+                .into_iter()
+                .find(|program| command.contains(program));
             match backup {
                 Some(program) => {
                     let paths: Vec<&str> = command.split_whitespace().filter(|word| word.starts_with('/')).skip(usize::from(command.starts_with('/'))).collect();
@@ -297,13 +335,21 @@ impl Draft {
     /// The repository that a command of restic names.
     fn repository(&mut self, command: &str) {
         let words: Vec<&str> = command.split_whitespace().collect();
-        let after = words.iter().position(|word| *word == "-r" || *word == "--repo").and_then(|at| words.get(at + 1).copied());
+        let after =
+            words.iter().position(|word| *word == "-r" || *word == "--repo").and_then(|at| words.get(at + 1).copied());
         let uri = after.or_else(|| words.iter().find_map(|word| word.strip_prefix("--repo=")));
         let Some(uri) = uri else { return };
         if self.repositories.values().all(|known| known["uri"] != uri) {
-            let name = if self.repositories.is_empty() { "restic".to_owned() } else { format!("restic-{}", self.repositories.len() + 1) };
+            let name = if self.repositories.is_empty() {
+                "restic".to_owned()
+            } else {
+                format!("restic-{}", self.repositories.len() + 1)
+            };
             let question = "its password as a secret; is it away from the host (\"offsite\")? A login that was in the address was left out";
-            self.repositories.insert(name.clone(), json!({"//": question, "uri": uri, "password": {"secret": format!("{name}-password")}}));
+            self.repositories.insert(
+                name.clone(),
+                json!({"//": question, "uri": uri, "password": {"secret": format!("{name}-password")}}),
+            );
             self.secrets.insert(format!("{name}-password"));
         }
     }
@@ -334,6 +380,7 @@ fn port_of(upstream: &str) -> Option<u16> {
     let (scheme, rest) = upstream.split_once("://").unwrap_or(("http", upstream));
     let authority = rest.split('/').next().unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, if scheme == "https" { "443" } else { "80" }));
-    let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let here = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     here.then(|| port.parse().ok()).flatten()
 }
