@@ -114,9 +114,6 @@ fn host(facts: &HostFacts, networks: &mut serde_json::Map<String, Value>) -> (St
     if facts.running.is_none() {
         questions.push("these facts do not say what runs here: host-provision facts --running does".into());
     }
-    if facts.running.as_ref().is_some_and(|running| !running.sites.is_empty()) {
-        questions.push("email: whom may certificate authorities write to? It stands at the top of the fleet".into());
-    }
     questions.push("backup: which of its paths cannot be made again?".into());
     questions.append(&mut running.questions);
     keys.append(&mut running.host);

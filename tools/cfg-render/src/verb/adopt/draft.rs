@@ -228,6 +228,7 @@ impl Draft {
         } else {
             self.host.insert("proxy".into(), json!({"kind": first.server}));
         }
+        self.questions.push("email: who is written to about certificates? Say it as \"email\" of the fleet".into());
         // A name is served once for each way in (port 80 and 443).
         let mut seen = BTreeSet::new();
         for site in sites {
