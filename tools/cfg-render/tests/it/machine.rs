@@ -272,7 +272,9 @@ impl Machine {
                 "mkdir -p {folder} && cp {path} {folder}/{id} && chown -R {owner} {folder} && chmod 0400 {folder}/{id}"
             ));
         }
-        let mut environment = values("Environment");
+        // A percent sign is written twice in a unit, where one begins a specifier.
+        let mut environment: Vec<String> =
+            values("Environment").iter().map(|assignment| assignment.replace("%%", "%")).collect();
         for file in values("EnvironmentFile") {
             let text = self.must(&format!("cat '{file}'"));
             let lines = text.lines().filter(|line| line.contains('=') && !line.starts_with('#'));

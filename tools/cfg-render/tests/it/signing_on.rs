@@ -255,7 +255,7 @@ fn a_person_signs_on_to_a_real_program() {
     assert!(page.contains(" 200 https://feeds.sso.test/"), "{page}\n{}", machine.log("miniflux"));
     // The page is that of whom the issuer said it is.
     let own = machine.must(&format!("{curl} https://feeds.sso.test/settings"));
-    assert!(own.contains("value=\"ann\"") && own.ends_with(" 200 https://feeds.sso.test/settings"), "{own}");
+    assert!(own.contains("Logged in as ann") && own.ends_with(" 200 https://feeds.sso.test/settings"), "{own}");
     // An answer that nobody asked for, with a code that would be good, opens nothing.
     machine.must("rm -f /run/jar");
     let forged =
