@@ -544,7 +544,7 @@ mod tests {
         #[serde(skip_serializing_if = "Option::is_none")]
         none: Option<u8>,
         map: BTreeMap<u16, (i8, char, f64)>,
-        empty: BTreeMap<String, ()>,
+        empty: BTreeMap<String, u8>,
     }
 
     #[derive(serde::Serialize)]

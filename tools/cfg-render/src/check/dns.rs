@@ -8,7 +8,7 @@ use contract::{Finding, Pointer};
 use super::context::{Context, place};
 use super::hostnames::ascii_name;
 use super::shapes::kinds_of;
-use crate::fleet::{Edge, NameService, Zone, is_special_use};
+use crate::fleet::{Edge, NameService, Zone, is_multicast, is_special_use};
 
 /// `dns-collision`, `bad-hostname`, `name-without-zone`, `name-nowhere`, `outside-zone`, `no-address`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
@@ -57,20 +57,20 @@ fn nowhere(context: &Context<'_>, found: &mut Vec<Finding>) {
                     zone.views.contains_key(network) || zone.network.as_ref() == Some(network)
                 };
                 ways.contains(&NameService::Hosts)
-                    || (ways.contains(&NameService::Mdns) && name.ends_with(".local"))
+                    || (ways.contains(&NameService::Mdns) && is_multicast(name))
                     || zone.is_some_and(in_zone)
             };
             public.contains(name) || zone.is_some_and(own) || route.route.from.iter().any(on)
         };
         // A name that is in no zone of ours may well be known elsewhere.
-        let ours = |name: &str| zone_of(context, name).is_some() || name.ends_with(".local");
+        let ours = |name: &str| zone_of(context, name).is_some() || is_multicast(name);
         let mut names = route.names.iter().map(|name| name.name.as_str());
         if let Some(first) =
             names.clone().find(|name| ours(name)).filter(|_| !names.any(|name| known(name) || !ours(name)))
         {
             let network = route.route.from.first().map_or("", String::as_str);
             let message = format!("{first} is for network {network} only, and nothing there knows the name");
-            let fix = if first.ends_with(".local") {
+            let fix = if is_multicast(first) {
                 format!("add \"names\": [\"mdns\"] to network {network}, or \"dns\": false to the proxy entry")
             } else {
                 format!(

@@ -91,3 +91,8 @@ pub struct Tailscale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
+
+/// Whether a name is one that hosts of a network ask each other for (multicast DNS, RFC 6762 section 3).
+pub fn is_multicast(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("local"))
+}

@@ -288,14 +288,14 @@ mod tests {
         walk(&serde_json::to_value(&fleet).unwrap(), "", &mut expected);
         let mut found = Vec::new();
         visit_texts(&fleet, |way, text| {
-            found.push((way.iter().map(|step| format!("/{step}")).collect::<String>(), text.to_owned()));
+            found.push((way.iter().map(|step| format!("/{step}")).collect::<Vec<_>>().concat(), text.to_owned()));
         });
         expected.sort();
         found.sort();
         assert_eq!(found, expected);
         let mut lengths = Vec::new();
         visit_texts(&json!({"a": {"secret": "x"}, "b": {"secret": "y", "c": 1}}), |way, text| {
-            lengths.push((text.to_owned(), way[1].clone()))
+            lengths.push((text.to_owned(), way[1].clone()));
         });
         let key = |length| Step::Key("secret".into(), length);
         assert_eq!(lengths, [("x".to_owned(), key(1)), ("y".to_owned(), key(2))]);

@@ -39,8 +39,8 @@ impl UnitFile {
 
     /// Adds a section of its own, also where there is one of this name already (`[Route]` of systemd.network(5)).
     pub fn section(&mut self, section: &str, settings: &[(&str, &str)]) {
-        let lines = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        self.sections.push((section.to_owned(), lines));
+        let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        self.sections.push((section.to_owned(), lines.concat()));
     }
 
     /// Puts a setting of the user in the place of ours.

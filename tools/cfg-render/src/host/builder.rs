@@ -17,6 +17,7 @@ pub(crate) struct HostBuilder<'m, 'f> {
     pub(crate) model: &'m Model<'f>,
     pub(crate) host: &'m HostView,
     /// Boxed, because an item is large and passes through many hands.
+    #[expect(clippy::vec_box, reason = "an item is large, and all are moved when they are sorted")]
     items: Vec<Box<HostItem>>,
     /// Where in `items` an id stands.
     places: BTreeMap<String, usize>,

@@ -7,7 +7,7 @@ use contract::Pointer;
 use contract::document::{Handler, Stage};
 
 use super::HostBuilder;
-use crate::fleet::NameService;
+use crate::fleet::{NameService, is_multicast};
 use crate::format::systemd::UnitFile;
 use crate::model::{HostView, Model};
 
@@ -71,7 +71,7 @@ pub(crate) fn announced(model: &Model<'_>, host: &HostView) -> Vec<(String, IpAd
         for (name, found) in model.names_on(network) {
             // Avahi itself announces the host's own name.
             let own = name.strip_suffix(".local") == Some(host.hostname());
-            if !name.ends_with(".local") || own || !found.hosts.contains(&host.name) {
+            if !is_multicast(&name) || own || !found.hosts.contains(&host.name) {
                 continue;
             }
             let addresses = host.spec.addresses.get(network).into_iter().flatten();

@@ -70,7 +70,7 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         }
     }
     for template in &templates {
-        said_verbatim(builder, template, &uses);
+        said_verbatim(builder, template, uses);
     }
     builder.shared.templates = templates;
 }

@@ -338,11 +338,11 @@ fn apache_sites(text: &str, file: &str) -> Vec<SiteFacts> {
                 site.names.extend(names.iter().map(|name| (*name).to_owned()));
             }
             [name, root] if name.eq_ignore_ascii_case("DocumentRoot") => {
-                site.root = Some(root.trim_matches('"').to_owned())
+                site.root = Some(root.trim_matches('"').to_owned());
             }
             [name, _, to, ..] if name.eq_ignore_ascii_case("ProxyPass") => site.upstream = Some(without_secrets(to)),
             [end] if end.eq_ignore_ascii_case("</VirtualHost>") && !site.names.is_empty() => {
-                found.push(std::mem::take(&mut site))
+                found.push(std::mem::take(&mut site));
             }
             _ => {}
         }

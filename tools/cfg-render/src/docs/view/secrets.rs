@@ -19,10 +19,10 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut readers: BTreeMap<(&str, String), BTreeSet<String>> = BTreeMap::new();
     for holder in holders {
         for (name, used) in model.secrets_of(holder) {
-            let reference = fleet.secrets.get(&name).and_then(|secret| secret.reference.as_ref());
+            let reference = fleet.secrets.get(name).and_then(|secret| secret.reference.as_ref());
             let file = match reference.and_then(|reference| reference.split_once(':')) {
                 Some((kind, _)) => format!("{kind}: references"),
-                None => model.secret_file(&name).file,
+                None => model.secret_file(name).file,
             };
             files.entry(file.clone()).or_default().insert(name.to_string());
             deliveries.entry((file, holder)).or_default().insert(name.to_string());
