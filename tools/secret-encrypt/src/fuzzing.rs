@@ -33,7 +33,9 @@ pub fn document(format: &str, bytes: &[u8]) {
             | Error::LooksEncrypted { .. }
             | Error::Unsupported(_)
             | Error::Syntax { .. }
-            | Error::BadMetadata(_),
+            | Error::BadMetadata(_)
+            // Odd YAML in braces: what would not read back is refused before anything is written.
+            | Error::RoundTrip,
         ) => {}
         Err(error) => panic!("{}: {error}", error.code()),
     }
@@ -147,6 +149,9 @@ mod tests {
         "\"\"\"", "=", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "---\n", "sops", "\\",
     ];
 
+    /// How many inputs are tried where no time is given.
+    const INPUTS: usize = 500;
+
     struct Dice(u64);
 
     impl Dice {
@@ -196,10 +201,13 @@ mod tests {
             }
         };
         corpus.iter().cloned().for_each(check);
-        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+        // Without a time it is always the same inputs, so that a test is red everywhere or nowhere.
+        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+        let mut left = seconds.map_or(INPUTS, |_| usize::MAX);
         let seed = std::env::var("FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x9e37_79b9_7f4a_7c15);
         let (begun, mut dice) = (Instant::now(), Dice(seed));
-        while begun.elapsed() < Duration::from_secs(seconds) {
+        while left > 0 && begun.elapsed() < Duration::from_secs(seconds.unwrap_or(u64::MAX)) {
+            left -= 1;
             let mut bytes = corpus[dice.below(corpus.len())].clone();
             mutate(&mut bytes, &corpus, &mut dice);
             check(bytes);

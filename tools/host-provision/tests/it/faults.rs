@@ -43,7 +43,7 @@ fn version_in(letter: &str, pause: &str) -> Value {
     let mut items = vec![
         json!({"id": "d", "directory": {"path": "/srv/v"}}),
         json!({"id": "uf", "file": {"path": "/etc/systemd/system/shows.service", "content":
-            "[Service]\nType=exec\nExecStart=/bin/sh -c 'cat /srv/v/f0 >/run/shown; exec sleep 100000'\n"}, "notify": ["restart:shows.service"]}),
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=exec\nExecStart=/bin/sh -c 'cat /srv/v/f0 >/run/shown; exec sleep 100000'\n"}, "notify": ["restart:shows.service"]}),
     ];
     for number in 0..24 {
         let mut item = json!({"id": format!("f{number}"), "file": {"path": format!("/srv/v/f{number}"),
@@ -317,8 +317,11 @@ fn two_controllers_at_once() {
         host.apply(&version("a")).expect(0);
     }
     // One that waits gets its turn.
-    let first = begin(&host, &version("b"));
-    std::thread::sleep(Duration::from_millis(300));
+    let mut first = begin(&host, &version("b"));
+    let works = |host: &Lab| !host.exec("ls -A /var/lib/plumbline/pending 2>/dev/null || true").trim().is_empty();
+    while !works(&host) && first.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     host.apply_with(&version("c"), &["--lock-wait", "30s"]).expect(0);
     first.wait_with_output().unwrap();
     settled(&host);

@@ -48,11 +48,25 @@ impl Format for Yaml {
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
-        still_read(yaml_edit::put(text_of(bytes)?, pointer, value)?)
+        let text = text_of(bytes)?;
+        let changed = yaml_edit::put(text, pointer, value)?;
+        let read = still_read(&changed)?;
+        // An alias may stand for something else now.
+        if text.contains('*') && others(&parse(text, Side::Sealed)?, pointer) != others(&read, pointer) {
+            return Err(no_place());
+        }
+        if let Json::String(text) = value {
+            let mut values = read.slots.iter().filter(|slot| !slot.is_comment() && slot.pointer == *pointer);
+            // In a comment it would be in clear, and no value.
+            values.find(|slot| slot.value.as_text() == Some(text)).ok_or_else(no_place)?;
+        }
+        Ok(changed)
     }
 
     fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
-        still_read(yaml_edit::remove(text_of(bytes)?, pointer)?)
+        let changed = yaml_edit::remove(text_of(bytes)?, pointer)?;
+        still_read(&changed)?;
+        Ok(changed)
     }
 
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -66,16 +80,24 @@ impl Format for Yaml {
     }
 }
 
-/// What was changed, where it is still a document: a value may have an anchor that stands for it elsewhere, and a key in braces a
+/// What was changed, read again, where it is still a document: a value may have an anchor that stands for it elsewhere, and a key in braces a
 /// form that takes no value.
-fn still_read(changed: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Error> {
-    match parse(text_of(&changed)?, Side::Sealed) {
-        Ok(_) => Ok(changed),
-        Err(_) => Err(Error::Unsupported(
-            "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the key takes no value; use an editor"
-                .into(),
-        )),
-    }
+fn still_read(changed: &[u8]) -> Result<Parsed, Error> {
+    parse(text_of(changed)?, Side::Sealed).map_err(|_| no_place())
+}
+
+/// The values that are neither at a pointer nor below it.
+fn others<'a>(parsed: &'a Parsed, pointer: &Pointer) -> Vec<(&'a Pointer, &'a [u8])> {
+    let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
+    let others = slots.filter(|slot| !slot.pointer.as_str().starts_with(pointer.as_str()));
+    others.map(|slot| (&slot.pointer, slot.value.bytes.as_slice())).collect()
+}
+
+fn no_place() -> Error {
+    Error::Unsupported(
+        "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the place takes no value; use an editor"
+            .into(),
+    )
 }
 
 /// Writes YAML; these slots, which did not read back where they stand, in double quotes, which hold everything.

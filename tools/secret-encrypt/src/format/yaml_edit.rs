@@ -186,6 +186,10 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             let mut range = found.node.outer_start()..found.node.end(text).max(found.node.outer_start());
             let mut new =
                 if is_scalar && !entry.in_flow { scalar_text(value, entry.column + 2) } else { value.to_string() };
+            if entry.key.is_none() && !entry.in_flow && range.is_empty() && text[entry.start..].starts_with('-') {
+                // An element that is not there stands behind what is said of it: it goes to its dash.
+                range = entry.start + 1..entry.start + 1;
+            }
             if let Some(key) = entry.key.as_ref().filter(|_| range.is_empty()) {
                 // A value that is not there has no place: it goes behind the colon, if there is one.
                 let end = pair_end(text, key, &found.node);

@@ -189,3 +189,15 @@ fn a_value_with_an_alias_elsewhere_is_changed_alone_or_not_at_all() {
     program.run_with(&["set", "x.yaml", "/h_unencrypted"], "three").ok();
     assert_eq!(program.run(&["decrypt", "x.yaml", "--pointer", "/h_unencrypted"]).ok().text(), "three");
 }
+
+/// An element without a value has its place at the dash, not in the comment behind it.
+#[test]
+fn an_element_without_a_value_is_filled_before_its_comment() {
+    let program = Program::new();
+    program.write("x.yaml", "d:\n-  # inline\n- two\n");
+    program.encrypt("x.yaml");
+    program.run_with(&["set", "x.yaml", "/d/0"], "one").ok();
+    assert!(!program.read("x.yaml").contains("one"), "{}", program.read("x.yaml"));
+    assert_eq!(program.run(&["decrypt", "x.yaml", "--pointer", "/d/0"]).ok().text(), "one");
+    assert_eq!(program.run(&["decrypt", "x.yaml", "--pointer", "/d/1"]).ok().text(), "two");
+}
