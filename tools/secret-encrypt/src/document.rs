@@ -209,7 +209,9 @@ impl OpenDocument {
         let mut metadata = metadata.clone();
         let now = Metadata::now();
         metadata.set_mac(self.cipher.encrypt_mac(&sealed.mac, &now)?, now);
-        document.format.render(plain, &parsed, &puts, &Block::Write(&metadata)).map(Some)
+        let text = document.format.render(plain, &parsed, &puts, &Block::Write(&metadata))?;
+        comes_back(document.format, plain, &parsed, &puts, &text)?;
+        Ok(Some(text))
     }
 
     /// The file for other recipients, with the same or a new data key; nothing else changes with the same key. `None` if
@@ -312,7 +314,43 @@ pub(crate) fn encrypt_new(
     metadata.wrap_key(cipher.key(), &rule.groups, rule.threshold)?;
     let now = Metadata::now();
     metadata.set_mac(cipher.encrypt_mac(&sealed.mac, &now)?, now);
-    format.render(plain, &parsed, &encs(sealed.slots), &Block::Write(&metadata))
+    let puts = encs(sealed.slots);
+    let text = format.render(plain, &parsed, &puts, &Block::Write(&metadata))?;
+    comes_back(format, plain, &parsed, &puts, &text)?;
+    Ok(text)
+}
+
+/// Whether what was encrypted would be decrypted to the same values: nothing is written that does not come back. Plain text of
+/// the usual kind needs no such proof, which takes as long as encrypting does.
+///
+/// # Errors
+/// [`Error::RoundTrip`] where it would not.
+pub(crate) fn comes_back(
+    format: &dyn Format,
+    plain: &[u8],
+    parsed: &Parsed,
+    puts: &[(usize, Put)],
+    text: &[u8],
+) -> Result<(), Error> {
+    let odd: &[&str] = match format.name() {
+        "yaml" => &["\t", "{", "[", "&", "*", "? "],
+        "ini" => &["`", "\"\"\"", "\\"],
+        _ => &[],
+    };
+    if !std::str::from_utf8(plain).is_ok_and(|plain| odd.iter().any(|mark| plain.contains(mark))) {
+        return Ok(());
+    }
+    let values = |parsed: &Parsed| {
+        let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
+        slots.map(|slot| (slot.pointer.clone(), slot.value.clone())).collect::<Vec<_>>()
+    };
+    let decrypted = || {
+        let read = format.parse(text, Side::Sealed)?;
+        let clear = puts.iter().map(|(index, _)| (*index, Put::Plain(parsed.slots[*index].value.clone())));
+        let back = format.render(text, &read, &clear.collect::<Vec<_>>(), &Block::Remove)?;
+        format.parse(&back, Side::Plain)
+    };
+    if decrypted().is_ok_and(|again: Parsed| values(&again) == values(parsed)) { Ok(()) } else { Err(Error::RoundTrip) }
 }
 
 fn parse_plain(format: &'static dyn Format, plain: &[u8]) -> Result<Parsed, Error> {

@@ -54,6 +54,7 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     });
     let encs: Vec<_> = encs.collect();
     let text = format.render(bytes, &plain, &encs, &Block::Write(&metadata))?;
+    crate::document::comes_back(format, bytes, &plain, &encs, &text)?;
     // From here on nothing may fail: what was written has to be what is read.
     let fail = |error: Error| -> ! { panic!("{}: {error}\n{}", error.code(), String::from_utf8_lossy(&text)) };
     let read = format.parse(&text, Side::Sealed).unwrap_or_else(|error| fail(error));

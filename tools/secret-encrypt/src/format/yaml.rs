@@ -52,11 +52,16 @@ impl Format for Yaml {
         let changed = yaml_edit::put(text, pointer, value)?;
         let read = still_read(&changed)?;
         // An alias may stand for something else now.
-        if text.contains('*') && others(&parse(text, Side::Sealed)?, pointer) != others(&read, pointer) {
+        if text.contains('*')
+            && !pointer.as_str().ends_with("/-")
+            && others(&parse(text, Side::Sealed)?, pointer) != others(&read, pointer)
+        {
             return Err(no_place());
         }
+        // "-" stands for the element behind the last.
+        let added = pointer.as_str().ends_with("/-");
         if let Json::String(text) = value {
-            let mut values = read.slots.iter().filter(|slot| !slot.is_comment() && slot.pointer == *pointer);
+            let mut values = read.slots.iter().filter(|slot| !slot.is_comment() && (added || slot.pointer == *pointer));
             // In a comment it would be in clear, and no value.
             values.find(|slot| slot.value.as_text() == Some(text)).ok_or_else(no_place)?;
         }
@@ -64,8 +69,13 @@ impl Format for Yaml {
     }
 
     fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let changed = yaml_edit::remove(text_of(bytes)?, pointer)?;
-        still_read(&changed)?;
+        let text = text_of(bytes)?;
+        let changed = yaml_edit::remove(text, pointer)?;
+        // Elements behind one that goes move up, so that only their number tells whether others went with it.
+        let kept = others(&parse(text, Side::Sealed)?, pointer).len();
+        if still_read(&changed)?.slots.iter().filter(|slot| !slot.is_comment()).count() < kept {
+            return Err(no_place());
+        }
         Ok(changed)
     }
 
