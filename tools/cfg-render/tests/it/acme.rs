@@ -149,7 +149,7 @@ fn shown(machine: &Machine, name: &str) -> String {
 
 /// Waits until what is shown has this in it.
 fn shows(machine: &Machine, name: &str, part: &str) -> String {
-    machine.wait_for(&format!("openssl s_client -connect 192.0.2.1:443 -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial -ext subjectAltName | tee /run/shown | grep -q '{part}' && cat /run/shown"), &["nginx", "pebble", "knot"])
+    machine.wait_for(&format!("openssl s_client -connect 192.0.2.1:443 -servername {name} </dev/null 2>/dev/null | openssl x509 -noout -issuer -serial -ext subjectAltName | tee /run/shown | grep -q '{part}' && cat /run/shown"), &["nginx", "caddy", "pebble", "knot"])
 }
 
 fn orders(machine: &Machine) -> usize {
