@@ -250,10 +250,16 @@ fn power_loss_inside_the_window_ends_in_the_state_before() {
     let document = port_move("9").to_string();
     let inventory = lab.inventory.path().to_str().unwrap().to_owned();
     let key = lab.document["key"].as_str().unwrap().to_owned();
-    let controller = std::thread::spawn(move || {
-        let allow = "lockout:port/2222";
-        run(&["apply", "--confirm-timeout", "300s", "--allow", allow, "--hosts", &inventory, "-i", &key], &document)
-    });
+    let allow = "lockout:port/2222";
+    let mut controller = crate::controller()
+        .args(["apply", "--confirm-timeout", "300s", "--allow", allow, "--hosts", &inventory, "-i", &key])
+        .env_remove("SSH_AUTH_SOCK")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut controller.stdin.take().unwrap(), document.as_bytes()).unwrap();
     for _ in 0..200 {
         std::thread::sleep(std::time::Duration::from_millis(100));
         if lab.exec("grep -l prove_access /var/lib/plumbline/runs/*/events").contains("events") {
@@ -268,7 +274,8 @@ fn power_loss_inside_the_window_ends_in_the_state_before() {
         lab.exec("ls /var/lib/plumbline/pending; ls /etc/ssh/sshd_config.d; systemctl is-enabled nftables"),
         "disabled"
     );
-    drop(controller);
+    controller.kill().unwrap();
+    controller.wait().unwrap();
 }
 
 #[test]
