@@ -1,12 +1,16 @@
 //! Writes canonical JSON straight from what is serialized, without a tree in between: entries of an object are put in order when it
 //! ends.
 
+mod key;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 
 use contract::SchemaId;
 use serde::ser::{self, Error as _, Impossible, Serialize};
 use serde_json::Error;
+
+use key::Key;
 
 /// The bytes of a document: sorted keys, `schema` first; indented, or on one line for JSON Lines. Ends with a newline.
 ///
@@ -357,61 +361,26 @@ impl<'w> ser::Serializer for &'w mut Canonical {
     }
 }
 
-impl ser::SerializeSeq for List<'_> {
-    type Ok = ();
-    type Error = Error;
+/// All kinds of lists are written alike.
+macro_rules! lists {
+    ($($kind:ident: $method:ident),*) => {
+        $(impl ser::$kind for List<'_> {
+            type Ok = ();
+            type Error = Error;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.element(value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+                self.element(value)
+            }
 
-    fn end(self) -> Result<(), Error> {
-        self.finish();
-        Ok(())
-    }
+            fn end(self) -> Result<(), Error> {
+                self.finish();
+                Ok(())
+            }
+        })*
+    };
 }
 
-impl ser::SerializeTuple for List<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleStruct for List<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleVariant for List<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.element(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish();
-        Ok(())
-    }
-}
+lists!(SerializeSeq: serialize_element, SerializeTuple: serialize_element, SerializeTupleStruct: serialize_field, SerializeTupleVariant: serialize_field);
 
 impl ser::SerializeMap for Object<'_> {
     type Ok = ();
@@ -447,82 +416,6 @@ impl ser::SerializeStruct for Object<'_> {
     fn end(self) -> Result<(), Error> {
         self.finish();
         Ok(())
-    }
-}
-
-/// Takes the text of a key.
-struct Key(Option<String>);
-
-macro_rules! numbers {
-    ($($method:ident: $type:ty),*) => {
-        $(fn $method(self, value: $type) -> Result<(), Error> {
-            self.0 = Some(value.to_string());
-            Ok(())
-        })*
-    };
-}
-
-macro_rules! no_key {
-    ($($method:ident($($name:ident: $type:ty),*) -> $answer:ty;)*) => {
-        $(fn $method(self, $($name: $type),*) -> Result<$answer, Error> {
-            $(let _ = $name;)*
-            Err(Error::custom("the key of an object is a text"))
-        })*
-    };
-}
-
-type No = Impossible<(), Error>;
-
-impl ser::Serializer for &mut Key {
-    type Ok = ();
-    type Error = Error;
-    type SerializeSeq = No;
-    type SerializeTuple = No;
-    type SerializeTupleStruct = No;
-    type SerializeTupleVariant = No;
-    type SerializeMap = No;
-    type SerializeStruct = No;
-    type SerializeStructVariant = No;
-
-    numbers!(serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32,
-        serialize_u64: u64, serialize_bool: bool, serialize_char: char, serialize_str: &str);
-
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<(), Error> {
-        self.serialize_str(variant)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Error> {
-        value.serialize(self)
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<(), Error> {
-        Err(Error::custom("the key of an object is a text"))
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<(), Error> {
-        Err(Error::custom("the key of an object is a text"))
-    }
-
-    no_key! {
-        serialize_f32(value: f32) -> ();
-        serialize_f64(value: f64) -> ();
-        serialize_bytes(value: &[u8]) -> ();
-        serialize_none() -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(name: &'static str) -> ();
-        serialize_seq(length: Option<usize>) -> No;
-        serialize_tuple(length: usize) -> No;
-        serialize_tuple_struct(name: &'static str, length: usize) -> No;
-        serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, length: usize) -> No;
-        serialize_map(length: Option<usize>) -> No;
-        serialize_struct(name: &'static str, length: usize) -> No;
-        serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, length: usize) -> No;
     }
 }
 
