@@ -86,6 +86,44 @@ fn add_static(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, 
     }
 }
 
+/// How the program of a unit is started, reloaded and started again.
+pub(super) fn program(
+    builder: &mut HostBuilder<'_, '_>,
+    unit: &mut UnitFile,
+    run: &SystemdRun,
+    exec: String,
+    run_at: &Pointer,
+) {
+    let timed = run.calendar.is_some();
+    let kind = match run.start {
+        StartKind::Exec if timed => "oneshot",
+        StartKind::Exec => "exec",
+        StartKind::Notify => "notify",
+        StartKind::Oneshot => "oneshot",
+    };
+    unit.push("Service", "Type", kind);
+    for (index, pre) in run.pre.iter().enumerate() {
+        if let Some(pre) = builder.fit(systemd::exec(pre), &run_at.join("pre").join(index)) {
+            unit.push("Service", "ExecStartPre", pre);
+        }
+    }
+    unit.push("Service", "ExecStart", exec);
+    if !run.reload.is_empty()
+        && let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload"))
+    {
+        unit.push("Service", "ExecReload", reload);
+    }
+    if let Some(directory) = &run.working_directory
+        && let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory"))
+    {
+        unit.push("Service", "WorkingDirectory", directory);
+    }
+    if !timed && run.start != StartKind::Oneshot {
+        unit.push("Service", "Restart", "on-failure");
+        unit.push("Service", "RestartSec", "2s");
+    }
+}
+
 fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, run: &SystemdRun) {
     let at = Model::service_at(name);
     let run_at = at.join("run").join("systemd");
@@ -100,37 +138,12 @@ fn add_systemd(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service,
         .set("Unit", "Wants", "network-online.target")
         .set("Unit", "After", "network-online.target");
     dependencies(builder, &mut unit, service);
-    let kind = match run.start {
-        StartKind::Exec => "exec",
-        StartKind::Notify => "notify",
-        StartKind::Oneshot => "oneshot",
-    };
     let timed = run.calendar.is_some();
-    unit.push("Service", "Type", if timed && run.start == StartKind::Exec { "oneshot" } else { kind });
-    for (index, pre) in run.pre.iter().enumerate() {
-        if let Some(pre) = builder.fit(systemd::exec(pre), &run_at.join("pre").join(index)) {
-            unit.push("Service", "ExecStartPre", pre);
-        }
-    }
-    unit.push("Service", "ExecStart", exec);
-    if !run.reload.is_empty()
-        && let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload"))
-    {
-        unit.push("Service", "ExecReload", reload);
-    }
+    program(builder, &mut unit, run, exec, &run_at);
     let user = builder.model.user_of(name, service).unwrap_or_else(|| name.to_owned());
     unit.push("Service", "User", &user);
     if let Some(group) = &service.group {
         unit.push("Service", "Group", group);
-    }
-    if let Some(directory) = &run.working_directory
-        && let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory"))
-    {
-        unit.push("Service", "WorkingDirectory", directory);
-    }
-    if !timed && run.start != StartKind::Oneshot {
-        unit.push("Service", "Restart", "on-failure");
-        unit.push("Service", "RestartSec", "2s");
     }
     unit.push("Service", "StateDirectory", name);
     unit.push("Service", "StateDirectoryMode", "0750");

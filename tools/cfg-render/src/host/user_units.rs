@@ -7,7 +7,7 @@ use contract::{Finding, Pointer, places};
 
 use super::HostBuilder;
 use super::services::{environment_lines, extra_settings};
-use crate::fleet::{Service, StartKind, SystemdRun};
+use crate::fleet::{Service, SystemdRun};
 use crate::format::systemd::{self, UnitFile};
 use crate::model::Model;
 
@@ -41,33 +41,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Servi
     // The file is there for every user's manager; only this one takes it.
     let mut unit = UnitFile::new().set("Unit", "Description", &description).set("Unit", "ConditionUser", condition);
     let timed = run.calendar.is_some();
-    let kind = match run.start {
-        StartKind::Exec if timed => "oneshot",
-        StartKind::Exec => "exec",
-        StartKind::Notify => "notify",
-        StartKind::Oneshot => "oneshot",
-    };
-    unit.push("Service", "Type", kind);
-    for (index, pre) in run.pre.iter().enumerate() {
-        if let Some(pre) = builder.fit(systemd::exec(pre), &run_at.join("pre").join(index)) {
-            unit.push("Service", "ExecStartPre", pre);
-        }
-    }
-    unit.push("Service", "ExecStart", exec);
-    if !run.reload.is_empty()
-        && let Some(reload) = builder.fit(systemd::exec(&run.reload), &run_at.join("reload"))
-    {
-        unit.push("Service", "ExecReload", reload);
-    }
-    if let Some(directory) = &run.working_directory
-        && let Some(directory) = builder.fit(systemd::path(directory), &run_at.join("working_directory"))
-    {
-        unit.push("Service", "WorkingDirectory", directory);
-    }
-    if !timed && run.start != StartKind::Oneshot {
-        unit.push("Service", "Restart", "on-failure");
-        unit.push("Service", "RestartSec", "2s");
-    }
+    super::services::program(builder, &mut unit, run, exec, &run_at);
     unit.push("Service", "StateDirectory", name);
     if run.sandbox {
         // The manager of a user has no rights from which it could take more away.
