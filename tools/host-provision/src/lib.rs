@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fault;
 pub mod helper;
 pub mod lockout;
+mod pattern;
 pub mod sshd_settings;
 pub mod wire;
 

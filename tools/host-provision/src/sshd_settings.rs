@@ -4,6 +4,8 @@
 use contract::Pointer;
 use contract::document::HostDesired;
 
+use crate::pattern::fits;
+
 /// Settings, in the order in which sshd reads them.
 #[derive(Debug, Clone, Default)]
 pub struct SshdSettings(Vec<Line>);
@@ -99,26 +101,15 @@ fn may_match(criteria: &[String], user: &str) -> bool {
 
 /// Whether a list of patterns (ssh_config(5), PATTERNS) names a text: one fits, and none with `!` does.
 pub fn list_matches(patterns: &[String], text: &str) -> bool {
-    let fits = |pattern: &str| matches_pattern(pattern.as_bytes(), text.as_bytes());
     let mut named = false;
     for pattern in patterns {
         match pattern.strip_prefix('!') {
-            Some(pattern) if fits(pattern) => return false,
+            Some(pattern) if fits(pattern, text) => return false,
             Some(_) => {}
-            None => named |= fits(pattern),
+            None => named |= fits(pattern, text),
         }
     }
     named
-}
-
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => (0..=text.len()).any(|skip| matches_pattern(rest, &text[skip..])),
-        (Some((b'?', rest)), Some((_, text))) => matches_pattern(rest, text),
-        (Some((byte, rest)), Some((first, text))) => byte == first && matches_pattern(rest, text),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use contract::Exit;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::pattern::fits;
+
 /// A public key of a host: its bytes as they go over the wire (RFC 4253 section 6.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(Vec<u8>);
@@ -270,9 +272,9 @@ impl Line {
         let mut found = false;
         for pattern in self.hosts.split(',') {
             match pattern.strip_prefix('!') {
-                Some(pattern) if glob(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()) => return false,
+                Some(pattern) if fits(&pattern.to_ascii_lowercase(), &name) => return false,
                 Some(_) => {}
-                None => found |= glob(pattern.to_ascii_lowercase().as_bytes(), name.as_bytes()),
+                None => found |= fits(&pattern.to_ascii_lowercase(), &name),
             }
         }
         found
@@ -286,17 +288,6 @@ fn is_hash_of(hashed: &str, name: &str) -> bool {
     let Ok(mut mac) = Hmac::<sha1::Sha1>::new_from_slice(&salt) else { return false };
     mac.update(name.as_bytes());
     mac.verify_slice(&hash).is_ok()
-}
-
-/// `*` and `?`, as ssh_config(5) has them.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.first(), text.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => glob(&pattern[1..], text) || (!text.is_empty() && glob(pattern, &text[1..])),
-        (Some(b'?'), Some(_)) => glob(&pattern[1..], &text[1..]),
-        (Some(a), Some(b)) if a == b => glob(&pattern[1..], &text[1..]),
-        _ => false,
-    }
 }
 
 #[cfg(test)]
