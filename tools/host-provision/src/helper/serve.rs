@@ -19,7 +19,7 @@ use crate::engine::item::{make_boot_default, still_fetches};
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
-use crate::engine::programs::programs;
+use crate::engine::programs::{own_path, programs};
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
 use crate::engine::{Host, View, facts, running, way_in};
@@ -407,7 +407,7 @@ fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>, alone: bool) -> Out
         return wire.say(&Reply::Result(Box::new(result)));
     }
     // The new way in works. Now without the old one, and the same proof once more.
-    let helper = super::own_path()?;
+    let helper = own_path()?;
     let window = run.record.window;
     guard::arm(host, &mut run, Some(&helper), window)?;
     close_transition(host, &run.record.transition.clone())?;

@@ -1,6 +1,7 @@
 //! Where the work is done: a host behind SSH, this machine, or a sandbox.
 
 mod current;
+mod doas;
 mod host_key;
 mod libssh;
 mod link;
