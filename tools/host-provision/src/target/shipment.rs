@@ -96,7 +96,7 @@ impl Start<'_> {
              for d in {others}; do t=$d/.incoming.$$; \
              if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null; then r=0; $t place $t $d/$h $m || r=$?; \
              if [ $r != {FORBIDDEN} ]; then rm -f $s; exit $r; fi; fi; \
-             rm -f $t; rmdir $d 2>/dev/null || :; done; t=$s; \
+             rm -f $t; rmdir $d ${{d%/bin}} 2>/dev/null || :; done; t=$s; \
              if {AT_HOME} && exec 9<$t; then r=0; \
              unshare --mount sh -c \"{in_own_mounts}\" sh {bin} {bin}/$h/{HELPER} place $t {bin}/$h $m || r=$?; \
              if [ $r = 0 ] || [ $r = {IO} ]; then exit $r; fi; fi; echo {NOWHERE} >&2; exit 1"

@@ -119,7 +119,7 @@ fn firewall(ports: &str) -> Value {
             tcp dport @ssh_ports accept\n }}\n}}\n")}})
 }
 
-fn port_move(firewall_ports: &str) -> Value {
+pub(crate) fn port_move(firewall_ports: &str) -> Value {
     let mut document = desired(
         "lab1",
         &json!([
@@ -247,6 +247,11 @@ fn the_port_moves_and_nobody_is_locked_out() {
 #[test]
 fn power_loss_inside_the_window_ends_in_the_state_before() {
     let Some(lab) = Lab::boot() else { return };
+    loses_power_inside_the_window(&lab);
+}
+
+/// Power is lost while a change waits for a proof that cannot come.
+pub(crate) fn loses_power_inside_the_window(lab: &Lab) {
     let document = port_move("9").to_string();
     let inventory = lab.inventory.path().to_str().unwrap().to_owned();
     let key = lab.document["key"].as_str().unwrap().to_owned();
@@ -464,4 +469,39 @@ fn a_login_user_becomes_root() {
     assert_eq!(lab.exec("stat -c '%U %a' /etc/by-sudo"), "root 600");
     // The system's own ssh does as well.
     assert_eq!(call(&["--become", "sudo", "--transport", "openssh"]).expect(0).json()["changed"], false);
+}
+
+#[test]
+fn units_that_systemd_started_too_often() {
+    let Some(lab) = Lab::boot() else { return };
+    let document = |program: &str, note: &str| {
+        let unit = format!("# {note}\n[Service]\nExecStart={program}\nRestart=always\nRestartSec=10ms\n");
+        desired(
+            "lab1",
+            &json!([{"id": "f", "notify": ["restart:app.service"], "file": {"path": "/etc/systemd/system/app.service", "content": unit}},
+                {"id": "u", "unit": {"name": "app.service", "state": "started"}}]),
+        )
+    };
+    let good = |note: &str| document("/bin/sleep 1000", note);
+    lab.apply(&good("first")).expect(0);
+    // A person tried what he could, five times within ten seconds.
+    let tries =
+        "for i in 1 2 3 4 5 6; do systemctl restart app; done 2>&1 | grep -c 'reset-failed'; systemctl is-failed app";
+    lab.exec("for i in 1 2 3 4; do systemctl restart app; done");
+    lab.apply(&good("second")).expect(0);
+    assert!(lab.exec(tries).ends_with("failed"));
+    lab.apply(&good("third")).expect(0);
+    assert_eq!(lab.exec("systemctl is-active app"), "active");
+    // What crashes until systemd gives up goes back, and runs again.
+    let failed = lab.apply(&document("/bin/false", "")).expect(3).json();
+    assert_eq!(failed["outcome"], "rolled_back", "{failed}");
+    assert_eq!(lab.exec("systemctl is-active app"), "active");
+    // Crashed before we came: by a restart of the handler, and by the item alone.
+    let crash = "sed -i s,/bin/sleep.*,/bin/false, /etc/systemd/system/app.service; systemctl daemon-reload; systemctl restart app; sleep 0.3; systemctl is-failed app";
+    assert_eq!(lab.exec(crash), "failed");
+    lab.apply(&good("third")).expect(0);
+    assert_eq!(lab.exec("systemctl is-active app"), "active");
+    assert!(lab.exec(tries).ends_with("failed"));
+    lab.apply(&good("third")).expect(0);
+    assert_eq!(lab.exec("systemctl is-active app"), "active");
 }
