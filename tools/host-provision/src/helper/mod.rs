@@ -1,6 +1,8 @@
 //! The helper: the engine on a host, behind frames on standard input and output. It links neither the command line nor
 //! any cryptography of connections.
 
+mod connection;
+mod kept_tool;
 mod news;
 mod serve;
 mod tool_input;
@@ -9,7 +11,9 @@ mod tool_run;
 mod worker;
 
 #[cfg(feature = "controller")]
-pub(crate) use serve::{keep_tool, nothing_to_do};
+pub(crate) use kept_tool::keep_tool;
+#[cfg(feature = "controller")]
+pub(crate) use serve::nothing_to_do;
 #[cfg(feature = "controller")]
 pub(crate) use worker::Order;
 
