@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use contract::{Exit, places};
 
 use super::host::write_durably;
+use super::process::PATH;
 use crate::fault::{Fault, Outcome};
 
 /// The places, in the order in which they are tried. Only root can write to what leads there, so that nobody else can put a
@@ -96,7 +97,7 @@ pub fn leave_own_mounts(_path: &str) -> std::io::Result<()> {
 pub fn write_starter(directory: &Path) -> std::io::Result<()> {
     let script = format!(
         "# Starts the helper beside this file in memory, because the mounts of this host let no program of ours start.\n\
-         d=${{0%/*}}\n{AT_HOME} || exit 126\nexec 9<$d/host-provision-helper || exit 126\n\
+         PATH={PATH}\nexport PATH\nd=${{0%/*}}\n{AT_HOME} || exit 126\nexec 9<$d/host-provision-helper || exit 126\n\
          exec unshare --mount sh -c '{IN_OWN_MOUNTS}' sh $d $d/host-provision-helper \"$@\"\n"
     );
     write_durably(&directory.join(STARTER), script.as_bytes())
