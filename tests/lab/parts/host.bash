@@ -17,6 +17,8 @@ host_make() { # host_make NUMBER DISK ADDRESS...
   mount -t overlay -o "lowerdir=/run/lower/root,upperdir=$dir/disk/upper,workdir=$dir/disk/work,redirect_dir=on" "lab$number" "$root"
   printf 'lab%s\n' "$number" >"$root/etc/hostname"
   printf '127.0.0.1 localhost\n127.0.1.1 lab%s\n::1 localhost ip6-localhost ip6-loopback\n' "$number" >"$root/etc/hosts"
+  # Where it is a link into /run (Ubuntu 22.04) what runs on the host would write over it.
+  rm -f "$root/etc/resolv.conf"
   for server; do printf 'nameserver %s\n' "$server"; done >"$root/etc/resolv.conf"
   install -d -m 0700 "$root/root/.ssh"
   install -m 0600 "$DIR/key.pub" "$root/root/.ssh/authorized_keys"

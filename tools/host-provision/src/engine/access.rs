@@ -221,7 +221,8 @@ pub fn restore_listener(unit: &str) -> Outcome<()> {
     }
     // A socket in the place of the service would be in its way.
     let _ = systemctl(None, &["stop", SOCKET]).run();
-    systemctl(None, &["start", unit]).succeed().map(drop)
+    let ended = UnitKey::system(unit).start(&["start"])?;
+    if ended.good() { Ok(()) } else { Err(super::units::failed(&format!("start {unit}"), &ended)) }
 }
 
 fn write_drop_in(host: &Host, ports: &[u16]) -> Outcome<()> {

@@ -6,6 +6,7 @@ use contract::places;
 
 use super::host::Host;
 use super::process::Process;
+use super::programs::starting;
 use super::run::Run;
 use crate::fault::{Fault, Outcome};
 
@@ -74,12 +75,12 @@ pub fn arm(host: &Host, run: &mut Run, helper: Option<&Path>, seconds: u64) -> O
 
 fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<()> {
     let id = &run.record.id;
-    let helper = helper.to_string_lossy().into_owned();
+    let start = starting(helper);
     if host.has_systemd() {
         stop_timer(run);
         // A name of its own each time: the service of the one before may wait for the lock that we hold.
         let unit = format!("{}rollback-{id}-{}", places::UNIT_PREFIX, uptime());
-        return Process::new([
+        let mut argv = vec![
             "systemd-run".to_owned(),
             "--quiet".into(),
             "--collect".into(),
@@ -90,16 +91,15 @@ fn start_timer(host: &Host, run: &Run, helper: &Path, seconds: u64) -> Outcome<(
             "--property=Restart=on-failure".into(),
             "--property=RestartSec=1".into(),
             "--property=KillMode=process".into(),
-            helper,
-            "expire".into(),
-            id.clone(),
-        ])
-        .succeed()
-        .map(drop);
+        ];
+        argv.extend(start);
+        argv.extend(["expire".into(), id.clone()]);
+        return Process::new(argv).succeed().map(drop);
     }
     // Without systemd a process of its own waits.
     std::process::Command::new("setsid")
-        .args([&helper, "expire", id, &seconds.to_string()])
+        .args(start)
+        .args(["expire", id, &seconds.to_string()])
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -156,10 +156,10 @@ fn install_recovery(host: &Host, helper: &Path) -> Outcome<()> {
          RequiresMountsFor={state}\nAfter=local-fs.target systemd-remount-fs.service\n\
          Before=network-pre.target nftables.service ssh.service ssh.socket sshd.service sysinit.target shutdown.target\n\
          Conflicts=shutdown.target\nConditionDirectoryNotEmpty={pending}\n\n\
-         [Service]\nType=oneshot\nExecStart={helper} recover\n\n[Install]\nWantedBy=sysinit.target\n",
+         [Service]\nType=oneshot\nExecStart={start} recover\n\n[Install]\nWantedBy=sysinit.target\n",
         state = places::STATE,
         pending = places::PENDING,
-        helper = helper.display()
+        start = starting(helper).join(" ")
     );
     let path = format!("/etc/systemd/system/{RECOVER}");
     if host.text(&path) == unit {

@@ -109,7 +109,10 @@ fn act(verb: &str, key: &UnitKey) -> Outcome<Handled> {
     let ended = if by_socket && (key.name == SOCKET || is_sshd(key)) {
         restart_socket().run()?
     } else {
-        key.systemctl(&[verb, "--", &key.name]).run()?
+        match verb {
+            "restart" => key.start(&[verb])?,
+            _ => key.systemctl(&[verb, "--", &key.name]).run()?,
+        }
     };
     if ended.good() {
         return Ok(Handled::Done);
@@ -127,9 +130,13 @@ pub(super) fn is_sshd(key: &UnitKey) -> bool {
 pub(super) const SOCKET: &str = "ssh.socket";
 
 /// systemd refuses to restart the socket while the service runs, and leaves it stopped then: nobody would listen. Open
-/// sessions are processes of their own and stay.
+/// sessions are processes of their own and stay. A port that moves restarts it more often than systemd allows within ten seconds.
 pub(super) fn restart_socket() -> Process {
-    Process::new(["sh", "-c", "systemctl stop ssh.service; systemctl restart ssh.socket"])
+    Process::new([
+        "sh",
+        "-c",
+        "systemctl stop ssh.service; systemctl reset-failed ssh.service ssh.socket; systemctl restart ssh.socket",
+    ])
 }
 
 /// Whether sshd is started by its socket.
@@ -142,7 +149,7 @@ fn secrets(host: &Host) -> Outcome<Vec<UnitKey>> {
     let unit = UnitKey::system(places::SECRETS_UNIT);
     super::units::systemctl(None, &["daemon-reload"]).succeed()?;
     // Consumers require the unit, and a plain restart of it would restart all of them, not only those whose secrets changed.
-    let ended = unit.systemctl(&["restart", "--job-mode=ignore-dependencies", "--", &unit.name]).run()?;
+    let ended = unit.start(&["restart", "--job-mode=ignore-dependencies"])?;
     if !ended.good() {
         return Err(failed("materialise the secrets of the host", &ended)
             .place(places::SECRETS_UNIT)

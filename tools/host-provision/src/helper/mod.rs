@@ -1,6 +1,8 @@
 //! The helper: the engine on a host, behind frames on standard input and output. It links neither the command line nor
 //! any cryptography of connections.
 
+mod connection;
+mod kept_tool;
 mod news;
 mod serve;
 mod tool_input;
@@ -9,30 +11,53 @@ mod tool_run;
 mod worker;
 
 #[cfg(feature = "controller")]
-pub(crate) use serve::{keep_tool, nothing_to_do};
+pub(crate) use kept_tool::keep_tool;
+#[cfg(feature = "controller")]
+pub(crate) use serve::nothing_to_do;
 #[cfg(feature = "controller")]
 pub(crate) use worker::Order;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use crate::engine::programs::{is_from_memory, leave_own_mounts, own_path, starting, write_starter};
 
 /// Runs the helper with the arguments after its name.
 pub fn main(args: &[String]) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let code = match words[..] {
+    ExitCode::from(match words[..] {
+        ["from-memory", path, ref words @ ..] => match leave_own_mounts(path) {
+            Ok(()) => run(words),
+            Err(error) => {
+                complain(&format!("the helper cannot leave the mounts that it was started in: {error}"));
+                126
+            }
+        },
+        _ => run(&words),
+    })
+}
+
+fn run(words: &[&str]) -> u8 {
+    match words[..] {
         ["serve"] => serve(),
         ["work", run] => worker::work(run),
         ["expire", run] => worker::expire(run, None),
         ["expire", run, seconds] => worker::expire(run, seconds.parse().ok()),
         // Does it run from where it lies?
         ["probe"] => 0,
-        ["place", directory] => place(directory, None),
-        ["place", directory, state] => place(directory, Some(state)),
+        ["place", from, directory] => place(from, directory, None),
+        ["place", from, directory, state] => place(from, directory, Some(state)),
         ["bury", run] => worker::bury(run),
         ["recover"] => worker::recover(),
         ["tool", run] => tool_keeper::keep(run),
         _ => 2,
-    };
-    ExitCode::from(code)
+    }
+}
+
+/// The one who started us reads these words.
+fn complain(words: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{words}");
 }
 
 fn serve() -> u8 {
@@ -46,24 +71,29 @@ fn serve() -> u8 {
 
 /// Moves this very program, which was just sent, to where it stays, and serves. A state directory that was made for it gets
 /// the mode that it shall have.
-fn place(directory: &str, new_state: Option<&str>) -> u8 {
+fn place(from: &str, directory: &str, new_state: Option<&str>) -> u8 {
     use std::fs::{Permissions, create_dir_all, rename, set_permissions};
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
+    let directory = Path::new(directory);
     let placed = (|| {
         if let Some(state) = new_state {
             set_permissions(state, Permissions::from_mode(0o711))?;
         }
         create_dir_all(directory)?;
-        rename(std::env::current_exe()?, std::path::Path::new(directory).join("host-provision-helper"))?;
+        if is_from_memory() {
+            // Not to be started by itself: a shell that does not know the mount would try.
+            set_permissions(from, Permissions::from_mode(0o600))?;
+            write_starter(directory)?;
+        }
+        rename(from, directory.join("host-provision-helper"))?;
         let mut output = std::io::stdout().lock();
         output.write_all(b"sent\n").and_then(|()| output.flush())
     })();
     match placed {
         Ok(()) => serve(),
         Err(error) => {
-            // The one who sent it reads these words.
-            let _ = writeln!(std::io::stderr(), "the helper cannot be put into {directory}: {error}");
+            complain(&format!("the helper cannot be put into {}: {error}", directory.display()));
             contract::Exit::Io.code()
         }
     }
@@ -83,24 +113,28 @@ pub(crate) fn detach_then(
 ) -> crate::fault::Outcome<()> {
     use crate::engine::process::Process;
     use crate::fault::Fault;
-    let helper = own_path()?;
+    let start = starting(&own_path()?);
     if host.has_systemd() {
         let mut argv = vec!["systemd-run".to_owned(), "--quiet".into(), "--collect".into(), format!("--unit={unit}")];
         if !after.is_empty() {
-            argv.push(format!("--property=ExecStopPost={} {}", helper.display(), after.join(" ")));
+            argv.push(format!("--property=ExecStopPost={} {}", start.join(" "), after.join(" ")));
         }
-        argv.extend(["--property=KillMode=process".to_owned(), helper.to_string_lossy().into_owned()]);
+        argv.push("--property=KillMode=process".to_owned());
+        argv.extend(start);
         argv.extend(args.iter().map(|arg| (*arg).to_owned()));
         return Process::new(argv).succeed().map(drop);
     }
     let mut command = std::process::Command::new("setsid");
     if after.is_empty() {
-        command.arg(helper).args(args);
+        command.args(start).args(args);
     } else {
         // A shell waits in the place of systemd.
-        let helper = helper.to_string_lossy().into_owned();
-        let script = r#"h=$1; a=$2; shift 2; "$h" "$@"; exec "$h" $a"#;
-        command.args(["sh", "-c", script, "sh", &helper, &after.join(" ")]).args(args);
+        let script = match &start[..] {
+            [_] => r#"h=$1; a=$2; shift 2; "$h" "$@"; exec "$h" $a"#,
+            _ => r#"h=$1; a=$2; shift 2; sh "$h" "$@"; exec sh "$h" $a"#,
+        };
+        let helper = start.last().map(String::as_str).unwrap_or_default();
+        command.args(["sh", "-c", script, "sh", helper, &after.join(" ")]).args(args);
     }
     command
         .stdin(std::process::Stdio::null())
@@ -109,9 +143,4 @@ pub(crate) fn detach_then(
         .spawn()
         .map(drop)
         .map_err(|error| Fault::io("start the work", unit, &error))
-}
-
-/// Where this very binary lies.
-pub(crate) fn own_path() -> crate::fault::Outcome<std::path::PathBuf> {
-    std::env::current_exe().map_err(|error| crate::fault::Fault::io("find", "the helper", &error))
 }

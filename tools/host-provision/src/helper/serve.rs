@@ -1,14 +1,14 @@
 //! Requests of a controller, one after another, until it goes away.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::BorrowedFd;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 use contract::document::{HostResult, Outcome as End};
 use contract::{Exit, places};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::connection::{Wire, lost};
+use super::kept_tool::keep_tool;
 use super::news::News;
 use super::{tool_run, worker};
 use crate::blobs::Blobs;
@@ -19,7 +19,7 @@ use crate::engine::item::{make_boot_default, still_fetches};
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::{Planned, plan};
-use crate::engine::programs::programs;
+use crate::engine::programs::{own_path, programs};
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Record, Run, Stand, is_id, new_id};
 use crate::engine::{Host, View, facts, running, way_in};
@@ -30,12 +30,6 @@ use super::worker::Order;
 
 /// How often a controller hears that we are still there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-
-/// Two ways in one: requests come in, replies go out.
-pub(super) struct Wire<'a> {
-    pub(super) input: &'a mut dyn Read,
-    pub(super) output: &'a mut dyn Write,
-}
 
 /// Serves until the controller goes away. The exit is 0 then, also where requests failed: they have their own replies.
 pub(super) fn serve(input: &mut dyn Read, output: &mut dyn Write) -> u8 {
@@ -59,58 +53,6 @@ pub(super) fn serve(input: &mut dyn Read, output: &mut dyn Write) -> u8 {
         // Another request may come much later, after somebody else changed the host.
         host.forget_packages();
     }
-}
-
-impl Wire<'_> {
-    pub(super) fn say(&mut self, reply: &Reply) -> Outcome<()> {
-        write_json(self.output, reply).map_err(lost)
-    }
-
-    /// Asks for blobs and takes them.
-    pub(super) fn fetch(
-        &mut self,
-        wanted: Vec<String>,
-        mut take: impl FnMut(&str, Vec<u8>) -> Outcome<()>,
-    ) -> Outcome<()> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        self.say(&Reply::Need(wanted.clone()))?;
-        for hash in wanted {
-            match read_frame(self.input).map_err(lost)? {
-                Frame::Good(wire::BLOB, bytes) if crate::engine::sha256(&bytes) == hash => take(&hash, bytes)?,
-                _ => {
-                    return Err(Fault::new(
-                        Exit::Io,
-                        "bad_blob",
-                        "the bytes that came are not those that were asked for",
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the controller's end of the pipe is closed.
-    fn is_gone() -> bool {
-        let stdin = io::stdin();
-        let mut ready = [PollFd::new(&stdin, PollFlags::empty())];
-        let hung_up = poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0);
-        hung_up && ready[0].revents().contains(PollFlags::HUP)
-    }
-
-    /// Whether the controller says something, or is gone, within this time, or until the bell rings.
-    pub(super) fn is_heard(within: Duration, bell: Option<BorrowedFd<'_>>) -> bool {
-        let stdin = io::stdin();
-        let limit = Timespec::try_from(within).unwrap_or_default();
-        let mut ready = vec![PollFd::new(&stdin, PollFlags::IN)];
-        ready.extend(bell.as_ref().map(|bell| PollFd::new(bell, PollFlags::IN)));
-        poll(&mut ready, Some(&limit)).is_ok_and(|count| count > 0) && !ready[0].revents().is_empty()
-    }
-}
-
-fn lost(error: io::Error) -> Fault {
-    Fault::io("talk to", "the controller", &error)
 }
 
 fn answer(host: &Host, wire: &mut Wire<'_>, request: Request) -> Outcome<()> {
@@ -191,24 +133,6 @@ fn fetch_sources(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<Blobs
         Ok(())
     })?;
     Ok(blobs)
-}
-
-/// Puts a program where units and runs find it: in a directory named by its hash, so that it never changes.
-pub(crate) fn keep_tool(host: &Host, name: &str, hash: &str, bytes: &[u8]) -> Outcome<()> {
-    use std::os::unix::fs::PermissionsExt;
-    host.tree.make_state_directory(places::STATE, 0o711)?;
-    host.tree.make_state_directory(programs(), 0o755)?;
-    let directory = host.tree.make_state_directory(&format!("{}/{hash}", programs()), 0o755)?;
-    let path = directory.join(name);
-    let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    (|| {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)
-    })()
-    .map_err(|error| Fault::io("keep the tool", path.display(), &error))
 }
 
 fn fetch_tools(host: &Host, wire: &mut Wire<'_>, work: &Work) -> Outcome<()> {
@@ -407,7 +331,7 @@ fn prove(host: &Host, wire: &mut Wire<'_>, id: Option<&str>, alone: bool) -> Out
         return wire.say(&Reply::Result(Box::new(result)));
     }
     // The new way in works. Now without the old one, and the same proof once more.
-    let helper = super::own_path()?;
+    let helper = own_path()?;
     let window = run.record.window;
     guard::arm(host, &mut run, Some(&helper), window)?;
     close_transition(host, &run.record.transition.clone())?;

@@ -138,7 +138,10 @@ fn in_memory(_program: &Path) -> std::io::Result<File> {
 
 #[cfg(target_os = "linux")]
 fn in_memory(program: &Path) -> std::io::Result<File> {
-    let memory = rustix::fs::memfd_create("tool", rustix::fs::MemfdFlags::CLOEXEC)?;
+    use rustix::fs::{MemfdFlags, memfd_create};
+    // Newer kernels may be set up to want it said that programs are meant; older ones do not know the word.
+    let memory = memfd_create("tool", MemfdFlags::CLOEXEC | MemfdFlags::EXEC)
+        .or_else(|_| memfd_create("tool", MemfdFlags::CLOEXEC))?;
     let mut memory = File::from(memory);
     std::io::copy(&mut File::open(program)?, &mut memory)?;
     Ok(memory)

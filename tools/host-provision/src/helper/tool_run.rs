@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use contract::{Exit, places};
 
-use super::serve::{Wire, keep_tool};
+use super::connection::Wire;
+use super::kept_tool::keep_tool;
 use super::tool_input::Input;
 use crate::engine::Host;
 use crate::engine::programs::programs;

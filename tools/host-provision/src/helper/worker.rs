@@ -12,7 +12,7 @@ use crate::engine::host::write_durably;
 use crate::engine::lock::Lock;
 use crate::engine::owned::Owned;
 use crate::engine::plan::plan;
-use crate::engine::programs::are_gone_after_reboot;
+use crate::engine::programs::own_path;
 use crate::engine::rollback::{Manner, roll_back};
 use crate::engine::run::{Run, Stand, prune};
 use crate::engine::{Host, View, guard};
@@ -81,7 +81,7 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     // Another run may have come before us while we waited for the lock.
     clear(host)?;
     run.take_number(host)?;
-    let helper = super::own_path()?;
+    let helper = own_path()?;
     std::fs::write(run.directory().join("begun"), "").map_err(|error| Fault::io("write", "the run", &error))?;
     guard::enter(host, run, &helper)?;
     let mut blobs = Blobs::default();
@@ -103,12 +103,7 @@ fn do_work(host: &Host, run: &mut Run) -> Outcome<()> {
     let stop = run.directory().join("stop");
     let stop = || stop.exists();
     let terms = Terms { options: &options, stop: &stop, helper: Some(&helper) };
-    let mut result = apply(host, &work, &blobs, terms, planned, owned, run);
-    if run.record.guarded && are_gone_after_reboot() {
-        result.warnings.push(
-            "the host lets programs start only in /run, which a reboot empties: what is not proven before a loss of power is put back by the next apply, and not at boot".into(),
-        );
-    }
+    let result = apply(host, &work, &blobs, terms, planned, owned, run);
     let stand = stand_after(run, &result, &options);
     if stand == Stand::Waiting {
         run.record.stand = Stand::Waiting;

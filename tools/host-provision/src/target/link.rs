@@ -241,7 +241,10 @@ fn did_not_start(code: i32, words: &str) -> Failure {
     let failure = if let Some(failure) = explain(&words) {
         failure
     } else if words.contains(NOWHERE) {
-        let message = format!("the host lets programs start in none of {}", PROGRAMS.join(", "));
+        let message = format!(
+            "the host lets programs start in none of {}, nor root in mounts of its own (unshare)",
+            PROGRAMS.join(", ")
+        );
         return Failure::new(Exit::Unavailable, "no_place_for_programs", message)
             .hint("mount one of them so that root may write there and start programs (without noexec)");
     } else if words.contains("No space left") {

@@ -1,6 +1,7 @@
 //! Where the work is done: a host behind SSH, this machine, or a sandbox.
 
 mod current;
+mod doas;
 mod host_key;
 mod libssh;
 mod link;
@@ -59,7 +60,8 @@ pub struct TargetFlags {
     /// How a login user other than root becomes root
     #[arg(long = "become", value_name = "HOW", value_enum)]
     pub escalate: Option<Become>,
-    /// File with the password that sudo asks for; else BECOME_PASSWORD in the environment, else it is asked for on the terminal
+    /// File with the password that sudo or doas asks for; else BECOME_PASSWORD in the environment, else it is asked for on the
+    /// terminal
     #[arg(long, value_name = "FILE")]
     pub become_password_file: Option<PathBuf>,
     /// What speaks SSH: auto takes the system's ssh for hosts behind another one, certificates, hardware keys, and where
@@ -73,7 +75,7 @@ pub struct TargetFlags {
 pub enum Become {
     /// sudo, also where it asks for a password
     Sudo,
-    /// doas, where it asks for none
+    /// doas, also where it asks for a password
     Doas,
     /// Not at all
     None,

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cli::Failure;
 use contract::Exit;
+use contract::document::Escalation;
 
-/// The variable that may hold the password for sudo.
+use super::transport::Channel;
+
+/// The variable that may hold the password for sudo or doas.
 const BECOME_PASSWORD: &str = "BECOME_PASSWORD";
 
 /// A program that is started here. The password is for us alone: a gate or a proxy has no use for it.
@@ -29,6 +32,12 @@ impl std::fmt::Debug for Password {
 }
 
 impl Password {
+    /// Writes it, and the end of its line, to one who asked.
+    pub(super) fn give(&self, channel: &mut dyn Channel) {
+        // One who does not read tells by his exit.
+        let _ = channel.write_all(format!("{}\n", self.0).as_bytes());
+    }
+
     /// The first line of a file; `None` where that is empty.
     ///
     /// # Errors
@@ -80,7 +89,7 @@ pub struct RootPassword(Arc<Mutex<Known>>);
 struct Known {
     password: Option<Password>,
     asked: bool,
-    /// Whether sudo wants it of these users of hosts, where it was asked.
+    /// Whether sudo or doas wants it of these users of hosts, where that was asked.
     wanted: BTreeMap<String, bool>,
 }
 
@@ -122,22 +131,23 @@ impl RootPassword {
     }
 
     /// The password, for which a person is asked if need be.
-    pub(super) fn get(&self, user: &str) -> Result<Option<Password>, Failure> {
+    pub(super) fn get(&self, user: &str, how: Option<Escalation>) -> Result<Option<Password>, Failure> {
         // Held while a person types: other hosts want the same answer, and not to ask as well.
         let mut known = self.lock();
         if known.password.is_none() && !known.asked {
             known.asked = true;
-            known.password = Password::ask(&format!("password of {user} for sudo"))?;
+            let program = if how == Some(Escalation::Doas) { "doas" } else { "sudo" };
+            known.password = Password::ask(&format!("password of {user} for {program}"))?;
         }
         Ok(known.password.clone())
     }
 
-    /// Whether sudo wants it of this user of a host, where that is known. One that it wants was right.
+    /// Whether it is wanted of this user of a host, where that is known. One that it wants was right.
     pub(super) fn is_wanted(&self, user: &str) -> Option<bool> {
         self.lock().wanted.get(user).copied()
     }
 
-    /// Sudo wants it of this user of a host, and took it; or it does not.
+    /// It is wanted of this user of a host, and was taken; or it is not.
     pub(super) fn remember(&self, user: &str, wanted: bool) {
         self.lock().wanted.insert(user.to_owned(), wanted);
     }

@@ -3,7 +3,7 @@
 //! sudo takes a password from standard input (`-S`), one byte at a time, so that what follows it is the command's. That holds
 //! only where it does ask: `-k` makes it forget who it let in before, and a command that is asked nothing would take the
 //! password for its own input. So it is asked first, over a channel of its own that ends with the password: a wrong one
-//! costs one attempt and not three, and never reaches a command.
+//! costs one attempt and not three, and never reaches a command. doas is asked first as well; see there.
 
 use std::io::Read;
 
@@ -11,6 +11,7 @@ use cli::Failure;
 use contract::Exit;
 use contract::document::{Escalation, InventoryAddress};
 
+use super::doas::{self, NO_TERMINAL};
 use super::password::{Password, RootPassword};
 use super::transport::{Channel, Transport};
 use super::{SshHost, describe};
@@ -24,7 +25,7 @@ pub(crate) struct Root {
     source: RootPassword,
     /// The login user on this host.
     user: String,
-    /// Taken by sudo; none while it was not asked for.
+    /// Taken by sudo or doas; none while it was not asked for.
     password: Option<Password>,
     settled: bool,
 }
@@ -38,12 +39,12 @@ impl Root {
     /// The way of a host that was logged in to by this address. Nothing is asked yet unless a password was given.
     ///
     /// # Errors
-    /// 77 where sudo does not take the password, 75 where the connection does not hold.
+    /// 77 where the password is not taken, 75 where the connection does not hold.
     pub(crate) fn open(transport: &mut dyn Transport, host: &SshHost, way: &InventoryAddress) -> Result<Self, Failure> {
         let how = if way.user == "root" { None } else { host.escalate };
         let (source, user) = (host.root_password.clone(), describe(way));
         let known = source.is_wanted(&user);
-        let password = if known == Some(true) { source.get(&user)? } else { None };
+        let password = if known == Some(true) { source.get(&user, how)? } else { None };
         let mut root = Self { how, settled: how.is_none() || known.is_some(), source, user, password };
         if root.source.is_given() {
             root.settle(transport)?;
@@ -57,62 +58,74 @@ impl Root {
     /// 75 where the connection does not hold.
     pub(crate) fn exec(&self, transport: &mut dyn Transport, script: &str) -> Result<Box<dyn Channel>, Failure> {
         // In English, so that what they refuse can be told.
-        let command = match (self.how, &self.password) {
-            (None, _) => format!("exec sh -c '{script}'"),
-            (Some(Escalation::Sudo), None) => format!("exec env LC_ALL=C sudo -n -- sh -c '{script}'"),
-            (Some(Escalation::Sudo), Some(_)) => format!("exec env LC_ALL=C sudo -k -S -p \"\" -- sh -c '{script}'"),
-            (Some(Escalation::Doas), _) => format!("exec env LC_ALL=C doas -n -- sh -c '{script}'"),
-        };
-        let mut channel = transport.exec(&command)?;
-        if let (Some(Escalation::Sudo), Some(password)) = (self.how, &self.password) {
-            give(&mut *channel, password);
+        match (self.how, &self.password) {
+            (None, _) => transport.exec(&format!("exec sh -c '{script}'")),
+            (Some(Escalation::Sudo), None) => transport.exec(&format!("exec env LC_ALL=C sudo -n -- sh -c '{script}'")),
+            (Some(Escalation::Sudo), Some(password)) => {
+                let mut channel =
+                    transport.exec(&format!("exec env LC_ALL=C sudo -k -S -p \"\" -- sh -c '{script}'"))?;
+                password.give(&mut *channel);
+                Ok(channel)
+            }
+            (Some(Escalation::Doas), None) => doas::exec_free(transport, script),
+            (Some(Escalation::Doas), Some(password)) => doas::exec(transport, script, password),
         }
-        Ok(channel)
     }
 
     /// Whether these words of a command that did not start ask for a password that can still be had.
     pub(crate) fn is_asked(&self, words: &str) -> bool {
-        self.how == Some(Escalation::Sudo) && !self.settled && wants_password(words)
+        !self.settled && wants_password(words)
     }
 
-    /// Finds out whether sudo wants a password, and whether it takes ours.
+    /// Finds out whether sudo or doas wants a password, and whether it takes ours.
     ///
     /// # Errors
-    /// 77 where there is none, or sudo does not take it.
+    /// 77 where there is none, or it is not taken.
     pub(crate) fn settle(&mut self, transport: &mut dyn Transport) -> Result<(), Failure> {
-        if self.settled || self.how != Some(Escalation::Sudo) {
-            self.settled = true;
-            return Ok(());
-        }
-        let given = self.source.is_given();
-        let (code, said, words) = ask_sudo(transport, if given { self.source.get(&self.user)? } else { None })?;
-        let (code, said, words) = match code {
-            0 => (code, said, words),
-            _ if given || !wants_password(&words) => (code, said, words),
-            // Only now is it known that a person must be asked.
-            _ => match self.source.get(&self.user)? {
-                Some(password) => ask_sudo(transport, Some(password))?,
-                None => (code, said, words),
-            },
+        let wanted = match self.how {
+            _ if self.settled => return Ok(()),
+            None => false,
+            Some(Escalation::Sudo) => self.settle_sudo(transport)?,
+            Some(Escalation::Doas) => self.settle_doas(transport)?,
         };
-        if code != 0 {
-            return Err(explain(&words).unwrap_or_else(|| {
-                Failure::new(Exit::Permission, "become_refused", "sudo refuses the login user").cause(words.clone())
-            }));
-        }
         self.settled = true;
-        let wanted = said != FREE;
         if wanted {
-            self.password = self.source.get(&self.user)?;
+            self.password = self.source.get(&self.user, self.how)?;
         }
         self.source.remember(&self.user, wanted);
         Ok(())
     }
+
+    fn settle_sudo(&self, transport: &mut dyn Transport) -> Result<bool, Failure> {
+        let given = self.source.is_given();
+        let first = if given { self.source.get(&self.user, self.how)? } else { None };
+        let (mut code, mut said, mut words) = ask_sudo(transport, first)?;
+        if code != 0 && !given && wants_password(&words) {
+            // Only now is it known that a person must be asked.
+            if let Some(password) = self.source.get(&self.user, self.how)? {
+                (code, said, words) = ask_sudo(transport, Some(password))?;
+            }
+        }
+        if code == 0 { Ok(said != FREE) } else { Err(refused(&words, "sudo")) }
+    }
+
+    fn settle_doas(&self, transport: &mut dyn Transport) -> Result<bool, Failure> {
+        let (code, words) = doas::ask(transport, None)?;
+        if code == 0 {
+            return Ok(false);
+        }
+        let password = if wants_password(&words) { self.source.get(&self.user, self.how)? } else { None };
+        let Some(password) = password else { return Err(refused(&words, "doas")) };
+        let (code, words) = doas::ask(transport, Some(&password))?;
+        if code == 0 { Ok(true) } else { Err(refused(&words, "doas")) }
+    }
 }
 
-fn give(channel: &mut dyn Channel, password: &Password) {
-    // One who does not read tells by his exit.
-    let _ = channel.write_all(format!("{}\n", password.0).as_bytes());
+fn refused(words: &str, program: &str) -> Failure {
+    explain(words).unwrap_or_else(|| {
+        Failure::new(Exit::Permission, "become_refused", format!("{program} refuses the login user"))
+            .cause(words.to_owned())
+    })
 }
 
 /// What sudo says to a command that does nothing: exit, output, and its words.
@@ -124,7 +137,7 @@ fn ask_sudo(transport: &mut dyn Transport, password: Option<Password>) -> Result
     };
     let mut channel = transport.exec(&format!("exec sh -c '{command}'"))?;
     if let Some(password) = &password {
-        give(&mut *channel, password);
+        password.give(&mut *channel);
     }
     channel.close_input();
     let mut said = String::new();
@@ -152,10 +165,21 @@ pub(crate) fn explain(words: &str) -> Option<Failure> {
     }
     let of_sudo = words.contains("sudo:") || words.contains("is not in the sudoers file");
     let of_doas = words.contains("doas:");
-    if !of_sudo && !of_doas {
+    let no_terminal = words.contains(NO_TERMINAL);
+    if !of_sudo && !of_doas && !no_terminal {
         return None;
     }
-    let (message, hint) = if words.contains("incorrect password") || words.contains("Sorry, try again") {
+    let (message, hint) = if no_terminal {
+        (
+            "doas takes a password only at a terminal, and the host has not the programs to make one (script, mkfifo, mktemp)",
+            "allow it without a password: \"permit nopass USER as root\" in doas.conf; or install them, or log in as root",
+        )
+    } else if of_doas && words.contains("Authentication failed") {
+        (
+            "doas does not take the password",
+            "it was tried once; correct it, and mind that too many wrong ones may lock the user",
+        )
+    } else if words.contains("incorrect password") || words.contains("Sorry, try again") {
         (
             "sudo does not take the password",
             "it was tried once; correct it, and mind that too many wrong ones may lock the user",
@@ -169,11 +193,14 @@ pub(crate) fn explain(words: &str) -> Option<Failure> {
         )
     } else if of_doas && wants_password(words) {
         (
-            "the login user may not become root without a password, and doas takes one only at a terminal",
-            "allow it without one: nopass in doas.conf; or install sudo, or log in as root",
+            "the login user may not become root without a password",
+            "give it: --become-password-file FILE, BECOME_PASSWORD in the environment, or at the terminal; or allow it without one: \"permit nopass USER as root\" in doas.conf",
         )
     } else if of_doas {
-        ("the login user may not become root by doas", "permit it in doas.conf, with nopass; or log in as root")
+        (
+            "the login user may not become root by doas",
+            "permit it in doas.conf: \"permit USER as root\", or \"permit nopass USER as root\"; or log in as root",
+        )
     } else if wants_password(words) {
         (
             "the login user may not become root without a password",
@@ -199,7 +226,9 @@ mod tests {
             ("sudo: no password was provided; sudo: 1 incorrect password attempt", "does not take"),
             ("ops is not in the sudoers file.", "may not become root by sudo"),
             ("sudo: sorry, you must have a tty to run sudo", "terminal"),
-            ("doas: Authorization required", "only at a terminal"),
+            ("doas: Authorization required", "without a password"),
+            ("doas: Authentication failed", "doas does not take"),
+            ("plumbline-no-terminal script", "only at a terminal"),
             ("doas: Operation not permitted", "may not become root by doas"),
             ("sh: 1: exec: sudo: not found", "has no sudo"),
             ("env: 'doas': No such file or directory", "has no doas"),

@@ -16,7 +16,7 @@ use contract::{Exit, places};
 use super::Shelf;
 use super::shelf::Program;
 use super::transport::Channel;
-use crate::engine::programs::PROGRAMS;
+use crate::engine::programs::{AT_HOME, IN_OWN_MOUNTS, PROGRAMS, STARTER};
 use crate::wire::{Frame, is_kind, read_frame};
 
 /// The name of the helper's binary.
@@ -27,6 +27,9 @@ pub(super) const NOWHERE: &str = "plumbline-nowhere";
 
 /// The longest line that the command says.
 const LONGEST_LINE: u64 = 4096;
+
+/// What the helper ends with where its connection broke, or it could not be put in place.
+const IO: u8 = Exit::Io.code();
 
 /// What a shell ends with where a program may not be run, or is none (127 and above: it died).
 pub(super) const FORBIDDEN: i32 = 126;
@@ -66,11 +69,16 @@ impl Start<'_> {
     /// The command of the host's shell. It holds no single quotes.
     pub(super) fn script(&self) -> String {
         let (state, bin, others) = (places::STATE, places::BIN, PROGRAMS[1..].join(" "));
+        let in_own_mounts = IN_OWN_MOUNTS.replace('$', "\\$");
         let look = match self.shelf.find(HELPER, self.arch) {
             Ok(program) if !self.anew => {
                 let ready = if self.is_large() { "echo ready; " } else { "" };
                 let name = format!("{}/{HELPER}", program.sha256);
-                format!("for d in {bin} {others}; do p=$d/{name}; if [ -x $p ]; then {ready}exec $p serve; fi; done; ")
+                let starter = format!("{bin}/{}/{STARTER}", program.sha256);
+                format!(
+                    "for d in {bin} {others}; do p=$d/{name}; if [ -x $p ]; then {ready}exec $p serve; fi; done; \
+                     if [ -f {starter} ]; then {ready}exec sh {starter} serve; fi; "
+                )
             }
             _ => String::new(),
         };
@@ -84,11 +92,14 @@ impl Start<'_> {
              read h n z; w=; if [ \"$z\" ]; then head -c $n | $z >$t || w=no; else head -c $n >$t || w=no; fi; \
              if [ $w ]; then echo failed; cat >/dev/null; exit 1; fi; \
              [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
-             chmod 755 $t; r=0; $t place {bin}/$h $m || r=$?; if [ $r != {FORBIDDEN} ]; then exit $r; fi; s=$t; \
+             chmod 755 $t; r=0; $t place $t {bin}/$h $m || r=$?; if [ $r != {FORBIDDEN} ]; then exit $r; fi; s=$t; \
              for d in {others}; do t=$d/.incoming.$$; \
-             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null; then r=0; $t place $d/$h $m || r=$?; \
+             if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null; then r=0; $t place $t $d/$h $m || r=$?; \
              if [ $r != {FORBIDDEN} ]; then rm -f $s; exit $r; fi; fi; \
-             rm -f $t; rmdir $d 2>/dev/null || :; done; t=$s; echo {NOWHERE} >&2; exit 1"
+             rm -f $t; rmdir $d ${{d%/bin}} 2>/dev/null || :; done; t=$s; \
+             if {AT_HOME} && exec 9<$t; then r=0; \
+             unshare --mount sh -c \"{in_own_mounts}\" sh {bin} {bin}/$h/{HELPER} place $t {bin}/$h $m || r=$?; \
+             if [ $r = 0 ] || [ $r = {IO} ]; then exit $r; fi; fi; echo {NOWHERE} >&2; exit 1"
         )
     }
 

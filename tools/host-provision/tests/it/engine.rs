@@ -134,7 +134,7 @@ fn snapshot(base: &Path) -> BTreeMap<String, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(if crate::full_tier() { 256 } else { 32 }))]
 
     #[test]
     fn one_apply_converges_and_what_is_foreign_stays(first in any_document(), second in any_document()) {

@@ -368,7 +368,7 @@ fn a_wrong_clock_keeps_no_run_from_going_back() {
     let mut locks_out = version("b");
     locks_out["items"].as_array_mut().unwrap().push(json!({"id": "s", "notify": ["reload:ssh.service"],
         "file": {"path": "/etc/ssh/sshd_config.d/00-x.conf", "content": "PubkeyAcceptedAlgorithms rsa-sha2-512\n"}}));
-    let back = host.apply(&locks_out).expect(3).json();
+    let back = host.call(&["apply", "--confirm-timeout", "3s"], &locks_out.to_string()).expect(3).json();
     assert_eq!(back["outcome"], "rolled_back", "{back}");
     settled(&host);
     assert_eq!(shown(&host), "a");

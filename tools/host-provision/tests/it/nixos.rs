@@ -121,7 +121,8 @@ fn a_system_that_locks_the_owner_out_goes_back() {
     let base = base();
     host.exec(NIXOS);
     host.exec("touch /etc/bad-bbb-new");
-    let failed = apply(&host, base.path(), &document("one")).expect(3).json();
+    let words = ["apply", "--confirm-timeout", "3s", "--base", base.path().to_str().unwrap()];
+    let failed = host.call(&words, &document("one").to_string()).expect(3).json();
     assert_eq!(failed["outcome"], "rolled_back", "{failed}");
     assert!(host.logs_in(22));
     // Never the boot default, so that a reset would have led back too.

@@ -119,6 +119,18 @@ fn a_host_without_systemd_bash_or_dpkg() {
         .json();
     assert_eq!(status(&drop, "ops"), "done", "{drop}");
     assert_eq!(lab.exec("id ops 2>/dev/null; grep -c apps /etc/group"), "0");
+
+    // Its mounts forbid programs: from memory. busybox calls a program executable also where a mount forbids it.
+    lab.exec("for p in /var/lib/plumbline /usr/local/lib/plumbline /opt /usr/lib/plumbline; do mkdir -p $p; mount -t tmpfs -o noexec,mode=755 tmpfs $p; done");
+    let small =
+        |content: &str| desired("lab1", &json!([{"id": "a", "file": {"path": "/etc/doas.conf", "content": content}}]));
+    let proven = lab.apply(&small("permit root\n")).expect(0).json();
+    assert!(proven["access_proof"].is_string(), "{proven}");
+    let left = left_of_programs(&lab);
+    assert_eq!(lab.apply(&small("permit root\n")).expect(0).json()["changed"], false);
+    assert_eq!(left_of_programs(&lab), left);
+    assert!(left.contains(" 600 ./") && left.ends_with("host-provision-helper\n0\n0"), "{left}");
+    lab.call(&["run", "lab1", "--", "host-provision-helper", "probe"], "").expect(0);
 }
 
 #[test]
@@ -143,35 +155,76 @@ fn mounts_that_forbid_programs() {
     lab.apply(&with_tool).expect(0);
     assert!(lab.exec("readlink /usr/local/bin/our-tool").starts_with("/usr/local/lib/plumbline/bin/"));
 
-    // Neither there nor in the next places: the first one left is in RAM, which is said where a reboot would matter.
-    let forbid = |path: &str| {
-        lab.exec(&format!("rm -rf {path}/*; mkdir -p {path}; mount -t tmpfs -o noexec,mode=755 tmpfs {path}"))
-    };
-    forbid("/usr/local/lib/plumbline");
-    forbid("/opt");
-    forbid("/usr/lib/plumbline");
-    lab.exec("mount -o remount,exec /run");
-    let guarded = desired(
-        "lab1",
-        &json!([{"id": "a", "file": {"path": "/etc/made", "content": "y"}},
-            {"id": "d", "file": {"path": "/etc/sudoers.d/x", "mode": "0440", "content": "Defaults env_reset\n"}}]),
-    );
-    let result = lab.apply(&guarded).expect(0).json();
-    assert!(result["warnings"].to_string().contains("only in /run"), "{result}");
-    assert_eq!(
-        lab.exec("ls /run/plumbline/bin | wc -l; ls -A /opt /usr/lib/plumbline /usr/local/lib/plumbline | grep -c hel"),
-        "1\n0"
-    );
-    assert_eq!(lab.apply(&guarded).expect(0).json()["changed"], false);
-    lab.call(&["run", "lab1", "--", "host-provision-helper", "probe"], "").expect(0);
-    // Nowhere at all.
-    lab.exec("mount -o remount,noexec /run");
+    // Neither there nor in the next places: from memory, which is the next test. A tool for units lies nowhere then.
+    for path in ["/usr/local/lib/plumbline", "/opt", "/usr/lib/plumbline"] {
+        lab.exec(&format!("rm -rf {path}/*; mkdir -p {path}; mount -t tmpfs -o noexec,mode=755 tmpfs {path}"));
+    }
+    let refused = lab.call(&["plan"], &with_tool.to_string()).expect(69);
+    for words in ["/usr/local/lib/plumbline/bin", "noexec", "/items/1"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(lab.exec("ls -A /opt /usr/lib/plumbline /usr/local/lib/plumbline | grep -c hel"), "0");
+    // Nor that.
+    lab.exec("rm -r /var/lib/plumbline/bin; mount --bind /bin/false /usr/bin/unshare");
     let refused = lab.call(&["facts", "lab1"], "").expect(69);
-    assert!(
-        refused.stderr.contains("/usr/local/lib/plumbline/bin") && refused.stderr.contains("noexec"),
-        "{}",
-        refused.stderr
+    for words in ["/usr/local/lib/plumbline/bin", "noexec", "unshare"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+}
+
+/// What lies where a host's programs lie, with the number of the file, and what runs or is mounted there.
+fn left_of_programs(lab: &Lab) -> String {
+    lab.exec(
+        "cd /var/lib/plumbline/bin; find . ! -type d | sort | xargs stat -c '%i %a %n'; grep -c plumbline/bin /proc/mounts; \
+         ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c deleted; find /usr/local/lib/plumbline /opt /usr/lib/plumbline -mindepth 1 2>/dev/null",
+    )
+}
+
+/// A host as one that is hardened may be: nothing can be written where programs start, and nothing starts where it can be written.
+/// The work is done from memory, over a loss of power too, and leaves no more behind than elsewhere.
+fn works_from_memory(lab: &Lab) {
+    let file =
+        |content: &str| json!({"id": "a", "notify": ["run:note"], "file": {"path": "/etc/made", "content": content}});
+    let note = json!({"id": "note", "command": {"argv": ["sh", "-c", "[ /proc/self/ns/mnt -ef /proc/1/ns/mnt ] && echo home >/etc/mounts"], "notified_only": true}});
+    let document = desired("lab1", &json!([file("x"), note]));
+    lab.apply(&document).expect(0);
+    // The work is done in the host's own mounts.
+    assert_eq!(lab.exec("cat /etc/mounts"), "home");
+    let left = left_of_programs(lab);
+    assert!(left.contains("600 ./") && left.ends_with("host-provision-helper\n0\n0"), "{left}");
+    // It is there already, and is not sent again.
+    assert_eq!(lab.apply(&document).expect(0).json()["changed"], false);
+    assert_eq!(left_of_programs(lab), left);
+    // Tools too, with their streams.
+    lab.call(&["run", "lab1", "--", "host-provision-helper", "probe"], "").expect(0);
+    let ran = lab.call(&["run", "lab1", "--installed", "--", "sh", "-c", "cat; exit 7"], "through\n").expect(7);
+    assert_eq!(ran.stdout, "through\n");
+    // A guarded change is proven.
+    let sudoers =
+        json!({"id": "d", "file": {"path": "/etc/sudoers.d/x", "mode": "0440", "content": "Defaults env_reset\n"}});
+    let proven = lab.apply(&desired("lab1", &json!([file("x"), note, sudoers]))).expect(0).json();
+    assert!(proven["access_proof"].as_str().unwrap().starts_with("ssh://root@"), "{proven}");
+    // One that cannot be proven goes back by itself: nobody gets through this firewall to the new port.
+    let late = lab.apply_in_vain(&crate::lab::port_move("9")).expect(3).json();
+    assert_eq!(late["outcome"], "rolled_back", "{late}");
+    assert_eq!(lab.exec("ls /var/lib/plumbline/pending"), "");
+}
+
+#[test]
+fn the_helper_runs_from_memory() {
+    let Some(lab) = Lab::boot() else { return };
+    // /etc keeps its room; all else of / is read-only. What can be written lets nothing start. Over a reboot too.
+    lab.exec(
+        "mkdir -p /var/lib/plumbline; for d in /etc /var /tmp /root; do echo \"$d $d none bind 0 0\"; done >>/etc/fstab; \
+         printf '[Unit]\nDefaultDependencies=no\nAfter=local-fs.target\nBefore=sysinit.target plumbline-recover.service\n[Service]\nType=oneshot\n\
+         ExecStart=/bin/sh -c \"for d in /run /dev /dev/shm /run/lock; do mount -o remount,noexec $$d; done; for d in /var /tmp /root; do mount -o remount,bind,noexec $$d; done; mount -o remount,bind,ro /\"\n\
+         [Install]\nWantedBy=sysinit.target\n' >/etc/systemd/system/harden.service; systemctl enable harden",
     );
+    crate::lab::lab(&["--lab", &lab.name, "kill", "1"]);
+    crate::lab::lab(&["--lab", &lab.name, "boot", "1"]);
+    assert_eq!(lab.exec("touch /opt/x /usr/x 2>/dev/null; cp /bin/true /var/lib/plumbline/; /var/lib/plumbline/true 2>/dev/null; echo $?; rm /var/lib/plumbline/true; systemctl is-active harden"), "126\ninactive");
+    works_from_memory(&lab);
+    crate::lab::loses_power_inside_the_window(&lab);
 }
 
 /// A lab host whose user `ops` is asked for a password by sudo.
@@ -327,10 +380,46 @@ fn becoming_root_by_doas() {
         eprintln!("skipped: doas (install: the lab needs its way out for the package opendoas)");
         return;
     }
+    // Without a password it says what can be done.
+    let refused = as_ops(&lab, "doas", &["facts", "lab1"], None, "").expect(77);
+    for words in ["without a password", "permit nopass", "--become-password-file"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    // A wrong one is tried once.
+    let failures = || lab.exec("journalctl --no-pager | grep -c 'pam_unix(doas:auth): authentication failure'");
+    let wrong = as_ops(&lab, "doas", &["facts", "lab1"], Some("wr0ng-one"), "").expect(77);
+    assert!(wrong.stderr.contains("doas does not take the password"), "{}", wrong.stderr);
+    assert_eq!(failures(), "1");
+    // The right one, through all that is done on a host.
+    let large = desired(
+        "lab1",
+        &json!([
+            {"id": "a", "file": {"path": "/etc/large", "content": "0123456789abcdef".repeat(40_000)}},
+            {"id": "s", "file": {"path": "/etc/sudoers.d/more", "mode": "0440", "content": "Defaults env_reset\n"}}
+        ]),
+    );
+    let applied = as_ops(&lab, "doas", &["apply"], Some(PASSWORD), &large.to_string()).expect(0).json();
+    assert!(applied["access_proof"].as_str().unwrap().starts_with("ssh://ops@"), "{applied}");
+    let look = "grep -lazE 's3cre[t]' /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; cat";
+    let bytes: String = (0..=255_u8).map(char::from).collect();
+    let ran = as_ops(&lab, "doas", &["run", "lab1", "--installed", "--", "sh", "-c", look], Some(PASSWORD), &bytes);
+    assert_eq!(ran.expect(0).stdout, bytes);
+    as_ops(&lab, "doas", &["facts", "lab1", "--transport", "openssh"], Some(PASSWORD), "").expect(0);
+    let written = "journalctl --no-pager | grep -aE 's3cre[t]|wr0ng-on[e]'; grep -rlaE 's3cre[t]|wr0ng-on[e]' /var/lib/plumbline /run/plumbline /var/log /tmp /etc";
+    assert_eq!(lab.exec(written), "");
+    assert_eq!(lab.exec("pgrep -x script; ls /tmp | grep -c ^tmp"), "0");
+    assert_eq!(failures(), "1");
+    // A host that cannot make a terminal.
+    lab.exec("mv /usr/bin/script /usr/bin/script.away");
     let refused = call().expect(77);
     assert!(refused.stderr.contains("only at a terminal") && refused.stderr.contains("nopass"), "{}", refused.stderr);
+    // Where none is asked for, one that is given does no harm.
     lab.exec("echo 'permit nopass ops as root' >/etc/doas.conf");
     call().expect(0);
+    as_ops(&lab, "doas", &["facts", "lab1"], None, "").expect(0);
+    lab.exec("echo 'permit nopass root as ops' >/etc/doas.conf");
+    let nobody = call().expect(77);
+    assert!(nobody.stderr.contains("may not become root by doas"), "{}", nobody.stderr);
 }
 
 /// Moves the port of a host whose sshd is started by a socket, as Ubuntu has it since 22.10.

@@ -106,3 +106,40 @@ fn streams_of_any_bytes_in_both_directions() {
     let attached = lab.call(&["attach", "lab1", &id], "").expect(5);
     assert_eq!(attached.stdout, "begun\nended\n", "{said}");
 }
+
+/// What is sent is the tool for the processor that the inventory names, not the one that runs here.
+#[test]
+fn a_tool_for_the_processor_of_the_host() {
+    let Some(lab) = Lab::boot() else { return };
+    let shelf = tempfile::tempdir().unwrap();
+    let helper = std::fs::read(crate::library().join(std::env::consts::ARCH).join("host-provision-helper")).unwrap();
+    // ELF calls its processor at byte 18: 183 is aarch64, 40 is armv7.
+    for (arch, machine) in [("x86_64", 62), ("aarch64", 183)] {
+        std::fs::create_dir(shelf.path().join(arch)).unwrap();
+        let mut bytes = helper.clone();
+        bytes[18] = machine;
+        std::fs::write(shelf.path().join(arch).join("backup-plan"), bytes).unwrap();
+    }
+    std::fs::write(shelf.path().join("x86_64/host-provision-helper"), &helper).unwrap();
+    let inventory = std::fs::read_to_string(lab.inventory.path()).unwrap();
+    let run_as = |arch: &str| {
+        std::fs::write(lab.inventory.path(), inventory.replace("x86_64", arch)).unwrap();
+        let mut command = crate::controller();
+        command.args(["run", "lab1", "--hosts", lab.inventory.path().to_str().unwrap()]);
+        command.args(["-i", lab.document["key"].as_str().unwrap(), "--", "backup-plan", "probe"]);
+        let output = command.env("PLUMBLINE_LIB", shelf.path()).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run_as("x86_64"), (Some(0), String::new()));
+    let came = |arch: &str| {
+        let bytes = std::fs::read(shelf.path().join(arch).join("backup-plan")).unwrap();
+        lab.exec(&format!("ls /var/lib/plumbline/bin/{}", host_provision::engine::sha256(&bytes)))
+    };
+    assert!(came("x86_64").contains("backup-plan") && came("aarch64").is_empty());
+    // This host is none, so that it cannot start there; but it is what came.
+    let (code, said) = run_as("aarch64");
+    assert!(code == Some(74) && said.contains("cannot be started on the host"), "{code:?} {said}");
+    assert!(came("aarch64").contains("backup-plan"));
+    let (code, said) = run_as("armv7");
+    assert!(code == Some(69) && said.contains("/armv7/backup-plan"), "{code:?} {said}");
+}

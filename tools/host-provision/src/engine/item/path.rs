@@ -5,7 +5,7 @@ use contract::document::{Directory, File, Symlink, ToolLink};
 
 use super::{Kind, View, content};
 use crate::engine::entry::{Access, Entry, Node};
-use crate::engine::programs::programs;
+use crate::engine::programs::{is_from_memory, nowhere_to_start, programs};
 use crate::fault::{Fault, Outcome};
 
 pub(super) struct FileKind<'a>(pub(super) &'a File);
@@ -84,6 +84,9 @@ impl Kind for ToolKind<'_> {
         let sha256 = view.work.tools.get(&tool.name).ok_or_else(|| {
             Fault::new(Exit::Unavailable, "tool_not_sent", format!("the tool {} was not sent along", tool.name))
         })?;
+        if is_from_memory() {
+            return Err(nowhere_to_start(&format!("the tool {}", tool.name)));
+        }
         let target = format!("{}/{sha256}/{}", programs(), tool.name);
         Ok(vec![Entry { path: tool.path.clone(), node: Node::Symlink(target) }])
     }

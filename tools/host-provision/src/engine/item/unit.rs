@@ -131,7 +131,7 @@ impl Kind for UnitKind<'_> {
                 args.push("--now");
             }
             args.extend(["--", &key.name]);
-            let ended = key.systemctl(&args).run()?;
+            let ended = if verb == "start" { key.start(&args[..1])? } else { key.systemctl(&args).run()? };
             if !ended.good() {
                 let log = last_log(&key);
                 let fault = failed(&format!("{verb} {}", key.name), &ended);
@@ -204,7 +204,8 @@ pub fn restore(key: &UnitKey, before: &UnitStatus) -> Outcome<()> {
         verbs.push("stop");
     }
     for verb in verbs {
-        let ended = systemctl(key.user.as_deref(), &[verb, "--", &key.name]).run()?;
+        let ended =
+            if verb == "start" { key.start(&[verb])? } else { key.systemctl(&[verb, "--", &key.name]).run()? };
         if !ended.good() && now.is_known() {
             return Err(failed(&format!("{verb} {}", key.name), &ended));
         }
