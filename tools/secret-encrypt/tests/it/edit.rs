@@ -36,6 +36,17 @@ fn values_are_put_and_taken_away_where_they_belong() {
 }
 
 #[test]
+fn a_comment_behind_the_header_of_a_block_stays() {
+    let program = Program::new();
+    program.write("x.yaml", "a: | # why\n  one\n  two\nl:\n  - >-  # the first\n    x\n    y\nb: 1\n");
+    program.encrypt("x.yaml");
+    program.run_with(&["set", "x.yaml"], r#"{"/a": "three\nfour\n", "/l/0": "z"}"#).ok();
+    assert_eq!(program.decrypt("x.yaml"), "a: | # why\n  three\n  four\nl:\n  - z  # the first\nb: 1\n");
+    program.run_with(&["set", "x.yaml", "/a"], "five # six").ok();
+    assert_eq!(program.decrypt("x.yaml"), "a: \"five # six\" # why\nl:\n  - z  # the first\nb: 1\n");
+}
+
+#[test]
 fn json_keeps_its_form() {
     let program = Program::new();
     program.write("x.json", "{\n  \"a\": 1,\n  \"b\": {\"c\": [true]}\n}\n");
