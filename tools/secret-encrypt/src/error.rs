@@ -143,13 +143,17 @@ pub enum Error {
     #[error("the result would not read back as the same document; nothing was written")]
     RoundTrip(Option<Pointer>),
     /// A value has no place in the text.
-    #[error("nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the place takes no value")]
+    #[error(
+        "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the place takes no value"
+    )]
     NoPlace {
         /// Where.
         pointer: Pointer,
     },
     /// What is to go shares its text with what stays.
-    #[error("what stands there cannot be taken away alone: something else shares its line, or stands for it (an alias, *name)")]
+    #[error(
+        "what stands there cannot be taken away alone: something else shares its line, or stands for it (an alias, *name)"
+    )]
     NotAlone {
         /// Where.
         pointer: Pointer,

@@ -38,7 +38,7 @@ pub fn document(format: &str, bytes: &[u8]) {
             | Error::LooksEncrypted { .. }
             | Error::Unsupported(_)
             | Error::Syntax { .. }
-            | Error::BadMetadata(_)
+            | Error::BadMetadata(_),
         ) => {}
         // What would not read back is refused before anything is written; what people usually write may not be.
         Err(Error::RoundTrip(_)) if is_odd(format, bytes) => {}
@@ -164,8 +164,13 @@ fn sealed_edits(format: &'static dyn Format, text: &[u8], opened: &Opened) {
             let again = again.and_then(|document| document.open_with(DataKey::from_bytes(&[7; 32])?).ok());
             let Some(again) = again else { panic!("an edit at {} does not open\n{shown}", slot.pointer) };
             let plain = again.plaintext().unwrap_or_else(|error| panic!("{}: {error}\n{shown}", error.code()));
-            assert!(format.parse(&plain, Side::Sealed).is_ok(), "an edit at {} is not decrypted\n{shown}", slot.pointer);
-            let count = again.opened.values.iter().zip(&again.document.parsed.slots).filter(|(_, slot)| !slot.is_comment());
+            assert!(
+                format.parse(&plain, Side::Sealed).is_ok(),
+                "an edit at {} is not decrypted\n{shown}",
+                slot.pointer
+            );
+            let count =
+                again.opened.values.iter().zip(&again.document.parsed.slots).filter(|(_, slot)| !slot.is_comment());
             let before = values.iter().filter(|(slot, _)| !slot.is_comment()).count();
             assert_eq!(count.count() + removes.len(), before, "an edit at {}\n{shown}", slot.pointer);
             // Where nothing is written anew, the ciphertext stays.
@@ -173,7 +178,10 @@ fn sealed_edits(format: &'static dyn Format, text: &[u8], opened: &Opened) {
             for (other, _) in values.iter().filter(kept) {
                 if let (Some(enc), false) = (other.enc_text(), format.name() == "ini") {
                     // Over several lines, or in other quotes, it is the same.
-                    assert!(again.document.parsed.slots.iter().any(|new| new.enc_text().as_ref() == Some(&enc)), "another ciphertext\n{shown}");
+                    assert!(
+                        again.document.parsed.slots.iter().any(|new| new.enc_text().as_ref() == Some(&enc)),
+                        "another ciphertext\n{shown}"
+                    );
                 }
             }
         }

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::format::{Block, Format, Parsed, Put, Side, Slot, value_of};
+use crate::format::{Block, Format, Parsed, Put, Side, Slot, Style, value_of};
 use crate::sops::{Cipher, Kind, Value, open};
 
 /// Whether what was encrypted would be decrypted to the same values.
@@ -32,7 +32,11 @@ pub(crate) fn comes_back(
     }
     let back = format.render(text, &read, &clear, &Block::Remove)?;
     let again = format.parse(&back, Side::Plain).map_err(|_| Error::RoundTrip(None))?;
-    same(values(&parsed.slots), values(&again.slots), |wanted, found| wanted == found)
+    // A number of JSON that is whole may be written in another way, and be of the other kind then.
+    let kind =
+        |value: &Value| if format.name() == "json" && value.kind == Kind::Int { Kind::Float } else { value.kind };
+    let agree = |wanted: &Value, found: &Value| wanted.bytes == found.bytes && kind(wanted) == kind(found);
+    same(values(&parsed.slots), values(&again.slots), agree)
 }
 
 /// Whether an encrypted text opens with its key, has its values at the places where `parsed` has them, and can be decrypted.
@@ -46,7 +50,7 @@ pub(crate) fn opens(format: &dyn Format, parsed: &Parsed, text: &[u8], cipher: &
     let opened = open(&read, block, cipher).map_err(broken)?;
     // The MAC says that the values are those which were sealed, and in the same order.
     let places = |parsed: &Parsed| {
-        let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
+        let slots = parsed.slots.iter().filter(|slot| is_value(slot));
         slots.map(|slot| slot.pointer.clone()).collect::<Vec<_>>()
     };
     if places(&read) != places(parsed) {
@@ -59,7 +63,7 @@ pub(crate) fn opens(format: &dyn Format, parsed: &Parsed, text: &[u8], cipher: &
     let clear: Vec<_> = clear.filter_map(|(index, value)| Some((index, Put::Plain(value.clone()?)))).collect();
     let plain = format.render(text, &read, &clear, &Block::Remove)?;
     let plain = format.parse(&plain, Side::Sealed).map_err(broken)?;
-    let slots = read.slots.iter().zip(&opened.values).filter(|(slot, _)| !slot.is_comment());
+    let slots = read.slots.iter().zip(&opened.values).filter(|(slot, _)| is_value(slot));
     let wanted = slots.map(|(slot, value)| (&slot.pointer, value.as_ref().unwrap_or(&slot.value)));
     // Another program may have encrypted what a format holds as text, or whole, as another kind.
     same(wanted, values(&plain.slots), |wanted, found| wanted.for_programs() == found.for_programs())
@@ -75,6 +79,11 @@ pub(crate) fn put(
     pointer: &Pointer,
     json: &Json,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    if let ("ini", Json::Object(members)) = (format.name(), json) {
+        // A section goes on having what else it has.
+        let whole = Zeroizing::new(bytes.to_vec());
+        return members.iter().try_fold(whole, |bytes, (key, value)| put(format, &bytes, &pointer.join(key), value));
+    }
     let changed = format.put(bytes, pointer, json)?;
     if format.name() == "binary" {
         return Ok(changed);
@@ -91,17 +100,18 @@ pub(crate) fn put(
     // Where there was nothing, a collection may be now.
     let makes_way = |slot: &&Slot| slot.value.kind == Kind::Null && is_below(pointer, &slot.pointer);
     let others = |parsed: &Parsed| {
-        let slots = parsed.slots.iter().filter(|slot| !slot.is_comment() && !inside(slot) && !makes_way(slot));
+        let slots = parsed.slots.iter().filter(|slot| is_value(slot) && !inside(slot) && !makes_way(slot));
         slots.map(|slot| (slot.pointer.clone(), slot.value.clone())).collect::<Vec<_>>()
     };
     let mut wanted = Vec::new();
     leaves(json, &place, &mut wanted);
-    let found: Vec<&Slot> = after.slots.iter().filter(|slot| !slot.is_comment()).filter(inside).collect();
+    let found: Vec<&Slot> = after.slots.iter().filter(|slot| is_value(slot)).filter(inside).collect();
     let is_there = |(at, json): &(Pointer, &Json)| {
         let slot = found.iter().find(|slot| slot.pointer == *at || place != *pointer && slot.pointer == *pointer);
         slot.is_some_and(|slot| holds(&slot.value, json))
     };
-    let same_block = before.metadata.as_ref().map(|block| &block.raw) == after.metadata.as_ref().map(|block| &block.raw);
+    let same_block =
+        before.metadata.as_ref().map(|block| &block.raw) == after.metadata.as_ref().map(|block| &block.raw);
     if !same_block || others(&before) != others(&after) || found.len() != wanted.len() || !wanted.iter().all(is_there) {
         return Err(no_place());
     }
@@ -121,17 +131,23 @@ pub(crate) fn remove(format: &dyn Format, bytes: &[u8], pointer: &Pointer) -> Re
     let before = format.parse(bytes, Side::Sealed)?;
     let after = format.parse(&changed, Side::Sealed).map_err(|_| not_alone())?;
     // Elements behind it move up: what is compared is the way to each without the numbers.
-    let kept = before.slots.iter().filter(|slot| !slot.is_comment() && !is_below(&slot.pointer, pointer));
-    let left = after.slots.iter().filter(|slot| !slot.is_comment());
-    let same_block = before.metadata.as_ref().map(|block| &block.raw) == after.metadata.as_ref().map(|block| &block.raw);
+    let kept = before.slots.iter().filter(|slot| is_value(slot) && !is_below(&slot.pointer, pointer));
+    let left = after.slots.iter().filter(|slot| is_value(slot));
+    let same_block =
+        before.metadata.as_ref().map(|block| &block.raw) == after.metadata.as_ref().map(|block| &block.raw);
     if !same_block || !kept.map(|slot| (&slot.path, &slot.value)).eq(left.map(|slot| (&slot.path, &slot.value))) {
         return Err(not_alone());
     }
     Ok(changed)
 }
 
+/// Whether it is no comment, nor the element of a list that another program made of one.
+fn is_value(slot: &Slot) -> bool {
+    !matches!(slot.style, Style::Comment | Style::CommentElement)
+}
+
 fn values(slots: &[Slot]) -> impl Iterator<Item = (&Pointer, &Value)> {
-    slots.iter().filter(|slot| !slot.is_comment()).map(|slot| (&slot.pointer, &slot.value))
+    slots.iter().filter(|slot| is_value(slot)).map(|slot| (&slot.pointer, &slot.value))
 }
 
 /// The first place where two documents differ is the one to name.
@@ -155,7 +171,7 @@ fn is_below(pointer: &Pointer, other: &Pointer) -> bool {
 
 /// How many elements a list has.
 fn elements(parsed: &Parsed, list: &str) -> usize {
-    let slots = parsed.slots.iter().filter(|slot| !slot.is_comment()).map(|slot| slot.pointer.as_str());
+    let slots = parsed.slots.iter().filter(|slot| is_value(slot)).map(|slot| slot.pointer.as_str());
     let empty = parsed.layout.collections.iter().map(|(pointer, _)| pointer.as_str());
     let inside = slots.chain(empty).filter_map(|pointer| pointer.strip_prefix(list)?.strip_prefix('/'));
     let indexes = inside.filter_map(|rest| rest.split('/').next()?.parse::<usize>().ok());

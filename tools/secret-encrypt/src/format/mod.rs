@@ -150,6 +150,8 @@ pub(crate) struct Layout {
     pub(crate) flow: bool,
     /// Nothing stands before the block in its braces.
     pub(crate) empty: bool,
+    /// What is left where the block goes: an empty mapping in words, where the block is all that YAML has.
+    pub(crate) rest: &'static str,
     /// Where `mac` and `lastmodified` are, to replace them alone.
     pub(crate) stamps: Vec<(&'static str, std::ops::Range<usize>)>,
     /// Columns or indentation of values, one a slot, where the format needs them.

@@ -110,7 +110,8 @@ impl age::Recipient for HybridRecipient {
         let failed = |_| EncryptError::Io(std::io::ErrorKind::InvalidInput.into());
         let mut randomness = Zeroizing::new([0; 64]);
         random_bytes(&mut *randomness).map_err(failed)?;
-        let (encapped, shared) = self.0.encapsulate(&randomness).ok_or(()).map_err(|()| failed(Error::RoundTrip(None)))?;
+        let (encapped, shared) =
+            self.0.encapsulate(&randomness).ok_or(()).map_err(|()| failed(Error::RoundTrip(None)))?;
         let (cipher, nonce) = schedule(&shared);
         let body = cipher.encrypt((&*nonce).into(), file_key.expose_secret().as_slice());
         let body = body.map_err(|_| failed(Error::RoundTrip(None)))?;

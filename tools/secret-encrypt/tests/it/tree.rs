@@ -90,7 +90,7 @@ fn all_files_are_rekeyed_or_none() {
     let lost = before.split("sops:").next().unwrap().to_owned();
     program.write("secrets/lost.yaml", lost);
     let error = program.run(&["rekey", "."]).fails(65).stderr;
-    assert!(error.contains("lost.yaml") && error.contains("its sops block is missing"), "{error}");
+    assert!(error.contains("lost.yaml") && error.contains("looks encrypted already, but the file is not"), "{error}");
     assert_eq!(program.read("secrets/a.yaml"), before, "one file is damaged, so none is changed");
     std::fs::remove_file(program.path("secrets/lost.yaml")).unwrap();
     let result = program.run(&["rekey", "."]).ok().json();
