@@ -61,8 +61,12 @@ pub(crate) fn opens(format: &dyn Format, parsed: &Parsed, text: &[u8], cipher: &
     }
     let clear = opened.values.iter().enumerate();
     let clear: Vec<_> = clear.filter_map(|(index, value)| Some((index, Put::Plain(value.clone()?)))).collect();
-    let plain = format.render(text, &read, &clear, &Block::Remove)?;
-    let plain = format.parse(&plain, Side::Sealed).map_err(broken)?;
+    let plain = match format.render(text, &read, &clear, &Block::Remove) {
+        Ok(plain) => format.parse(&plain, Side::Sealed).map_err(broken)?,
+        // Another program encrypted what the format cannot hold in clear; each value can still be had alone.
+        Err(Error::Unsupported(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let slots = read.slots.iter().zip(&opened.values).filter(|(slot, _)| is_value(slot));
     let wanted = slots.map(|(slot, value)| (&slot.pointer, value.as_ref().unwrap_or(&slot.value)));
     // Another program may have encrypted what a format holds as text, or whole, as another kind.
