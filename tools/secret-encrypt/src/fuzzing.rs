@@ -146,6 +146,9 @@ fn edits(format: &dyn Format, bytes: &[u8], plain: &Parsed) {
     }
 }
 
+/// What is put where, and what is taken away.
+type Edit<'a> = (&'a [(Pointer, Json)], &'a [Pointer]);
+
 /// The same in an encrypted file, as `set` and `unset` do it.
 fn sealed_edits(format: &'static dyn Format, text: &[u8], opened: &Opened) {
     let read = || {
@@ -155,7 +158,7 @@ fn sealed_edits(format: &'static dyn Format, text: &[u8], opened: &Opened) {
     let Some(document) = read() else { panic!("it does not open\n{}", String::from_utf8_lossy(text)) };
     let values: Vec<_> = document.document.parsed.slots.iter().zip(&opened.values).collect();
     for (slot, _) in values.iter().filter(|(slot, _)| !slot.is_comment() && !slot.fixed).take(3) {
-        let edits: [(&[(Pointer, Json)], &[Pointer]); 2] =
+        let edits: [Edit; 2] =
             [(&[(slot.pointer.clone(), Json::from(NEW))], &[]), (&[], std::slice::from_ref(&slot.pointer))];
         for (puts, removes) in edits {
             let Ok(Some(edited)) = document.edited(puts, removes) else { continue };
