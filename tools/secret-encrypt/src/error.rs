@@ -140,8 +140,24 @@ pub enum Error {
     #[error("the input is larger than {} MiB", crate::LARGEST / 1024 / 1024)]
     TooLarge,
     /// Our own output did not read back.
-    #[error("the result does not read back as the same document; nothing was written")]
-    RoundTrip,
+    #[error("the result would not read back as the same document; nothing was written")]
+    RoundTrip(Option<Pointer>),
+    /// A value has no place in the text.
+    #[error(
+        "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the place takes no value"
+    )]
+    NoPlace {
+        /// Where.
+        pointer: Pointer,
+    },
+    /// What is to go shares its text with what stays.
+    #[error(
+        "what stands there cannot be taken away alone: something else shares its line, or stands for it (an alias, *name)"
+    )]
+    NotAlone {
+        /// Where.
+        pointer: Pointer,
+    },
     /// The kernel.
     #[error("the system gives no random bytes")]
     Random(#[source] std::io::Error),
@@ -241,7 +257,10 @@ impl Error {
             | Error::Alias { pointer }
             | Error::NoSuchValue { pointer, .. }
             | Error::BadReference { pointer, .. }
-            | Error::NotAValue { pointer, .. } => Some(pointer),
+            | Error::NotAValue { pointer, .. }
+            | Error::NoPlace { pointer }
+            | Error::NotAlone { pointer }
+            | Error::RoundTrip(Some(pointer)) => Some(pointer),
             _ => None,
         }
     }
@@ -305,9 +324,13 @@ impl Error {
             ),
             Error::NotAValue { .. } => bad("not_a_value", "point to one value"),
             Error::TooLarge => bad("too_large", ""),
-            Error::RoundTrip => {
-                (Exit::Bug, "round_trip", "this is a bug of ours: please report the document, secrets taken out".into())
-            }
+            Error::RoundTrip(_) => (
+                Exit::Bug,
+                "round_trip",
+                "write what stands there in a plainer way (one key a line, double quotes), and please report this bug of ours".into(),
+            ),
+            Error::NoPlace { .. } => bad("no_place", "write the value out there, or use an editor"),
+            Error::NotAlone { .. } => bad("not_alone", "use an editor: decrypt, take it away, encrypt --to the file"),
             Error::Random(_) => (Exit::Io, "random", String::new()),
             Error::Io { exit, .. } => (*exit, "io", String::new()),
             Error::Symlink { .. } => (Exit::Refused, "symlink", "name the file itself".into()),

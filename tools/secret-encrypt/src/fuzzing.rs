@@ -5,8 +5,13 @@ use contract::Pointer;
 use serde_json::Value as Json;
 
 use crate::Error;
+use crate::document::SopsDocument;
 use crate::format::{Block, Format, Parsed, Put, Side, Slot, Style, format_named};
-use crate::sops::{Cipher, CryptRule, DataKey, EncText, Kind, Metadata, Reuse, SealedSlot, open, seal};
+use crate::proof::{comes_back, put, remove};
+use crate::sops::{Cipher, CryptRule, DataKey, EncText, Metadata, Opened, Reuse, SealedSlot, Value, open, seal};
+
+/// What is put into texts: not to be written without quotes.
+const NEW: &str = "new # \"value\"";
 
 /// A text of a format in clear: if it can be encrypted at all, it has to come back, byte for byte where formatting is kept, and
 /// a second encryption has to give the same ciphertexts.
@@ -33,15 +38,15 @@ pub fn document(format: &str, bytes: &[u8]) {
             | Error::LooksEncrypted { .. }
             | Error::Unsupported(_)
             | Error::Syntax { .. }
-            | Error::BadMetadata(_)
-            // Odd YAML in braces: what would not read back is refused before anything is written.
-            | Error::RoundTrip,
+            | Error::BadMetadata(_),
         ) => {}
+        // What would not read back is refused before anything is written; what people usually write may not be.
+        Err(Error::RoundTrip(_)) if is_odd(format, bytes) => {}
         Err(error) => panic!("{}: {error}", error.code()),
     }
 }
 
-fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
+fn round_trip(format: &'static dyn Format, bytes: &[u8]) -> Result<(), Error> {
     let plain = format.parse(bytes, Side::Plain)?;
     let Some(cipher) = DataKey::from_bytes(&[7; 32]).map(Cipher::new) else { return Ok(()) };
     let rule = CryptRule::usual();
@@ -54,7 +59,7 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     });
     let encs: Vec<_> = encs.collect();
     let text = format.render(bytes, &plain, &encs, &Block::Write(&metadata))?;
-    crate::document::comes_back(format, bytes, &plain, &encs, &text)?;
+    comes_back(format, bytes, &plain, &encs, &text)?;
     // From here on nothing may fail: what was written has to be what is read.
     let fail = |error: Error| -> ! { panic!("{}: {error}\n{}", error.code(), String::from_utf8_lossy(&text)) };
     let read = format.parse(&text, Side::Sealed).unwrap_or_else(|error| fail(error));
@@ -85,6 +90,7 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     let same = format.render(&rewritten, &reread, &puts, &Block::Remove).unwrap_or_else(|error| fail(error));
     assert!(*same == *back, "a new block changes the document\n{}", String::from_utf8_lossy(&rewritten));
     edits(format, bytes, &plain);
+    sealed_edits(format, &text, &opened);
     let reuse = Reuse::of(&read, &opened);
     let second = seal(&plain, &rule, false, &cipher, reuse, false)?;
     let fresh = second.slots.iter().zip(&read.slots).filter(|(slot, _)| matches!(slot, SealedSlot::Enc(_)));
@@ -95,29 +101,92 @@ fn round_trip(format: &dyn Format, bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A value that is put where one stands, or taken away, is the only one that changes.
+/// Marks of documents that nobody writes by accident, and that may be refused.
+fn is_odd(format: &dyn Format, bytes: &[u8]) -> bool {
+    let marks: &[&str] = match format.name() {
+        "yaml" => &["\t", "{", "[", "&", "*", "? ", "!"],
+        "ini" => &["`", "\"\"\"", "\\"],
+        _ => &[],
+    };
+    let text = String::from_utf8_lossy(bytes);
+    marks.iter().any(|mark| text.contains(mark))
+}
+
+/// What is put into a text in clear, or taken away, is the only thing that changes.
 fn edits(format: &dyn Format, bytes: &[u8], plain: &Parsed) {
+    // In INI, whether a comment behind a value is a part of the one above depends on the quotes of the value.
+    let comments = |parsed: &Parsed| {
+        let comments = parsed.slots.iter().filter(|slot| slot.is_comment());
+        let mut letters: Vec<u8> = comments.flat_map(|slot| slot.value.bytes.to_vec()).collect();
+        letters.retain(u8::is_ascii_alphanumeric);
+        letters.sort_unstable();
+        String::from_utf8(letters)
+    };
     let values = |parsed: &Parsed, without: &Pointer| {
         let others = parsed.slots.iter().filter(|slot| !slot.is_comment() && slot.pointer != *without);
         others.map(|slot| (slot.path.clone(), slot.value.bytes.to_vec())).collect::<Vec<_>>()
     };
     for slot in plain.slots.iter().filter(|slot| !slot.is_comment() && !slot.fixed).take(8) {
         let pointer = &slot.pointer;
-        if let Ok(text) = format.put(bytes, pointer, &Json::from("new # \"value\"")) {
+        if let Ok(text) = put(format, bytes, pointer, &Json::from(NEW)) {
             let shown = String::from_utf8_lossy(&text);
             let Ok(read) = format.parse(&text, Side::Sealed) else { panic!("put at {pointer} breaks it\n{shown}") };
             let found = read.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer);
-            assert!(found.is_some_and(|slot| slot.value.as_text() == Some("new # \"value\"")), "{pointer}\n{shown}");
+            assert!(found.is_some_and(|slot| slot.value.as_text() == Some(NEW)), "{pointer}\n{shown}");
             assert_eq!(values(&read, pointer), values(plain, pointer), "put at {pointer}\n{shown}");
+            assert_eq!(comments(&read), comments(plain), "a comment is lost by a put at {pointer}\n{shown}");
         }
-        if let Ok(text) = format.remove(bytes, pointer)
-            && let Ok(read) = format.parse(&text, Side::Sealed)
-        {
+        if let Ok(text) = remove(format, bytes, pointer) {
             // Elements behind it move up, so that the pointer of one may be that of another now.
-            let counts = |slot: &&Slot| !slot.is_comment() && slot.value.kind != Kind::Null;
-            let count = |parsed: &Parsed| parsed.slots.iter().filter(counts).count();
+            let count = |parsed: &Parsed| parsed.slots.iter().filter(|slot| !slot.is_comment()).count();
             let shown = String::from_utf8_lossy(&text);
-            assert_eq!(count(&read) + usize::from(counts(&slot)), count(plain), "removal at {pointer}\n{shown}");
+            let Ok(read) = format.parse(&text, Side::Sealed) else { panic!("removal at {pointer} breaks it\n{shown}") };
+            assert_eq!(count(&read) + 1, count(plain), "removal at {pointer}\n{shown}");
+        }
+    }
+}
+
+/// What is put where, and what is taken away.
+type Edit<'a> = (&'a [(Pointer, Json)], &'a [Pointer]);
+
+/// The same in an encrypted file, as `set` and `unset` do it.
+fn sealed_edits(format: &'static dyn Format, text: &[u8], opened: &Opened) {
+    let read = || {
+        let document = SopsDocument::parse(format, text.to_vec()).ok()?;
+        document.open_with(DataKey::from_bytes(&[7; 32])?).ok()
+    };
+    let Some(document) = read() else { panic!("it does not open\n{}", String::from_utf8_lossy(text)) };
+    let values: Vec<_> = document.document.parsed.slots.iter().zip(&opened.values).collect();
+    for (slot, _) in values.iter().filter(|(slot, _)| !slot.is_comment() && !slot.fixed).take(3) {
+        let edits: [Edit; 2] =
+            [(&[(slot.pointer.clone(), Json::from(NEW))], &[]), (&[], std::slice::from_ref(&slot.pointer))];
+        for (puts, removes) in edits {
+            let Ok(Some(edited)) = document.edited(puts, removes) else { continue };
+            let shown = String::from_utf8_lossy(&edited).into_owned();
+            let again = SopsDocument::parse(format, edited.to_vec()).ok();
+            let again = again.and_then(|document| document.open_with(DataKey::from_bytes(&[7; 32])?).ok());
+            let Some(again) = again else { panic!("an edit at {} does not open\n{shown}", slot.pointer) };
+            let plain = again.plaintext().unwrap_or_else(|error| panic!("{}: {error}\n{shown}", error.code()));
+            assert!(
+                format.parse(&plain, Side::Sealed).is_ok(),
+                "an edit at {} is not decrypted\n{shown}",
+                slot.pointer
+            );
+            let count =
+                again.opened.values.iter().zip(&again.document.parsed.slots).filter(|(_, slot)| !slot.is_comment());
+            let before = values.iter().filter(|(slot, _)| !slot.is_comment()).count();
+            assert_eq!(count.count() + removes.len(), before, "an edit at {}\n{shown}", slot.pointer);
+            // Where nothing is written anew, the ciphertext stays.
+            let kept = |(other, _): &&(&Slot, &Option<Value>)| !other.is_comment() && other.pointer != slot.pointer;
+            for (other, _) in values.iter().filter(kept) {
+                if let (Some(enc), false) = (other.enc_text(), format.name() == "ini") {
+                    // Over several lines, or in other quotes, it is the same.
+                    assert!(
+                        again.document.parsed.slots.iter().any(|new| new.enc_text().as_ref() == Some(&enc)),
+                        "another ciphertext\n{shown}"
+                    );
+                }
+            }
         }
     }
 }

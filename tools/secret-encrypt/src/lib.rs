@@ -1,7 +1,7 @@
 //! Keep secrets in SOPS files, and hand them out in RAM.
 //!
 //! `sops` is the format itself, `format` the file formats that carry it, `keys` who can read a file, `document` a file as a
-//! whole, `merge` three states of one, `files` how they are written, `check` what is wrong with a tree, `agenix` and `references`
+//! whole, `proof` what is read again before it is written, `merge` three states of one, `files` how they are written, `check` what is wrong with a tree, `agenix` and `references`
 //! what others keep, `host` what happens on a machine, `verb` the command line.
 //!
 //! Invariants: no value of a secret in an argument, an error, a log or a result; the MAC is verified before a byte is given
@@ -21,6 +21,7 @@ mod generate;
 mod host;
 mod keys;
 mod merge;
+mod proof;
 #[cfg(test)]
 mod properties;
 mod random;

@@ -65,7 +65,7 @@ impl Format for Binary {
                 text.push('\n');
                 Ok(Zeroizing::new(text.into_bytes()))
             }
-            (Some((_, Put::Enc(_))), Block::Remove) => Err(Error::RoundTrip),
+            (Some((_, Put::Enc(_))), Block::Remove) => Err(Error::RoundTrip(None)),
         }
     }
 

@@ -150,6 +150,8 @@ pub(crate) struct Layout {
     pub(crate) flow: bool,
     /// Nothing stands before the block in its braces.
     pub(crate) empty: bool,
+    /// What is left where the block goes: an empty mapping in words, where the block is all that YAML has.
+    pub(crate) rest: &'static str,
     /// Where `mac` and `lastmodified` are, to replace them alone.
     pub(crate) stamps: Vec<(&'static str, std::ops::Range<usize>)>,
     /// Columns or indentation of values, one a slot, where the format needs them.
@@ -215,13 +217,28 @@ pub(crate) trait Format: Sync {
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error>;
 
-    /// The text with this value (any JSON) at a pointer; collections on the way are made.
+    /// As [`Format::render`], by formats that read what they wrote there: without that.
+    ///
+    /// # Errors
+    /// As [`Format::render`].
+    fn spliced(
+        &self,
+        bytes: &[u8],
+        parsed: &Parsed,
+        puts: &[(usize, Put)],
+        block: &Block,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.render(bytes, parsed, puts, block)
+    }
+
+    /// The text with this value (any JSON) at a pointer; collections on the way are made. Callers go through `proof`, which
+    /// looks whether anything else was changed.
     ///
     /// # Errors
     /// Where the format or the place cannot hold it.
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error>;
 
-    /// The text without what is at a pointer.
+    /// The text without what is at a pointer; also through `proof`.
     ///
     /// # Errors
     /// Where nothing is there.

@@ -61,7 +61,7 @@ pub(super) fn rendered(
 
 /// Takes the block away, with everything that would be left over without it.
 pub(super) fn remove_blocks(layout: &Layout, edits: &mut Vec<Edit>) {
-    edits.extend(layout.blocks.iter().map(|range| (range.clone(), Zeroizing::default())));
+    edits.extend(layout.blocks.iter().map(|range| (range.clone(), Zeroizing::new(layout.rest.to_owned()))));
 }
 
 /// A block of lines in the place of an old one. The line breaks before the old one and behind it stay as they are.

@@ -38,45 +38,34 @@ impl Format for Yaml {
         puts: &[(usize, Put)],
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let first = rendered(&Careful(&[]), bytes, parsed, puts, block)?;
+        let first = self.spliced(bytes, parsed, puts, block)?;
         let wrong = misread(&first, parsed, puts, block)?;
         if wrong.is_empty() {
             return Ok(first);
         }
         let second = rendered(&Careful(&wrong), bytes, parsed, puts, block)?;
-        if misread(&second, parsed, puts, block)?.is_empty() { Ok(second) } else { Err(Error::RoundTrip) }
+        match misread(&second, parsed, puts, block)?.first() {
+            None => Ok(second),
+            Some(first) => Err(Error::RoundTrip(parsed.slots.get(*first).map(|slot| slot.pointer.clone()))),
+        }
+    }
+
+    fn spliced(
+        &self,
+        bytes: &[u8],
+        parsed: &Parsed,
+        puts: &[(usize, Put)],
+        block: &Block,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        rendered(&Careful(&[]), bytes, parsed, puts, block)
     }
 
     fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = text_of(bytes)?;
-        let changed = yaml_edit::put(text, pointer, value)?;
-        let read = still_read(&changed)?;
-        // An alias may stand for something else now.
-        if text.contains('*')
-            && !pointer.as_str().ends_with("/-")
-            && others(&parse(text, Side::Sealed)?, pointer) != others(&read, pointer)
-        {
-            return Err(no_place());
-        }
-        // "-" stands for the element behind the last.
-        let added = pointer.as_str().ends_with("/-");
-        if let Json::String(text) = value {
-            let mut values = read.slots.iter().filter(|slot| !slot.is_comment() && (added || slot.pointer == *pointer));
-            // In a comment it would be in clear, and no value.
-            values.find(|slot| slot.value.as_text() == Some(text)).ok_or_else(no_place)?;
-        }
-        Ok(changed)
+        yaml_edit::put(text_of(bytes)?, pointer, value)
     }
 
     fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let text = text_of(bytes)?;
-        let changed = yaml_edit::remove(text, pointer)?;
-        // Elements behind one that goes move up, so that only their number tells whether others went with it.
-        let kept = others(&parse(text, Side::Sealed)?, pointer).len();
-        if still_read(&changed)?.slots.iter().filter(|slot| !slot.is_comment()).count() < kept {
-            return Err(no_place());
-        }
-        Ok(changed)
+        yaml_edit::remove(text_of(bytes)?, pointer)
     }
 
     fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -88,26 +77,6 @@ impl Format for Yaml {
     fn read_json(&self, bytes: &[u8]) -> Result<Json, Error> {
         yaml_tree::to_json(text_of(bytes)?)
     }
-}
-
-/// What was changed, read again, where it is still a document: a value may have an anchor that stands for it elsewhere, and a key in braces a
-/// form that takes no value.
-fn still_read(changed: &[u8]) -> Result<Parsed, Error> {
-    parse(text_of(changed)?, Side::Sealed).map_err(|_| no_place())
-}
-
-/// The values that are neither at a pointer nor below it.
-fn others<'a>(parsed: &'a Parsed, pointer: &Pointer) -> Vec<(&'a Pointer, &'a [u8])> {
-    let slots = parsed.slots.iter().filter(|slot| !slot.is_comment());
-    let others = slots.filter(|slot| !slot.pointer.as_str().starts_with(pointer.as_str()));
-    others.map(|slot| (&slot.pointer, slot.value.bytes.as_slice())).collect()
-}
-
-fn no_place() -> Error {
-    Error::Unsupported(
-        "nothing can be put in this place: an alias (*name) elsewhere stands for what is there, or the place takes no value; use an editor"
-            .into(),
-    )
 }
 
 /// Writes YAML; these slots, which did not read back where they stand, in double quotes, which hold everything.
@@ -203,7 +172,7 @@ fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) 
     let Some(read) = read.filter(|read| read.slots.len() == parsed.slots.len()) else {
         // Any of them may be what breaks the text; if there is none, it is the block.
         return if puts.is_empty() {
-            Err(Error::RoundTrip)
+            Err(Error::RoundTrip(None))
         } else {
             Ok(puts.iter().map(|(index, _)| *index).collect())
         };
@@ -218,7 +187,7 @@ fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) 
         (_, None) => false,
     };
     if !same_block {
-        return Err(Error::RoundTrip);
+        return Err(Error::RoundTrip(None));
     }
     let mut wrong = Vec::new();
     let mut puts = puts.iter().peekable();
@@ -234,7 +203,7 @@ fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) 
                 }
             }
             None if new.value == old.value => {}
-            None => return Err(Error::RoundTrip),
+            None => return Err(Error::RoundTrip(Some(old.pointer.clone()))),
         }
     }
     Ok(wrong)

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::splice::{line_start, splice};
-use super::yaml_lines::{colon_behind, dash_of, pair_end};
+use super::yaml_lines::{colon_behind, dash_of, header_comment, header_of, pair_end};
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
 use super::{Style, value_of};
@@ -182,10 +182,18 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
             return Err(Error::Unsupported("the whole file cannot be replaced".into()));
         };
         let was_scalar = matches!(found.node.data, Data::Scalar { .. } | Data::Alias(_));
-        if (was_scalar && is_scalar && !found.node.is_block_scalar()) || entry.in_flow {
-            let mut range = found.node.outer_start()..found.node.end(text).max(found.node.outer_start());
+        if (was_scalar && is_scalar) || entry.in_flow {
+            let header = if found.node.is_block_scalar() { header_of(text, &found.node).0 } else { usize::MAX };
+            let start = found.node.outer_start().min(header);
+            let mut range = start..found.node.end(text).max(start);
             let mut new =
                 if is_scalar && !entry.in_flow { scalar_text(value, entry.column + 2) } else { value.to_string() };
+            if found.node.is_block_scalar() {
+                // A comment behind the header stays behind what stands there now.
+                let comment = header_comment(text, &(header..range.end));
+                let comment = comment.map_or("", |(header, content)| &text[header.end..content.start]);
+                new.insert_str(new.find('\n').unwrap_or(new.len()), comment);
+            }
             if entry.key.is_none() && !entry.in_flow && range.is_empty() && text[entry.start..].starts_with('-') {
                 // An element that is not there stands behind what is said of it: it goes to its dash.
                 range = entry.start + 1..entry.start + 1;

@@ -236,6 +236,11 @@ impl Builder<'_> {
             }
             Event::Scalar(value, style, id, _) => {
                 let empty = style == ScalarStyle::Plain && range.is_empty();
+                // A block without content at the end of the file is said to be where its header is.
+                let header = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                    && value.trim_matches('\n').is_empty()
+                    && self.text.get(range.clone()).is_some_and(|text| text.starts_with(['|', '>']));
+                let range = if header { range.end..range.end } else { range };
                 let data = Data::Scalar { text: if empty { String::new() } else { value.into_owned() }, style };
                 let mut node = Node { data, span: range, column, tag, anchor };
                 // A key stands where its anchor or tag does.

@@ -86,6 +86,9 @@ impl Walk<'_> {
                 self.layout.blocks.push(range);
             }
         }
+        if !*flow && !pairs.is_empty() && pairs.iter().all(|(key, _)| key.is_block_key()) {
+            self.layout.rest = "{}\n";
+        }
         if index == 0 {
             self.layout.flow = *flow;
             self.layout.indent = if *flow { 0 } else { pairs.first().map_or(0, |(key, _)| self.key_column(key)) };
@@ -185,8 +188,11 @@ impl Walk<'_> {
             let what = if matches!(node.data, Data::Seq { .. }) { "a list" } else { "a mapping" };
             self.layout.collections.push((place.pointer.clone(), what));
         }
-        let start_of = |(key, value): &(Option<&Rc<Node>>, &Rc<Node>)| {
-            key.map_or_else(|| value.outer_start(), |key| key.outer_start())
+        // The place of a block scalar is its content, which may be nothing, anywhere behind its header.
+        let start_of = |(key, value): &(Option<&Rc<Node>>, &Rc<Node>)| match key {
+            Some(key) => key.outer_start(),
+            None if value.is_block_scalar() => header_of(self.text, value).0.min(value.outer_start()),
+            None => value.outer_start(),
         };
         let starts: Vec<usize> = children.iter().map(start_of).collect();
         let mut elements = 0..;

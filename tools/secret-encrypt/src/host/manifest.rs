@@ -114,11 +114,16 @@ impl Manifest {
                 findings.push(finding.fix("secret-encrypt refs seal MANIFEST").in_file(&name));
                 continue;
             }
+            if !path.exists() {
+                let missing = |secret: &&ManifestSecret| {
+                    let message = format!("the secret {}: its file is not there", secret.name);
+                    let finding = Finding::error("secret-missing", secret.pointer.clone(), message).in_file(&name);
+                    finding.fix(filled_by(secret, &name))
+                };
+                findings.extend(secrets.iter().map(missing));
+                continue;
+            }
             if is_age_file(&path) {
-                if !path.exists() {
-                    let message = format!("the secret {} has no file", secrets[0].name);
-                    findings.push(Finding::error("secret-missing", Pointer::root(), message).in_file(&name));
-                }
                 continue;
             }
             let read = files::read(&path).and_then(|bytes| SopsDocument::parse(format_of(&name), bytes.to_vec()));
@@ -135,13 +140,8 @@ impl Manifest {
                             .any(|slot| !slot.is_comment() && slot.pointer == secret.pointer);
                     let error = (!there).then(|| missing(&document.parsed, &secret.pointer))?;
                     let message = format!("the secret {}: {error}", secret.name);
-                    let mut finding = Finding::error("secret-missing", secret.pointer.clone(), message).in_file(&name);
-                    finding.fix = Some(match (&secret.reference, &secret.generator) {
-                        (Some(_), _) => "secret-encrypt refs seal MANIFEST".into(),
-                        (None, Some(_)) => "secret-encrypt create --missing MANIFEST".into(),
-                        (None, None) => format!("secret-encrypt set {name} {}", secret.pointer),
-                    });
-                    Some(finding)
+                    let finding = Finding::error("secret-missing", secret.pointer.clone(), message).in_file(&name);
+                    Some(finding.fix(filled_by(secret, &name)))
                 })),
             }
         }
@@ -261,6 +261,16 @@ impl Source {
 pub(crate) fn base_of(given: Option<&Path>, input: &Input) -> PathBuf {
     let own = input.file.parent().filter(|_| !input.is_stdin());
     given.or(own).map_or_else(PathBuf::new, Path::to_owned)
+}
+
+/// What brings a secret that is not there into its file.
+fn filled_by(secret: &ManifestSecret, file: &str) -> String {
+    match (&secret.reference, &secret.generator) {
+        (Some(_), _) => "secret-encrypt refs seal MANIFEST".into(),
+        (None, Some(_)) => "secret-encrypt create --missing MANIFEST".into(),
+        (None, None) if is_age_file(Path::new(file)) => format!("secret-encrypt encrypt --to {file}"),
+        (None, None) => format!("secret-encrypt set {file} {}", secret.pointer),
+    }
 }
 
 /// What is wrong with a manifest.

@@ -110,10 +110,11 @@ impl age::Recipient for HybridRecipient {
         let failed = |_| EncryptError::Io(std::io::ErrorKind::InvalidInput.into());
         let mut randomness = Zeroizing::new([0; 64]);
         random_bytes(&mut *randomness).map_err(failed)?;
-        let (encapped, shared) = self.0.encapsulate(&randomness).ok_or(()).map_err(|()| failed(Error::RoundTrip))?;
+        let (encapped, shared) =
+            self.0.encapsulate(&randomness).ok_or(()).map_err(|()| failed(Error::RoundTrip(None)))?;
         let (cipher, nonce) = schedule(&shared);
         let body = cipher.encrypt((&*nonce).into(), file_key.expose_secret().as_slice());
-        let body = body.map_err(|_| failed(Error::RoundTrip))?;
+        let body = body.map_err(|_| failed(Error::RoundTrip(None)))?;
         let args = vec![STANDARD_NO_PAD.encode(encapped)];
         // The label keeps recipients that a quantum computer can break out of the same age file.
         Ok((vec![Stanza { tag: STANZA.into(), args, body }], HashSet::from(["postquantum".into()])))

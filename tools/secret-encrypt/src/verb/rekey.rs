@@ -13,9 +13,9 @@ use crate::agenix::{AgenixFlags, AgenixRules};
 use crate::creation_rules::{CreationRule, CreationRules};
 use crate::document::{SopsDocument, same_recipients};
 use crate::files::{self, Batch, Lock};
-use crate::format::format_of;
+use crate::format::{Side, Slot, format_of};
 use crate::keys::{Identities, IdentityFlags};
-use crate::sops::Metadata;
+use crate::sops::{EncText, Metadata};
 use crate::{Error, agenix};
 
 /// Bring encrypted files to the recipients of .sops.yaml. Every file is prepared before the first is written; if one cannot
@@ -261,12 +261,24 @@ pub(super) fn sops_document(path: &Path) -> Result<Option<SopsDocument>, Error> 
     // Most files of a tree are no SOPS files, and this word is in every one that is.
     let has = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
     let meant = has(b"sops") && (has(b"ENC[") || has(b"lastmodified"));
-    if !meant {
+    let format = format_of(&path.to_string_lossy());
+    // What is encrypted and has no block any more is damaged too.
+    let sealed = has(b"ENC[AES256_GCM,") && format.name() != "binary";
+    if !meant && !sealed {
         return Ok(None);
     }
-    match SopsDocument::parse(format_of(&path.to_string_lossy()), bytes.to_vec()) {
+    match SopsDocument::parse(format, bytes.to_vec()) {
         Ok(document) => Ok(Some(document)),
+        Err(Error::NotEncrypted) if sealed => {
+            let parsed = format.parse(&bytes, Side::Sealed)?;
+            let lost = |slot: &&Slot| !slot.is_comment() && slot.value.as_text().is_some_and(EncText::is_meant);
+            match parsed.slots.iter().find(lost) {
+                Some(slot) => Err(Error::LooksEncrypted { pointer: slot.pointer.clone() }),
+                None => Ok(None),
+            }
+        }
         Err(Error::NotEncrypted) => Ok(None),
+        Err(_) if !meant => Ok(None),
         Err(error) => Err(error),
     }
 }

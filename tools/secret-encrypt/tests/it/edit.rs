@@ -35,6 +35,37 @@ fn values_are_put_and_taken_away_where_they_belong() {
     assert!(near.stderr.contains("did you mean /b/c"), "{}", near.stderr);
 }
 
+/// What is left is a mapping that can be read, decrypted and filled again.
+#[test]
+fn the_last_value_goes_and_another_comes() {
+    let program = Program::new();
+    for (name, text, left) in [
+        ("x.yaml", "# top\na: one\n", "# top\n{}\n"),
+        ("x.json", "{\"a\": \"one\"}\n", "{}\n"),
+        ("x.env", "a=one\n", ""),
+        ("x.ini", "[s]\na = one\n", "[s]\n"),
+    ] {
+        program.write(name, text);
+        program.encrypt(name);
+        let pointer = if name == "x.ini" { "/s/a" } else { "/a" };
+        program.run(&["unset", name, pointer]).ok();
+        assert_eq!(program.decrypt(name), left, "{name}");
+        program.run_with(&["set", name, pointer], "two").ok();
+        assert!(program.decrypt(name).contains("two"), "{name}");
+    }
+}
+
+#[test]
+fn a_comment_behind_the_header_of_a_block_stays() {
+    let program = Program::new();
+    program.write("x.yaml", "a: | # why\n  one\n  two\nl:\n  - >-  # the first\n    x\n    y\nb: 1\n");
+    program.encrypt("x.yaml");
+    program.run_with(&["set", "x.yaml"], r#"{"/a": "three\nfour\n", "/l/0": "z"}"#).ok();
+    assert_eq!(program.decrypt("x.yaml"), "a: | # why\n  three\n  four\nl:\n  - z  # the first\nb: 1\n");
+    program.run_with(&["set", "x.yaml", "/a"], "five # six").ok();
+    assert_eq!(program.decrypt("x.yaml"), "a: \"five # six\" # why\nl:\n  - z  # the first\nb: 1\n");
+}
+
 #[test]
 fn json_keeps_its_form() {
     let program = Program::new();

@@ -65,7 +65,7 @@ fn blocks_in_lists_keep_their_ciphertext_and_their_place() {
     program.encrypt("x.yaml");
     program.run_with(&["set", "x.yaml", "/d/-"], "new").ok();
     program.run_with(&["set", "x.yaml", "/d/0"], "other").ok();
-    assert_eq!(program.decrypt("x.yaml"), "d:\n  - other\n  - new\nc: 1\n");
+    assert_eq!(program.decrypt("x.yaml"), "d:\n  - other # c\n  - new\nc: 1\n");
 }
 
 /// Lines of a mapping at a depth, in many styles.

@@ -87,6 +87,12 @@ fn all_files_are_rekeyed_or_none() {
     program.run(&["rekey", "."]).fails(77);
     assert_eq!(program.read("secrets/a.yaml"), before, "one file cannot be opened, so none is changed");
     std::fs::remove_file(program.path("secrets/foreign.yaml")).unwrap();
+    let lost = before.split("sops:").next().unwrap().to_owned();
+    program.write("secrets/lost.yaml", lost);
+    let error = program.run(&["rekey", "."]).fails(65).stderr;
+    assert!(error.contains("lost.yaml") && error.contains("looks encrypted already, but the file is not"), "{error}");
+    assert_eq!(program.read("secrets/a.yaml"), before, "one file is damaged, so none is changed");
+    std::fs::remove_file(program.path("secrets/lost.yaml")).unwrap();
     let result = program.run(&["rekey", "."]).ok().json();
     assert_eq!(result["files"], serde_json::json!(["secrets/a.yaml", "secrets/b.json"]));
     for name in ["secrets/a.yaml", "secrets/b.json"] {
