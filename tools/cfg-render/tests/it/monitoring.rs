@@ -1,12 +1,13 @@
 //! What watches the fleet: Alertmanager, Grafana, Loki, Alloy, cAdvisor, Zabbix, each read by its own program where that can
 //! be had here, else judged by the published schema.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::run::{document, files, fleet as seed, peer, say};
+use crate::run::{built_peer, document, files, fleet as seed, given_peer, peer, say, say_with};
 use crate::traefik::{schema, yaml};
 
 fn fleet(run: &dyn Fn(&str) -> Value) -> Value {
@@ -182,6 +183,196 @@ fn logs_come_with_the_name_of_the_service() {
     let mon = of(&files(&fleet, "mon"), "/etc/nftables.conf");
     // Its agent reports to the Zabbix server there, too.
     assert!(mon.contains("ip saddr 10.1.0.2 tcp dport { 3100, 10051 } accept"), "{mon}");
+}
+
+/// What Alloy's rules make of the labels of a source: each rule of the block takes the value of its source label, which must
+/// match as a whole, and sets another.
+fn relabelled(alloy: &str, block: &str, labels: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let body = alloy.split(&format!("{block} {{\n")).nth(1).unwrap().split("\n}\n").next().unwrap();
+    for rule in body.split("rule {").skip(1) {
+        let of = |key: &str| {
+            let line = rule.lines().find(|line| line.trim_start().starts_with(key))?;
+            let text = line.split_once('=')?.1.trim().trim_start_matches('[').trim_end_matches(']');
+            Some(serde_json::from_str::<String>(text).unwrap())
+        };
+        let value = all.get(&of("source_labels").unwrap()).cloned().unwrap_or_default();
+        let regex = regex::Regex::new(&format!("^(?:{})$", of("regex").unwrap_or_else(|| "(.*)".into()))).unwrap();
+        let Some(found) = regex.captures(&value) else {
+            if of("action").as_deref() == Some("keep") {
+                return BTreeMap::new();
+            }
+            continue;
+        };
+        let Some(target) = of("target_label") else { continue };
+        let mut made = String::new();
+        found.expand(&of("replacement").unwrap_or_else(|| "$1".into()), &mut made);
+        all.insert(target, made);
+    }
+    all.retain(|name, value| !name.starts_with("__") && !value.is_empty());
+    all
+}
+
+#[test]
+fn lines_are_found_in_loki_by_their_service() {
+    let mut fleet = fleet(&contained);
+    fleet["services"]["loki"]["ports"]["http"] = json!({"port": 3100, "bind": "local"});
+    let mut with_bucket = fleet.clone();
+    with_bucket["monitoring"]["loki"]["bucket"] = json!("logs");
+    let text = of(&files(&fleet, "mon"), "/etc/loki/config.yml");
+    let manifest = document(&["secrets", "--host", "mon"], &with_bucket);
+    let template = manifest["templates"].as_array().unwrap().iter().find(|one| one["name"] == "loki.yml").unwrap();
+    let filled =
+        template["text"].as_str().unwrap().replace("@@secret:s3-id@@", "id").replace("@@secret:s3-key@@", "key");
+    let alloy = of(&files(&fleet_of_logs(), "app"), "/etc/alloy/config.alloy");
+
+    // What the engine says of a container of a project, and the journal of a unit.
+    let mut container = relabelled(
+        &alloy,
+        "discovery.relabel \"containers\"",
+        &[
+            ("__meta_docker_container_label_com_docker_compose_project", "shop"),
+            ("__meta_docker_container_name", "/shop-web-1"),
+        ],
+    );
+    assert_eq!(container["service"], "shop");
+    assert_eq!(container["container"], "shop-web-1");
+    let journal = relabelled(
+        &alloy,
+        "loki.relabel \"journal\"",
+        &[("__journal__systemd_unit", "backup.timer"), ("__journal_priority_keyword", "warning")],
+    );
+    assert_eq!((journal["service"].as_str(), journal["level"].as_str()), ("backup", "warning"));
+    container.extend([("job".to_owned(), "containers".to_owned()), ("host".to_owned(), "app".to_owned())]);
+    assert!(alloy.contains("external_labels = {\"host\" = \"app\"}") && alloy.contains("{\"job\" = \"containers\"}"));
+
+    let Some(loki) = built_peer("loki") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        let text = text.replace("\"/loki", &format!("\"{}/loki", folder.path().display()));
+        fs::write(&path, text).unwrap();
+        format!("-config.file={}", path.display())
+    };
+    for (name, text) in [("file.yml", &text), ("bucket.yml", &filled)] {
+        let (good, said) = say(Command::new(&loki).arg(config(name, text)).arg("-verify-config"));
+        assert!(good, "{said}\n{text}");
+    }
+    let (good, _) = say(Command::new(&loki)
+        .arg(config("bad.yml", &text.replace("replication_factor", "replicas")))
+        .arg("-verify-config"));
+    assert!(!good, "it reads what it is given");
+
+    // The rendered configuration runs; only the port is another one.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let grpc = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let own = text.replace("http_listen_port: 3100", &format!("http_listen_port: {free}"));
+    assert_ne!(own, text);
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let mut server = Command::new(&loki)
+        .arg(config("own.yml", &own))
+        .arg(format!("-server.grpc-listen-port={grpc}"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let url = format!("http://127.0.0.1:{free}");
+    let result = std::panic::catch_unwind(|| {
+        let until = |what: &str, check: &dyn Fn() -> bool| {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while !check() {
+                assert!(
+                    std::time::Instant::now() < end,
+                    "{what}\n{}",
+                    fs::read_to_string(folder.path().join("log")).unwrap()
+                );
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+        };
+        until("it gets ready", &|| say(Command::new("curl").args(["-sf", &format!("{url}/ready")])).0);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos().to_string();
+        let pushed = json!({"streams": [{"stream": container, "values": [[now, "an order came in"]]}]}).to_string();
+        let push = format!("{url}/loki/api/v1/push");
+        assert!(alloy.contains("/loki/api/v1/push\""));
+        let (good, said) = say_with(
+            Command::new("curl").args(["-sSf", "-H", "Content-Type: application/json", "--data-binary", "@-", &push]),
+            &pushed,
+        );
+        assert!(good, "{said}");
+        let ask = |query: &str| {
+            let query = format!("query={query}");
+            say(Command::new("curl").args([
+                "-sSfG",
+                &format!("{url}/loki/api/v1/query_range"),
+                "--data-urlencode",
+                &query,
+            ]))
+            .1
+        };
+        until("the line is found", &|| {
+            ask("{service=\"shop\", host=\"app\"} |= \"order\"").contains("an order came in")
+        });
+        assert!(!ask("{service=\"other\"}").contains("an order came in"));
+        // As the dashboard of logs asks.
+        let dashboard: Value =
+            serde_json::from_str(&of(&files(&fleet, "mon"), "/etc/grafana/dashboards/logs.json")).unwrap();
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let targets =
+            dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        let asked: Vec<String> = targets
+            .map(|target| {
+                // With everything chosen, as it opens.
+                let text = target["expr"].as_str().unwrap().replace("$__auto", "1m");
+                variables.iter().fold(text, |text, variable| {
+                    let value = variable["allValue"].as_str().unwrap_or_default();
+                    text.replace(&format!("${}", variable["name"].as_str().unwrap()), value)
+                })
+            })
+            .collect();
+        assert!(!asked.is_empty());
+        for query in asked {
+            let said = ask(&query);
+            assert!(said.contains("\"status\":\"success\""), "{query}: {said}");
+        }
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// The fleet with a service of a timer and one in a container.
+fn fleet_of_logs() -> Value {
+    let mut fleet = fleet(&contained);
+    fleet["services"]["shop"] = json!({"host": "app", "run": {"containers": {"web": {"image": "docker.io/example/shop:1"}}}, "backup": {"none": "a test"}});
+    fleet
+}
+
+/// What Alloy itself writes for a file is that file.
+#[test]
+fn alloy_has_nothing_to_format() {
+    let how = "Alloy 1.10 or newer from github.com/grafana/alloy, which the Go proxy does not have";
+    let Some(alloy) = given_peer("PLUMBLINE_ALLOY", how) else { return };
+    let mut all: Vec<String> =
+        ["app"].map(|host| of(&files(&fleet(&contained), host), "/etc/alloy/config.alloy")).into();
+    let seed = seed("seed-004.json");
+    all.extend(["tools-prod", "authentik-prod"].map(|host| of(&files(&seed, host), "/etc/alloy/config.alloy")));
+    // With Podman every line is in the journal.
+    let mut podman = fleet(&contained);
+    podman["hosts"]["app"]["os"] = json!("debian-13");
+    podman["hosts"]["app"]["containers"] = json!({"engine": "podman"});
+    all.push(of(&files(&podman, "app"), "/etc/alloy/config.alloy"));
+    for text in all {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.alloy");
+        fs::write(&path, &text).unwrap();
+        let (good, said) = say(Command::new(&alloy).args(["fmt", "--test"]).arg(&path));
+        assert!(good, "{said}\n{text}");
+        fs::write(&path, text.replacen('{', "", 1)).unwrap();
+        assert!(!say(Command::new(&alloy).args(["fmt", "--test"]).arg(&path)).0, "it reads what it is given");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! SVG that needs nothing else: no fonts, no scripts, no browser to lay it out.
 
+mod legend;
 mod palette;
 mod text;
 
@@ -31,17 +32,19 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         .iter()
         .map(|edge| Arrow { from: edge.from, to: edge.to, group: u8::from(edge.line == Line::Dashed) })
         .collect();
-    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1320.0 });
+    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1240.0 });
     let (tops, heights, bottom) = rows(&layout, &shapes);
     let head = 44.0;
-    let notes_top = bottom + if diagram.notes.is_empty() { 0.0 } else { 30.0 };
     let longest = diagram
         .notes
         .iter()
         .map(|note| text::width(note, SMALL, false))
         .fold(text::width(&diagram.title, 18.0, true), f64::max);
     let width = (layout.total_width().max(longest) + 2.0 * MARGIN).ceil();
-    let height = (MARGIN + head + notes_top + diagram.notes.len() as f64 * 18.0 + MARGIN).ceil();
+    let (legend, legend_height) = legend::draw(diagram, width - 2.0 * MARGIN, id);
+    let legend_top = MARGIN + head + bottom + if legend.is_empty() { 0.0 } else { 26.0 };
+    let notes_top = legend_top + legend_height + if diagram.notes.is_empty() { 0.0 } else { 26.0 };
+    let height = (notes_top + diagram.notes.len() as f64 * 18.0 + MARGIN).ceil();
     let shift = ((width - 2.0 * MARGIN - layout.total_width()) / 2.0).max(0.0);
 
     let mut out = format!(
@@ -71,8 +74,14 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         draw_node(&mut out, node, &shapes[index], layout.left[index], top);
     }
     out.push_str("</g>\n");
+    if !legend.is_empty() {
+        out.push_str(&format!(
+            "<g class=\"legend\" transform=\"translate({MARGIN} {})\">\n{legend}</g>\n",
+            round(legend_top)
+        ));
+    }
     for (index, note) in diagram.notes.iter().enumerate() {
-        let y = MARGIN + head + notes_top + index as f64 * 18.0;
+        let y = notes_top + index as f64 * 18.0;
         out.push_str(&format!("<text class=\"s\" x=\"{MARGIN}\" y=\"{}\">{}</text>\n", round(y), escape(note)));
     }
     out.push_str("</svg>\n");
@@ -200,7 +209,9 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
         let class = if edge.line == Line::Dashed { "e d" } else { "e" };
         let end = if layout.reversed[number] { "marker-start" } else { "marker-end" };
         out.push_str(&format!("<path class=\"{class}\" {end}=\"url(#{id}-arrow)\" d=\"{d}\"/>\n"));
-        if let (Some((x1, y1, x2, y2)), false) = (first, edge.label.is_empty()) {
+        // What the legend says already.
+        let said = edge.line == Line::Dashed && edge.label == diagram.meanings.dashed;
+        if let (Some((x1, y1, x2, y2)), false) = (first, edge.label.is_empty() || said) {
             let half = text::width(&edge.label, SMALL, false) / 2.0 + 2.0;
             // The place on the arrow that is hidden least by labels already there.
             let spots = [0.5, 0.68, 0.34, 0.8, 0.22].map(|t| {
