@@ -81,18 +81,20 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     }
 }
 
+/// What Prometheus knows and NixOS' module of it does not.
+const LOST: [&str; 6] = ["otlp", "rule_files", "runtime", "scrape_config_files", "storage", "tracing"];
+
 /// What a merge patch on Prometheus' configuration says and NixOS' module of it has no option for.
 fn without_option(builder: &mut NixosBuilder<'_, '_>, name: &str) {
     let patch = builder.model.service(name).and_then(|service| service.extra.as_ref()?.prometheus.as_ref());
     let Some(Value::Object(patch)) = patch else { return };
     let at = Model::service_at(name).join("extra").join("prometheus");
     for (key, value) in patch {
-        let carried = match key.as_str() {
-            "global" | "scrape_configs" | "remote_write" | "remote_read" => true,
-            "alerting" => value.as_object().is_some_and(|value| value.keys().all(|key| key == "alertmanagers")),
-            _ => key.starts_with("x-"),
+        let lost = match key.as_str() {
+            "alerting" => value.as_object().is_some_and(|value| value.keys().any(|key| key != "alertmanagers")),
+            _ => LOST.contains(&key.as_str()),
         };
-        if !carried {
+        if lost {
             builder.shared.findings.push(
                 Finding::error(
                     "override-target-missing",

@@ -156,6 +156,8 @@ fn overrides(whole: &Value, host: &str, from: &[Pointer]) -> Vec<Pointer> {
         keys.map(|key| at.join(key)).collect::<Vec<_>>()
     };
     let mut all = inside(Pointer::root().join("defaults").join("host"));
+    // Without its system a host is another thing altogether.
+    all.retain(|at| at.keys().last().as_deref() != Some("os"));
     all.extend(Some(host.join("like")).filter(|at| whole.pointer(at.as_str()).is_some_and(|like| !like.is_null())));
     all.extend(inside(host.join("extra")));
     for service in services {

@@ -166,9 +166,11 @@ fn a_path_that_a_format_does_not_have_is_an_error_with_the_nearest_name() {
         let at = "/services/prometheus/extra/prometheus";
         find(&patched(json!({"globl": {"scrape_interval": "7s"}})), &format!("{at}/globl"), "did you mean \"global\"?");
         let wrong = json!({"global": {"scrape_intervall": "7s"}});
+        let mut absent = fleet(os);
+        absent["services"]["prometheus"]["extra"] = json!({"prometheus": {"global": {"external_labels": null}}});
         find(&patched(wrong), &format!("{at}/global/scrape_intervall"), "did you mean \"scrape_interval\"?");
         // What is not there cannot be taken away.
-        find(&patched(json!({"global": {"external_labels": null}})), &format!("{at}/global/external_labels"), "");
+        find(&absent, &format!("{at}/global/external_labels"), "");
     }
     // A key that Prometheus has and NixOS' module of it has not.
     let storage = json!({"services": {"prometheus": {"extra": {"prometheus": {"storage": {"tsdb": {"out_of_order_time_window": "1h"}}}}}}});

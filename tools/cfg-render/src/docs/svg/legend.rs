@@ -10,14 +10,28 @@ const ARROW: f64 = 34.0;
 const GAP: f64 = 7.0;
 const APART: f64 = 22.0;
 
-/// The legend in lines of at most this width, and how high it is; nothing where everything is of one kind.
-pub(super) fn draw(diagram: &Diagram, most: f64, id: &str) -> (String, f64) {
+type Entries = (Vec<(Kind, &'static str)>, Vec<(Line, &'static str)>);
+
+fn entries(diagram: &Diagram) -> Entries {
     // The internet says its own name, where it is one.
-    let kinds: Vec<_> = diagram.kinds().into_iter().filter(|(kind, _)| *kind != Kind::Internet).collect();
-    let lines: Vec<_> = [(Line::Solid, diagram.meanings.solid), (Line::Dashed, diagram.meanings.dashed)]
+    let kinds = diagram.kinds().into_iter().filter(|(kind, _)| *kind != Kind::Internet).collect();
+    let lines = [(Line::Solid, diagram.meanings.solid), (Line::Dashed, diagram.meanings.dashed)]
         .into_iter()
         .filter(|(line, word)| !word.is_empty() && diagram.edges.iter().any(|edge| edge.line == *line))
         .collect();
+    (kinds, lines)
+}
+
+/// The room that the longest of its words takes.
+pub(super) fn widest(diagram: &Diagram) -> f64 {
+    let (kinds, lines) = entries(diagram);
+    let words = kinds.into_iter().map(|(_, word)| word).chain(lines.into_iter().map(|(_, word)| word));
+    words.map(|word| ARROW + GAP + text::width(word, SMALL, false)).fold(0.0, f64::max)
+}
+
+/// The legend in lines of at most this width, and how high it is; nothing where everything is of one kind.
+pub(super) fn draw(diagram: &Diagram, most: f64, id: &str) -> (String, f64) {
+    let (kinds, lines) = entries(diagram);
     if kinds.len() < 2 && lines.is_empty() {
         return (String::new(), 0.0);
     }

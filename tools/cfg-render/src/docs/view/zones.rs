@@ -8,11 +8,7 @@ use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Trust};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let description = "what may be reached from each network, the least trusted above; each zone also reaches what those above it reach where a service says so";
-    let meanings = Meanings {
-        kinds: &[(Kind::Agent, "of the host")],
-        solid: "the other trusts less, and is let in only where a service says so",
-        dashed: "",
-    };
+    let meanings = Meanings { kinds: &[(Kind::Agent, "of the host")], solid: "into what is trusted more", dashed: "" };
     let mut diagram = Diagram::new(format!("{}: zones", fleet.name), description).meaning(meanings);
     let reach = reach::all(fleet);
     let mut zones: BTreeMap<u8, Vec<Node>> = BTreeMap::new();
