@@ -160,8 +160,12 @@ impl Model<'_> {
                 // nginx reads it with every request, the others when they read their own files.
                 match kind {
                     ProxyKind::Nginx => {}
-                    ProxyKind::Caddy => drop(found.reload_units.insert("caddy.service".into())),
-                    ProxyKind::Traefik => drop(found.units.insert("traefik.service".into())),
+                    ProxyKind::Caddy => {
+                        found.reload_units.insert("caddy.service".into());
+                    }
+                    ProxyKind::Traefik => {
+                        found.units.insert("traefik.service".into());
+                    }
                 }
             }
         }
