@@ -7,6 +7,7 @@ mod docs;
 mod explain;
 mod fleet_input;
 mod join;
+mod keep_going;
 mod new;
 mod out;
 mod text;
@@ -93,6 +94,9 @@ pub struct HostArgs {
     /// Write the files below this directory instead: the flake of NixOS hosts (for git), HOST/PATH of others
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where only services are wrong, print the hosts that they do not concern, and end with 65 all the same
+    #[arg(long, requires = "all", conflicts_with = "out")]
+    keep_going: bool,
     #[command(flatten)]
     fleet: FleetInput,
 }
@@ -236,6 +240,9 @@ fn warn(session: &Session, findings: &[Finding]) {
 }
 
 fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
+    if args.keep_going {
+        return keep_going::run(&args.fleet, session);
+    }
     let fleet = args.fleet.read(session)?;
     let resolved = fleet.document.resolved();
     let model = Model::new(&fleet.document, &resolved);

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use cfg_render::check::check;
+use cfg_render::host::render;
+use cfg_render::model::Model;
 use contract::Finding;
 use serde_json::{Value, json};
 
@@ -62,11 +64,23 @@ fn show(found: &[Finding]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// As `host --all --keep-going` does with a fleet that is not good.
+fn render_all(value: Value) {
+    let fleet = fleet(value);
+    let resolved = fleet.resolved();
+    let model = Model::new(&fleet, &resolved);
+    for host in model.hosts() {
+        render(&model, host);
+    }
+}
+
 /// The good fleet has nothing of this code; with the patch there is, at this place, with a remedy.
 fn bad(code: &str, place: &str, patch: Value) {
     let good = findings(base());
     assert!(good.iter().all(|finding| finding.code != code), "{code} on the good fleet:\n{}", show(&good));
-    let found = findings(merged(base(), patch));
+    let found = findings(merged(base(), patch.clone()));
+    // What is wrong is named, and is no reason to fall over either.
+    render_all(merged(base(), patch));
     let hit = found.iter().find(|finding| finding.code == code && finding.pointer.as_str() == place);
     let hit = hit.unwrap_or_else(|| panic!("no {code} at {place}, but\n{}", show(&found)));
     assert!(hit.fix.as_ref().is_some_and(|fix| !fix.is_empty()), "{code} has no remedy");

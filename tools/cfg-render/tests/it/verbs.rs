@@ -320,3 +320,77 @@ fn a_running_host_becomes_a_draft_with_questions() {
     let output = cfg_render(&["adopt"], &fleet("first.json").to_string());
     assert_eq!(output.status.code(), Some(65));
 }
+
+/// Four hosts, a service on each; that of `b` needs that of `a`.
+fn four_hosts() -> Value {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
+    let mut fleet = json!({
+        "schema": "fleet/v1", "name": "four", "domain": "example.net", "email": "ops@example.net",
+        "defaults": {"host": {"os": "debian-12", "ssh": {"keys": [key]}}}, "hosts": {}, "services": {}
+    });
+    for (at, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        fleet["hosts"][name] = json!({"addresses": {"public": [format!("192.0.2.{}", at + 1)]}});
+        fleet["services"][format!("site-{name}")] = json!({
+            "host": name, "run": {"static": {"root": "/srv/site"}}, "proxy": [{"names": [format!("{name}.example.net")]}]
+        });
+    }
+    fleet["services"]["site-b"]["needs"] = json!(["site-a"]);
+    fleet
+}
+
+fn documents_by_host(output: &Output) -> Vec<(String, Value)> {
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let documents = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    documents.map(|value| (value["host"].as_str().unwrap().to_owned(), value)).collect()
+}
+
+#[test]
+fn one_bad_service_stops_only_the_hosts_that_it_concerns() {
+    let whole = documents_by_host(&cfg_render(&["host", "--all", "--keep-going"], &four_hosts().to_string()));
+    assert_eq!(whole, documents_by_host(&cfg_render(&["host", "--all"], &four_hosts().to_string())));
+    assert_eq!(whole.len(), 4);
+
+    // Served in the clear, which is refused. Whoever needs it stays as it is too.
+    let mut fleet = four_hosts();
+    fleet["services"]["site-a"]["proxy"][0]["tls"] = json!("none");
+    assert!(cfg_render(&["host", "--all"], &fleet.to_string()).stdout.is_empty());
+    let output = cfg_render(&["host", "--all", "--keep-going"], &fleet.to_string());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(65), "{said}");
+    assert!(said.contains("/services/site-a/proxy/0"), "{said}");
+    assert!(said.contains("host \"a\" is left out: one of services \"site-a\", \"site-b\" concerns it"), "{said}");
+    let kept = documents_by_host(&output);
+    assert_eq!(kept.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+    for (host, mut document) in kept {
+        // Nothing is taken away because of what is not there.
+        assert_eq!(document["partial"], json!(true), "{host}");
+        document.as_object_mut().unwrap().remove("partial");
+        assert!(whole.contains(&(host.clone(), document)), "{host} is not what it would be");
+    }
+
+    // The service has a name on the edge of another host.
+    let mut fleet = four_hosts();
+    fleet["services"]["site-d"]["proxy"][0]["tls"] = json!("none");
+    fleet["services"]["site-d"]["ports"] = json!({"web": {"port": 8080, "bind": "public"}});
+    fleet["services"]["site-d"]["proxy"][0]["via"] = json!("c");
+    let kept = documents_by_host(&cfg_render(&["host", "--all", "--keep-going"], &fleet.to_string()));
+    assert_eq!(kept.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn nothing_is_kept_going_where_an_error_may_concern_any_host() {
+    let printed = |patch: &dyn Fn(&mut Value)| {
+        let mut fleet = four_hosts();
+        patch(&mut fleet);
+        let output = cfg_render(&["host", "--all", "--keep-going"], &fleet.to_string());
+        assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+        assert!(!stderr(&output).is_empty());
+        output.stdout.len()
+    };
+    assert_eq!(printed(&|fleet| fleet["services"]["site-a"]["host"] = json!("z")), 0);
+    assert_eq!(printed(&|fleet| fleet["hosts"]["a"]["addresses"]["public"] = json!(["300.1.1.1"])), 0);
+    assert_eq!(printed(&|fleet| fleet["services"]["site-a"]["proxi"] = json!([])), 0);
+    // A flake is one thing: half of it is not written.
+    let output = cfg_render(&["host", "--all", "--keep-going", "--out", "x"], &four_hosts().to_string());
+    assert_eq!(output.status.code(), Some(2));
+}
