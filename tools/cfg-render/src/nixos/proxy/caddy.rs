@@ -69,8 +69,8 @@ fn passwords(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
     set(builder, &["path"], Nix::List(vec![Nix::package("gawk")]));
     set(builder, &["serviceConfig", "ExecStartPre"], Nix::texts([&exec]));
     let reload = Nix::Text(vec![
-        Part::Expression("lib.getExe config.services.caddy.package".into()),
-        Part::Plain(" reload --config /etc/caddy/caddy_config --adapter caddyfile --force".into()),
+        Part::Expression("config.services.caddy.package".into()),
+        Part::Plain("/bin/caddy reload --config /etc/caddy/caddy_config --adapter caddyfile --force".into()),
     ]);
     let steps = Nix::Call("lib.mkForce", vec![Nix::List(vec![Nix::text(""), Nix::text(&exec), reload])]);
     set(builder, &["serviceConfig", "ExecReload"], steps);

@@ -317,7 +317,10 @@ fn caddy_gets_its_passwords_at_each_start_and_reload() {
     let reload = unit["serviceConfig"]["ExecReload"].as_array().unwrap();
     assert_eq!((&reload[0], &reload[1]), (&json!(""), &json!(step)));
     assert!(
-        reload[2].as_str().unwrap().ends_with(" reload --config /etc/caddy/caddy_config --adapter caddyfile --force")
+        reload[2]
+            .as_str()
+            .unwrap()
+            .ends_with("/stub/caddy/bin/caddy reload --config /etc/caddy/caddy_config --adapter caddyfile --force")
     );
     let script = &host["environment"]["etc"]["plumbline/caddy-passwords"];
     assert_eq!(script["mode"], "0755");
