@@ -223,7 +223,8 @@ impl Node {
                 // Rather between two remarks than within one.
                 let (full, rest) = line.rsplit_once(" ·").unwrap_or((&line, ""));
                 self.lines.push(full.to_owned());
-                line = rest.trim_start().to_owned();
+                let rest = rest.trim_start().to_owned();
+                line = rest;
             }
             if !line.is_empty() {
                 line.push(' ');
