@@ -112,11 +112,11 @@ fn a_service_s_own_word_yields_to_text_at_a_fixed_point() {
         let mut fleet = fleet(os);
         let size = |fleet: &Value| {
             let all = written(fleet);
-            let found = all
+            let mut found = all
                 .iter()
                 .flat_map(|(_, text)| text.lines())
                 .filter_map(|line| line.trim().strip_prefix("client_max_body_size "));
-            found.last().map(|value| value.trim_end_matches(';').to_lowercase())
+            found.next_back().map(|value| value.trim_end_matches(';').to_lowercase())
         };
         fleet["services"]["app"]["proxy"][0]["max_body"] = json!("2M");
         assert!(size(&fleet).is_some_and(|size| size.starts_with('2')), "{os}: {:?}", size(&fleet));

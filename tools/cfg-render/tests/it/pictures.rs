@@ -10,7 +10,7 @@ use crate::run::{fleet, peer, text};
 const SEEDS: [&str; 5] = ["seed-000.json", "seed-001.json", "seed-002.json", "seed-003.json", "seed-004.json"];
 
 /// Looks at every drawing of a page and writes what is wrong with it.
-const MEASURE: &str = r#"
+const MEASURE: &str = r"
 const found = [], seen = {};
 const say = (svg, what, text) => found.push(`${svg.querySelector('title').textContent}: ${what}: ${text}`);
 const inside = (inner, outer, by) => inner.left >= outer.left + by && inner.right <= outer.right - by && inner.top >= outer.top + by && inner.bottom <= outer.bottom - by;
@@ -96,7 +96,7 @@ const out = document.createElement('pre');
 out.id = 'measured';
 out.textContent = JSON.stringify({ found, drawings, texts, boxes, arrows, crossings, dark: matchMedia('(prefers-color-scheme: dark)').matches, wide: document.documentElement.scrollWidth > innerWidth });
 document.body.append(out);
-"#;
+";
 
 /// What Chromium measures in a page.
 fn measured(chromium: &Path, page: &str, dark: bool) -> Value {
@@ -106,7 +106,7 @@ fn measured(chromium: &Path, page: &str, dark: bool) -> Value {
     let mut command = Command::new(chromium);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1440,1000", "--dump-dom"]);
     command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
-    command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
+    command.arg(format!("--blink-settings=preferredColorScheme={}", i32::from(!dark)));
     let output = command.arg(format!("file://{}", file.display())).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let start =
