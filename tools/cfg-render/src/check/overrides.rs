@@ -1,5 +1,6 @@
 //! What a person adds to generated files that nobody generates, and programs that are too old to be written for.
 
+use contract::document::Engine;
 use contract::{Finding, Pointer};
 
 use super::context::{Context, accepted, place};
@@ -94,8 +95,16 @@ fn of_service(
         );
     }
     let containers = !service.run.containers().is_empty();
+    let composed = |host: &Host| {
+        let podman = host.containers.as_ref().is_some_and(|containers| containers.engine == Engine::Podman);
+        !podman && !is_nixos(host)
+    };
+    let without = service.host.iter().find(|host| context.hosts().get(*host).is_some_and(|host| !composed(host)));
     if extra.compose.is_some() && !containers {
         missing(at("compose"), "Compose file of this service", take_out, found);
+    } else if let (Some(_), Some(host)) = (&extra.compose, without) {
+        let what = format!("Compose file on host {host}, where each container is a unit of its own,");
+        missing(at("compose"), &what, "use the fields of the container, extra.systemd or extra.nixos", found);
     }
     let unit = !matches!(service.run, Run::Static(_) | Run::External(_));
     if !extra.systemd.is_empty() && !unit {

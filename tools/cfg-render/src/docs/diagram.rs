@@ -31,6 +31,36 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of legends.
+    pub const ALL: [Kind; 10] = [
+        Kind::Internet,
+        Kind::Network,
+        Kind::Host,
+        Kind::Proxy,
+        Kind::Service,
+        Kind::Database,
+        Kind::Storage,
+        Kind::External,
+        Kind::Agent,
+        Kind::Paper,
+    ];
+
+    /// What it usually stands for, in a legend.
+    const fn usual(self) -> &'static str {
+        match self {
+            Kind::Internet => "internet",
+            Kind::Network => "network",
+            Kind::Host => "host",
+            Kind::Proxy => "proxy or tunnel",
+            Kind::Service => "service",
+            Kind::Database => "database",
+            Kind::Storage => "storage",
+            Kind::External => "not run by the fleet",
+            Kind::Agent => "agent",
+            Kind::Paper => "plan",
+        }
+    }
+
     /// The word for it in class names.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,6 +124,17 @@ pub struct Edge {
     pub line: Line,
 }
 
+/// What shapes and lines stand for in a picture, for its legend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Meanings {
+    /// Kinds that stand for something else than usual.
+    pub kinds: &'static [(Kind, &'static str)],
+    /// A solid arrow; empty if that goes without saying.
+    pub solid: &'static str,
+    /// A dashed arrow; an arrow whose label says the same goes without it where there is a legend.
+    pub dashed: &'static str,
+}
+
 /// A picture.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Diagram {
@@ -107,12 +148,33 @@ pub struct Diagram {
     pub edges: Vec<Edge>,
     /// Remarks below the picture.
     pub notes: Vec<String>,
+    /// What shapes and lines stand for.
+    pub meanings: Meanings,
     keys: BTreeMap<String, usize>,
 }
 
 impl Diagram {
     pub(super) fn new(title: impl Into<String>, description: impl Into<String>) -> Self {
         Self { title: title.into(), description: description.into(), ..Self::default() }
+    }
+
+    /// The same with a legend of its own.
+    #[must_use]
+    pub(super) fn meaning(mut self, meanings: Meanings) -> Self {
+        self.meanings = meanings;
+        self
+    }
+
+    /// The kinds that are in the picture, each with what it stands for.
+    pub(super) fn kinds(&self) -> Vec<(Kind, &'static str)> {
+        let there = |kind: Kind| {
+            self.nodes.iter().any(|node| node.kind == kind || node.parts.iter().any(|part| part.kind == kind))
+        };
+        let word = |kind: Kind| {
+            let own = self.meanings.kinds.iter().find(|(own, _)| *own == kind);
+            own.map_or(kind.usual(), |(_, word)| *word)
+        };
+        Kind::ALL.into_iter().filter(|kind| there(*kind)).map(|kind| (kind, word(kind))).collect()
     }
 
     /// Adds a node, to be found again by its key.
@@ -158,7 +220,11 @@ impl Node {
         let mut line = String::new();
         for word in text.into().split_whitespace() {
             if !line.is_empty() && line.chars().count() + word.chars().count() > LONGEST_LINE {
-                self.lines.push(std::mem::take(&mut line));
+                // Rather between two remarks than within one.
+                let (full, rest) = line.rsplit_once(" ·").unwrap_or((&line, ""));
+                self.lines.push(full.to_owned());
+                let rest = rest.trim_start().to_owned();
+                line = rest;
             }
             if !line.is_empty() {
                 line.push(' ');

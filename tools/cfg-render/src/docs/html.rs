@@ -6,8 +6,8 @@ use super::view::{View, draw_view};
 use crate::fleet::Fleet;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark}body{margin:0 auto;max-width:1280px;padding:24px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;line-height:1.5;background:#fff;color:#0f172a}\
-nav a{margin-right:1em}a{color:#1d4ed8}figure{margin:24px 0;overflow-x:auto;border:1px solid #cbd5e1;border-radius:10px}svg{max-width:100%;height:auto;display:block;margin:0 auto}\
+:root{color-scheme:light dark}body{margin:0 auto;max-width:1400px;padding:24px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;line-height:1.5;background:#fff;color:#0f172a}\
+nav a{margin-right:1em}a{color:#1d4ed8}figure{margin:24px 0;overflow-x:auto;border:1px solid #cbd5e1;border-radius:10px}figure svg{display:block;margin:0 auto}@media print{figure svg{max-width:100%;height:auto}}\
 @media (prefers-color-scheme:dark){body{background:#0b1120;color:#f1f5f9}a{color:#93c5fd}figure{border-color:#334155}}";
 
 /// The page. Views in which there is nothing to see are left out.

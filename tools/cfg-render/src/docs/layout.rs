@@ -325,6 +325,7 @@ fn spread(layout: &mut Layout, above: &Neighbours, below: &Neighbours, measure: 
         .clone()
         .into_iter()
         .partition(|layer| layer.iter().all(|node| above[*node].is_empty() && below[*node].is_empty()));
+    close_gaps(layout, &connected.concat(), measure.gap * 1.5);
     let (left, right) = ends(layout, &connected.concat());
     let middle = if left.is_finite() { f64::midpoint(left, right) } else { 0.0 };
     for layer in alone {
@@ -336,6 +337,23 @@ fn spread(layout: &mut Layout, above: &Neighbours, below: &Neighbours, measure: 
     let least = layout.left.iter().copied().fold(f64::INFINITY, f64::min);
     for left in &mut layout.left {
         *left -= least;
+    }
+}
+
+/// Moves together what stands further apart than this in every layer: parts of the picture that have no arrow between them.
+fn close_gaps(layout: &mut Layout, members: &[usize], widest: f64) {
+    let mut order = members.to_vec();
+    order.sort_by(|a, b| layout.left[*a].total_cmp(&layout.left[*b]));
+    let mut shift = 0.0;
+    let mut end = f64::INFINITY;
+    for node in order {
+        shift += (layout.left[node] - end - widest).max(0.0);
+        end = if end.is_finite() {
+            end.max(layout.left[node] + layout.width[node])
+        } else {
+            layout.left[node] + layout.width[node]
+        };
+        layout.left[node] -= shift;
     }
 }
 

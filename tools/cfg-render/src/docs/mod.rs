@@ -12,7 +12,7 @@ mod mermaid;
 mod svg;
 mod view;
 
-pub use diagram::{Diagram, Edge, Kind, Line, Node, Part};
+pub use diagram::{Diagram, Edge, Kind, Line, Meanings, Node, Part};
 pub use view::{View, draw_view};
 
 use crate::fleet::Fleet;

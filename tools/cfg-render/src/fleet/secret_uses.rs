@@ -92,8 +92,8 @@ impl Fleet {
                 }
                 ["dns", "providers", provider, ..] => {
                     add(Holder::Controller, None);
-                    for host in self.hosts_proving_by(provider) {
-                        add(Holder::Host(host.into()), None);
+                    for (host, service) in self.proving_by(provider) {
+                        add(Holder::Host(host.into()), Some(service));
                     }
                 }
                 _ => {
@@ -134,8 +134,8 @@ impl Fleet {
         via.map_or_else(|| service.host.iter().map(String::as_str).collect(), |via| vec![via])
     }
 
-    /// Hosts whose proxy proves names through this DNS provider with the provider's own token.
-    fn hosts_proving_by(&self, provider: &str) -> BTreeSet<&str> {
+    /// Hosts whose proxy proves names of a service through this DNS provider with the provider's own token.
+    fn proving_by(&self, provider: &str) -> BTreeSet<(&str, &str)> {
         let mut proving = BTreeSet::new();
         for route in self.routes() {
             let Edge::Host(edge) = route.edge else { continue };
@@ -145,7 +145,7 @@ impl Fleet {
             let own = acme.is_some_and(|acme| acme.token.is_some());
             let named = route.names.iter().find(by_dns).filter(|_| !own);
             if named.is_some_and(|name| self.acme_provider(acme, &name.name) == Some(provider)) {
-                proving.insert(edge);
+                proving.insert((edge, route.service));
             }
         }
         proving

@@ -27,7 +27,7 @@ mod names;
 mod network;
 pub(crate) mod nginx;
 pub(crate) mod operations;
-mod pgbouncer;
+pub(crate) mod pgbouncer;
 mod portal;
 mod postgres;
 pub(crate) mod prometheus;

@@ -10,7 +10,9 @@ use crate::format::pgbouncer;
 use crate::model::{ClusterView, DatabaseUse};
 
 pub(crate) const UNIT: &str = "pgbouncer.service";
-const DIRECTORY: &str = "/etc/pgbouncer";
+pub(crate) const DIRECTORY: &str = "/etc/pgbouncer";
+/// Whom it knows without a question.
+pub(crate) const USERS: &str = "\"postgres\" \"\"\n";
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let model = builder.model;
@@ -28,37 +30,14 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 }
 
 fn add_pooler(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
-    let Some(spec) = &cluster.spec.pgbouncer else { return };
     let at = cluster.pointer().join("pgbouncer");
-    let pooled: Vec<&DatabaseUse<'_>> =
-        builder.model.databases_in(cluster.name).iter().filter(|found| found.spec.pool.is_some()).collect();
+    let pooled = pooled(builder, cluster);
     builder.packages(Stage::Data, &["pgbouncer"], &at);
     // The package would start it with an example's configuration.
     builder.hold(Stage::Data, UNIT);
 
-    let addresses = super::listen_addresses(builder.host, cluster.pooler_networks());
     let file = |name: &str| format!("{DIRECTORY}/{name}");
-    let mut settings = vec![
-        ("listen_addr", addresses.join(",")),
-        ("listen_port", spec.port.to_string()),
-        ("unix_socket_dir", "/run/postgresql".into()),
-        ("auth_type", "hba".into()),
-        ("auth_hba_file", file("pg_hba.conf")),
-        ("auth_file", file("userlist.txt")),
-        ("auth_user", "postgres".into()),
-        ("auth_query", "SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1".into()),
-        ("admin_users", "postgres".into()),
-        ("stats_users", "postgres".into()),
-        ("pool_mode", spec.mode.as_str().into()),
-        ("default_pool_size", spec.size.to_string()),
-        ("max_client_conn", spec.clients.to_string()),
-        // Drivers of Java and Go send it with every connection.
-        ("ignore_startup_parameters", "extra_float_digits".into()),
-    ];
-    for (name, value) in &spec.settings {
-        settings.retain(|(ours, _)| ours != name);
-        settings.push((name, value.clone()));
-    }
+    let settings = settings(builder, cluster, DIRECTORY);
     let from = [at.clone(), cluster.pointer()];
     let mut text = builder.header(";", &from) + "%include /etc/pgbouncer/databases.ini\n\n[pgbouncer]\n";
     for (name, value) in &settings {
@@ -74,18 +53,7 @@ fn add_pooler(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
     from.extend(pooled.iter().map(|found| found.pointer.clone()));
     let mut text = builder.header(";", &from) + "[databases]\n";
     for found in &pooled {
-        let name = found.spec.name_or(found.service_name);
-        let mut keys = vec![
-            ("host", "/run/postgresql".to_owned()),
-            ("port", cluster.spec.port.to_string()),
-            ("dbname", name.clone()),
-        ];
-        let pool = found.spec.pool.clone().unwrap_or_default();
-        keys.extend(pool.mode.map(|mode| ("pool_mode", mode.as_str().to_owned())));
-        keys.extend(pool.size.map(|size| ("pool_size", size.to_string())));
-        if let Some(line) = builder.fit(pgbouncer::database(&name, &keys), &found.pointer.join("name")) {
-            text.push_str(&line);
-        }
+        text.push_str(&database(builder, cluster, found).unwrap_or_default());
     }
     let item = builder.file(Stage::Data, &file("databases.ini"), text, &from).notify(Handler::reload(UNIT));
     add_file(builder, item);
@@ -97,7 +65,7 @@ fn add_pooler(builder: &mut HostBuilder<'_, '_>, cluster: &ClusterView<'_>) {
         add_file(builder, item);
     }
     // Known without a password: who may ask for the others' verifiers, over the socket only.
-    let text = builder.header(";", std::slice::from_ref(&at)) + "\"postgres\" \"\"\n";
+    let text = builder.header(";", std::slice::from_ref(&at)) + USERS;
     let item =
         builder.file(Stage::Data, &file("userlist.txt"), text, std::slice::from_ref(&at)).notify(Handler::reload(UNIT));
     add_file(builder, item);
@@ -108,8 +76,68 @@ fn add_file(builder: &mut HostBuilder<'_, '_>, item: super::builder::FileItem) {
     item.owner("postgres", "postgres").mode(0o640).add(builder);
 }
 
+/// What it is told, except where databases are.
+pub(crate) fn settings(
+    builder: &HostBuilder<'_, '_>,
+    cluster: &ClusterView<'_>,
+    directory: &str,
+) -> Vec<(String, String)> {
+    let Some(spec) = &cluster.spec.pgbouncer else { return Vec::new() };
+    let addresses = super::listen_addresses(builder.host, cluster.pooler_networks());
+    let file = |name: &str| format!("{directory}/{name}");
+    let mut settings: Vec<(String, String)> = [
+        ("listen_addr", addresses.join(",")),
+        ("listen_port", spec.port.to_string()),
+        ("unix_socket_dir", "/run/postgresql".into()),
+        ("auth_type", "hba".into()),
+        ("auth_hba_file", file("pg_hba.conf")),
+        ("auth_file", file("userlist.txt")),
+        ("auth_user", "postgres".into()),
+        ("auth_query", "SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1".into()),
+        ("admin_users", "postgres".into()),
+        ("stats_users", "postgres".into()),
+        ("pool_mode", spec.mode.as_str().into()),
+        ("default_pool_size", spec.size.to_string()),
+        ("max_client_conn", spec.clients.to_string()),
+        // Drivers of Java and Go send it with every connection.
+        ("ignore_startup_parameters", "extra_float_digits".into()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    for (name, value) in &spec.settings {
+        settings.retain(|(ours, _)| ours != name);
+        settings.push((name.clone(), value.clone()));
+    }
+    settings
+}
+
+/// The databases of a cluster that are asked for at its pooler.
+pub(crate) fn pooled<'m>(builder: &HostBuilder<'m, '_>, cluster: &ClusterView<'_>) -> Vec<&'m DatabaseUse<'m>> {
+    builder.model.databases_in(cluster.name).iter().filter(|found| found.spec.pool.is_some()).collect()
+}
+
+/// The line of a database; none, with a finding, where its name cannot be written.
+pub(crate) fn database(
+    builder: &mut HostBuilder<'_, '_>,
+    cluster: &ClusterView<'_>,
+    found: &DatabaseUse<'_>,
+) -> Option<String> {
+    let name = found.spec.name_or(found.service_name);
+    let mut keys =
+        vec![("host", "/run/postgresql".to_owned()), ("port", cluster.spec.port.to_string()), ("dbname", name.clone())];
+    let pool = found.spec.pool.clone().unwrap_or_default();
+    keys.extend(pool.mode.map(|mode| ("pool_mode", mode.as_str().to_owned())));
+    keys.extend(pool.size.map(|size| ("pool_size", size.to_string())));
+    builder.fit(pgbouncer::database(&name, &keys), &found.pointer.join("name"))
+}
+
 /// Each role comes to its own database and proves itself; the console is for the server's owner on this machine.
-fn rules(builder: &HostBuilder<'_, '_>, cluster: &ClusterView<'_>, pooled: &[&DatabaseUse<'_>]) -> Vec<Rule> {
+pub(crate) fn rules(
+    builder: &HostBuilder<'_, '_>,
+    cluster: &ClusterView<'_>,
+    pooled: &[&DatabaseUse<'_>],
+) -> Vec<Rule> {
     let name = |text: &str| Who::Name(text.to_owned());
     let rule = |kind: &'static str, database: Who, role: Who, address: Option<IpNet>, method: &'static str| Rule {
         kind,

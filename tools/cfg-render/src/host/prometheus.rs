@@ -35,7 +35,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let from: Vec<_> = from.into_iter().collect();
     let unit = model.unit_of(name, service).unwrap_or_else(|| "prometheus.service".into());
     builder.directory(Stage::Services, "/etc/prometheus", 0o755, "root", "root", &from);
-    let text = builder.header("#", &from) + &yaml::write(&config(builder, spec, scrapes));
+    let document = config(builder, spec, scrapes);
+    let text = builder.header("#", &from) + &yaml::write(&document);
     let mut file = builder.file(Stage::Services, CONFIG, text, &from).notify(handler(&unit, package.is_some()));
     if package.is_some() {
         // The program that checks comes with the package only.
@@ -89,7 +90,7 @@ fn handler(unit: &str, package: bool) -> Handler {
     if package { Handler::reload(unit) } else { Handler::restart(unit) }
 }
 
-pub(crate) fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
+pub(crate) fn config(builder: &mut HostBuilder<'_, '_>, spec: &Prometheus, scrapes: &[Scrape]) -> Value {
     let mut jobs: BTreeMap<&str, Vec<&Scrape>> = BTreeMap::new();
     for scrape in scrapes {
         jobs.entry(&scrape.job).or_default().push(scrape);
@@ -148,12 +149,13 @@ pub(crate) fn config(builder: &HostBuilder<'_, '_>, spec: &Prometheus, scrapes: 
     if let (Value::Object(config), Some(target)) = (&mut config, target) {
         config.insert("alerting".into(), json!({"alertmanagers": [{"static_configs": [{"targets": [target]}]}]}));
     }
-    let extra = builder
-        .model
+    let model = builder.model;
+    let extra = model
         .prometheus()
-        .and_then(|(_, name)| builder.model.service(name)?.extra.as_ref()?.prometheus.as_ref());
-    if let Some(patch) = extra {
-        merge_patch::apply(&mut config, patch);
+        .and_then(|(_, name)| Some((name, model.service(name)?.extra.as_ref()?.prometheus.as_ref()?)));
+    if let Some((name, patch)) = extra {
+        let at = Model::service_at(name).join("extra").join("prometheus");
+        merge_patch::apply(builder, &mut config, patch, merge_patch::PROMETHEUS, &at);
     }
     config
 }

@@ -157,6 +157,16 @@ impl Model<'_> {
             if let Some((found, kind)) = table.known(edge, &basic.users.secret).zip(kind) {
                 found.group = Some(super::proxy_group(kind).into());
                 found.mode = Some(FileMode::new(0o440));
+                // nginx reads it with every request, the others when they read their own files.
+                match kind {
+                    ProxyKind::Nginx => {}
+                    ProxyKind::Caddy => {
+                        found.reload_units.insert("caddy.service".into());
+                    }
+                    ProxyKind::Traefik => {
+                        found.units.insert("traefik.service".into());
+                    }
+                }
             }
         }
         // The key of the CA signs: it belongs to administrators, and only where something is to be signed.

@@ -42,9 +42,11 @@ fn add_file(builder: &mut NixosBuilder<'_, '_>, module: &str, path: &str, file: 
     let mode = format!("{:04o}", file.mode.bits());
     let units: Vec<String> = file.restart.iter().chain(&file.reload).cloned().collect();
     if let Some(name) = path.strip_prefix("/etc/") {
+        // The last word, also where a module of NixOS or of ours makes the same file.
+        let force = |value: Nix| Nix::Call("lib.mkForce", vec![value]);
         let mut keys = vec![match source.clone() {
-            Some(source) => ("source", source),
-            None => ("text", Nix::text(file.content.clone().unwrap_or_default())),
+            Some(source) => ("source", force(source)),
+            None => ("text", force(Nix::text(file.content.clone().unwrap_or_default()))),
         }];
         // Without a mode it is a link to the store, which all can read.
         if file.mode.bits() != 0o644 || file.owner != "root" || file.group != "root" {

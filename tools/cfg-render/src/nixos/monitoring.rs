@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::{Pointer, SecretName, placeholder, placeholders, places};
+use contract::{Finding, Pointer, SecretName, placeholder, placeholders, places};
 use serde_json::{Value, json};
 
 use super::builder::NixosBuilder;
@@ -44,7 +44,7 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     let file = module(name);
     let at = super::place(&["monitoring", "prometheus"]);
     let scrapes = model.scrapes();
-    let config = shared::config(&builder.shared, spec, scrapes);
+    let config = shared::config(&mut builder.shared, spec, scrapes);
     let mut from: BTreeSet<Pointer> = scrapes.iter().map(|scrape| scrape.pointer.clone()).collect();
     from.extend([at.clone(), Model::service_at(name)]);
     let from: Vec<Pointer> = from.into_iter().collect();
@@ -62,6 +62,13 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
         }
         builder.set(&file, &["services", "prometheus", "alertmanagers"], managers, &from);
     }
+    for (key, option) in [("remote_write", "remoteWrite"), ("remote_read", "remoteRead")] {
+        if let Some(value) = config.get(key).and_then(|value| builder.json(value, &at)) {
+            let from = [Model::service_at(name).join("extra").join("prometheus").join(key)];
+            builder.set(&file, &["services", "prometheus", option], value, &from);
+        }
+    }
+    without_option(builder, name);
     let retention = Nix::text(format!("{}s", spec.retention.as_secs()));
     builder.set(&file, &["services", "prometheus", "retentionTime"], retention, std::slice::from_ref(&at));
     let (rules, rules_from) = shared::rules(model, spec, scrapes);
@@ -71,6 +78,32 @@ fn prometheus(builder: &mut NixosBuilder<'_, '_>) {
     if scrapes.iter().any(|scrape| scrape.bearer.is_some()) {
         // The token's file is there on the host and not where the configuration is checked.
         builder.set(&file, &["services", "prometheus", "checkConfig"], Nix::text("syntax-only"), &[at]);
+    }
+}
+
+/// What Prometheus knows and NixOS' module of it does not.
+const LOST: [&str; 6] = ["otlp", "rule_files", "runtime", "scrape_config_files", "storage", "tracing"];
+
+/// What a merge patch on Prometheus' configuration says and NixOS' module of it has no option for.
+fn without_option(builder: &mut NixosBuilder<'_, '_>, name: &str) {
+    let patch = builder.model.service(name).and_then(|service| service.extra.as_ref()?.prometheus.as_ref());
+    let Some(Value::Object(patch)) = patch else { return };
+    let at = Model::service_at(name).join("extra").join("prometheus");
+    for (key, value) in patch {
+        let lost = match key.as_str() {
+            "alerting" => value.as_object().is_some_and(|value| value.keys().any(|key| key != "alertmanagers")),
+            _ => LOST.contains(&key.as_str()),
+        };
+        if lost {
+            builder.shared.findings.push(
+                Finding::error(
+                    "override-target-missing",
+                    at.join(key),
+                    format!("NixOS' module of Prometheus has no option for {key}"),
+                )
+                .fix("take it out, or set services.prometheus.configText in extra.nixos"),
+            );
+        }
     }
 }
 

@@ -145,8 +145,9 @@ fn units(builder: &NixosBuilder<'_, '_>, found: &SecretUse) -> Vec<(&'static str
     keys
 }
 
-/// The module that owns a secret: that of the one service that uses it, else the host's.
-fn module_of(found: &SecretUse) -> String {
+/// The module that owns a secret: that of the one service that uses it, else the host's. Without the others it would be in that
+/// of the one, which comes from them as well therefore.
+fn module_of(builder: &mut NixosBuilder<'_, '_>, found: &SecretUse) -> String {
     let services: BTreeSet<Option<String>> = found
         .from
         .iter()
@@ -158,14 +159,19 @@ fn module_of(found: &SecretUse) -> String {
             }
         })
         .collect();
-    match services.into_iter().collect::<Vec<_>>().as_slice() {
-        [Some(service)] => super::services::module(service),
-        _ => MODULE.into(),
+    if let [Some(service)] = services.iter().collect::<Vec<_>>().as_slice() {
+        return super::services::module(service);
     }
+    for service in services.iter().flatten() {
+        for other in services.iter().flatten().filter(|other| *other != service) {
+            builder.also_from(&super::services::module(service), &crate::model::Model::service_at(other));
+        }
+    }
+    MODULE.into()
 }
 
 fn sops(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse, in_template: bool) {
-    let module = module_of(found);
+    let module = module_of(builder, found);
     let from: Vec<Pointer> = found.places().cloned().collect();
     let file = builder.model.secret_file(name);
     for from in &from {
@@ -266,7 +272,7 @@ fn age_file(builder: &NixosBuilder<'_, '_>, name: &str) -> String {
 }
 
 fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretUse) {
-    let module = module_of(found);
+    let module = module_of(builder, found);
     let from: Vec<Pointer> = found.places().cloned().collect();
     let given = builder.model.fleet.secrets.get(name).and_then(|spec| spec.file.clone());
     let file = match given {
@@ -289,10 +295,12 @@ fn agenix(builder: &mut NixosBuilder<'_, '_>, name: &SecretName, found: &SecretU
     keys.extend(link(found).map(|link| ("path", Nix::text(link))));
     builder.set(&module, &["age", "secrets", name.as_str()], Nix::set(keys), &from);
     let units: Vec<String> = found.units.iter().flat_map(|unit| running(builder, unit)).collect();
-    for unit in units.iter().filter_map(|unit| unit.strip_suffix(".service")) {
+    let reloaded = found.reload_units.iter().map(|unit| (unit, "reloadTriggers"));
+    for (unit, key) in units.iter().map(|unit| (unit, "restartTriggers")).chain(reloaded) {
+        let Some(unit) = unit.strip_suffix(".service") else { continue };
         // agenix restarts nothing by itself; a new ciphertext changes the unit.
         let trigger = Nix::List(vec![NixosBuilder::from_root(&module, &file)]);
-        builder.set(&module, &["systemd", "services", unit, "restartTriggers"], trigger, &from);
+        builder.set(&module, &["systemd", "services", unit, key], trigger, &from);
     }
 }
 
@@ -301,6 +309,8 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
     if templates.is_empty() {
         return;
     }
+    let owners = templates.iter().flat_map(|template| template_module(template, builder).1);
+    let from: Vec<Pointer> = std::iter::once(at.clone()).chain(owners).collect();
     let mut script = vec![Part::Plain(format!("umask 077\nmkdir -p {0}\nchmod 0751 {0}\n", places::RENDERED))];
     for template in templates {
         let units: Vec<String> = template.units.iter().flat_map(|unit| running(builder, unit)).collect();
@@ -310,12 +320,7 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
             triggers.extend(
                 placeholders(&template.text).map(|(_, name)| NixosBuilder::from_root(MODULE, &age_file(builder, name))),
             );
-            builder.set(
-                MODULE,
-                &["systemd", "services", unit, "restartTriggers"],
-                Nix::List(triggers),
-                std::slice::from_ref(at),
-            );
+            builder.set(MODULE, &["systemd", "services", unit, "restartTriggers"], Nix::List(triggers), &from);
         }
         let target = format!("{}/{}", places::RENDERED, template.name);
         let quoted = shell_word(&target);
@@ -343,7 +348,7 @@ fn agenix_templates(builder: &mut NixosBuilder<'_, '_>, templates: &[ManifestTem
     }
     // agenix makes a new directory at every activation; what is filled from it follows each time.
     let value = Nix::set([("deps", Nix::texts(["agenix"])), ("text", Nix::Text(script))]);
-    builder.set(MODULE, &["system", "activationScripts", "plumbline-templates"], value, std::slice::from_ref(at));
+    builder.set(MODULE, &["system", "activationScripts", "plumbline-templates"], value, &from);
 }
 
 /// A word of a shell script.

@@ -6,6 +6,7 @@ use clap::Args;
 use cli::{Failure, Session, Source, did_you_mean};
 use contract::document::HostItem;
 use contract::{Exit, Pointer};
+use serde_json::Value;
 
 use super::fleet_input::FleetInput;
 use crate::derive::{self, Vantage};
@@ -65,6 +66,10 @@ fn explain_file(fleet: &Fleet, source: &Source, target: &str) -> Result<String, 
                 text.push_str(&format!("  a file of yours: {source}\n"));
             }
             places(&mut text, source, entry.from.iter());
+            let before = entry.file.content.as_deref();
+            changed_by(&mut text, fleet, source, host, &entry.from.iter().cloned().collect::<Vec<_>>(), |rendered| {
+                rendered.tree.as_ref().and_then(|tree| tree.entries.get(name)?.file.content.as_deref()) != before
+            });
             return Ok(text);
         }
     }
@@ -80,6 +85,10 @@ fn explain_file(fleet: &Fleet, source: &Source, target: &str) -> Result<String, 
     };
     text.push_str(&format!("{host}:{path} ({})\n", item.id));
     places(&mut text, source, item.from.iter());
+    changed_by(&mut text, fleet, source, host, &item.from, |rendered| {
+        let other = rendered.desired.items.iter().find(|other| other.id == item.id);
+        other.map(|other| HostItem { from: item.from.clone(), ..other.clone() }).as_ref() != Some(item)
+    });
     if let Some(file) = &item.file {
         if !file.validate.is_empty() {
             text.push_str(&format!("  checked by {}\n", file.validate.join(" ")));
@@ -99,6 +108,64 @@ fn places<'p>(text: &mut String, source: &Source, from: impl Iterator<Item = &'p
         let (file, line, _) = source.line_at(pointer);
         text.push_str(&format!("  made by {file}:{line}  {pointer}\n"));
     }
+}
+
+/// Which overrides made it what it is: what would be otherwise without them. Every one is taken out in turn, so that none is
+/// named that changes nothing here, and none is left out, whichever its strength.
+fn changed_by(
+    text: &mut String,
+    fleet: &Fleet,
+    source: &Source,
+    host: &str,
+    from: &[Pointer],
+    differs: impl Fn(&Rendered) -> bool,
+) {
+    let Ok(whole) = serde_json::to_value(fleet) else { return };
+    for pointer in overrides(&whole, host, from) {
+        let mut less = whole.clone();
+        let keys: Vec<String> = pointer.keys().collect();
+        let Some((last, above)) = keys.split_last() else { continue };
+        let above = above.iter().fold(Pointer::root(), |at, key| at.join(key));
+        let Some(Value::Object(object)) = less.pointer_mut(above.as_str()) else { continue };
+        object.remove(last);
+        // Without it the fleet may say nothing that could be rendered; then it is no override but the thing itself.
+        let Ok(less) = serde_json::from_value::<Fleet>(less) else { continue };
+        let resolved = less.resolved();
+        let model = Model::new(&less, &resolved);
+        let Some(host) = model.host(host) else { continue };
+        if differs(&render(&model, host)) {
+            let (file, line, _) = source.line_at(&pointer);
+            text.push_str(&format!("  changed by {file}:{line}  {pointer}\n"));
+        }
+    }
+}
+
+/// What might change something of a host, from weak to strong: what all hosts have, what it takes over from another, text at
+/// fixed points and merge patches, whole files.
+fn overrides(whole: &Value, host: &str, from: &[Pointer]) -> Vec<Pointer> {
+    let host = Pointer::root().join("hosts").join(host);
+    let services: BTreeSet<String> = from
+        .iter()
+        .filter_map(|pointer| {
+            let mut keys = pointer.keys();
+            (keys.next().as_deref() == Some("services")).then(|| keys.next())?
+        })
+        .collect();
+    let inside = |at: Pointer| {
+        let keys = whole.pointer(at.as_str()).and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys);
+        keys.map(|key| at.join(key)).collect::<Vec<_>>()
+    };
+    let mut all = inside(Pointer::root().join("defaults").join("host"));
+    // Without its system a host is another thing altogether.
+    all.retain(|at| at.keys().last().as_deref() != Some("os"));
+    all.extend(Some(host.join("like")).filter(|at| whole.pointer(at.as_str()).is_some_and(|like| !like.is_null())));
+    all.extend(inside(host.join("extra")));
+    for service in services {
+        let at = Model::service_at(&service);
+        all.extend([at.join("extra"), at.join("files")].into_iter().flat_map(&inside));
+    }
+    all.extend(inside(host.join("files")));
+    all
 }
 
 /// What can be asked for on a host.

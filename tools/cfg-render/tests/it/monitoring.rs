@@ -1,12 +1,13 @@
 //! What watches the fleet: Alertmanager, Grafana, Loki, Alloy, cAdvisor, Zabbix, each read by its own program where that can
 //! be had here, else judged by the published schema.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::run::{document, files, fleet as seed, peer, say};
+use crate::run::{document, files, fleet as seed, given_peer, peer, say};
 use crate::traefik::{schema, yaml};
 
 fn fleet(run: &dyn Fn(&str) -> Value) -> Value {
@@ -182,6 +183,106 @@ fn logs_come_with_the_name_of_the_service() {
     let mon = of(&files(&fleet, "mon"), "/etc/nftables.conf");
     // Its agent reports to the Zabbix server there, too.
     assert!(mon.contains("ip saddr 10.1.0.2 tcp dport { 3100, 10051 } accept"), "{mon}");
+}
+
+/// What Alloy's rules make of the labels of a source: each rule of the block takes the value of its source label, which must
+/// match as a whole, and sets another.
+fn relabelled(alloy: &str, block: &str, labels: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> =
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let body = alloy.split(&format!("{block} {{\n")).nth(1).unwrap().split("\n}\n").next().unwrap();
+    for rule in body.split("rule {").skip(1) {
+        let of = |key: &str| {
+            let line = rule.lines().find(|line| line.trim_start().starts_with(key))?;
+            let text = line.split_once('=')?.1.trim().trim_start_matches('[').trim_end_matches(']');
+            Some(serde_json::from_str::<String>(text).unwrap())
+        };
+        let value = all.get(&of("source_labels").unwrap()).cloned().unwrap_or_default();
+        let regex = regex::Regex::new(&format!("^(?:{})$", of("regex").unwrap_or_else(|| "(.*)".into()))).unwrap();
+        let Some(found) = regex.captures(&value) else {
+            if of("action").as_deref() == Some("keep") {
+                return BTreeMap::new();
+            }
+            continue;
+        };
+        let Some(target) = of("target_label") else { continue };
+        let mut made = String::new();
+        found.expand(&of("replacement").unwrap_or_else(|| "$1".into()), &mut made);
+        all.insert(target, made);
+    }
+    all.retain(|name, value| !name.starts_with("__") && !value.is_empty());
+    all
+}
+
+#[test]
+fn lines_are_labelled_with_their_service() {
+    let alloy = of(&files(&fleet_of_logs(), "app"), "/etc/alloy/config.alloy");
+
+    // What the engine says of a container of a project, and the journal of a unit.
+    let container = relabelled(
+        &alloy,
+        "discovery.relabel \"containers\"",
+        &[
+            ("__meta_docker_container_label_com_docker_compose_project", "shop"),
+            ("__meta_docker_container_name", "/shop-web-1"),
+        ],
+    );
+    assert_eq!(container["service"], "shop");
+    assert_eq!(container["container"], "shop-web-1");
+    let journal = relabelled(
+        &alloy,
+        "loki.relabel \"journal\"",
+        &[("__journal__systemd_unit", "backup.timer"), ("__journal_priority_keyword", "warning")],
+    );
+    assert_eq!((journal["service"].as_str(), journal["level"].as_str()), ("backup", "warning"));
+    assert!(alloy.contains("external_labels = {\"host\" = \"app\"}") && alloy.contains("{\"job\" = \"containers\"}"));
+}
+
+/// Loki refuses a question of which every part matches a stream without labels ("queries require at least one regexp or equality
+/// matcher that does not have an empty-compatible value").
+#[test]
+fn the_dashboard_of_logs_opens_with_a_question_that_loki_takes() {
+    let all = files(&fleet(&contained), "mon");
+    let dashboard: Value = serde_json::from_str(&of(&all, "/etc/grafana/dashboards/logs.json")).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let queries: Vec<&Value> = variables.iter().filter(|variable| variable["type"] == "query").collect();
+    assert_eq!(queries.len(), 2);
+    for variable in queries {
+        let everything = variable["allValue"].as_str().unwrap();
+        assert!(!regex::Regex::new(&format!("^(?:{everything})$")).unwrap().is_match(""), "{variable}");
+    }
+}
+
+/// The fleet with a service of a timer and one in a container.
+fn fleet_of_logs() -> Value {
+    let mut fleet = fleet(&contained);
+    fleet["services"]["shop"] = json!({"host": "app", "run": {"containers": {"web": {"image": "docker.io/example/shop:1"}}}, "backup": {"none": "a test"}});
+    fleet
+}
+
+/// What Alloy itself writes for a file is that file.
+#[test]
+fn alloy_has_nothing_to_format() {
+    let how = "Alloy 1.10 or newer from github.com/grafana/alloy, which the Go proxy does not have";
+    let Some(alloy) = given_peer("PLUMBLINE_ALLOY", how) else { return };
+    let mut all: Vec<String> =
+        ["app"].map(|host| of(&files(&fleet(&contained), host), "/etc/alloy/config.alloy")).into();
+    let seed = seed("seed-004.json");
+    all.extend(["tools-prod", "authentik-prod"].map(|host| of(&files(&seed, host), "/etc/alloy/config.alloy")));
+    // With Podman every line is in the journal.
+    let mut podman = fleet(&contained);
+    podman["hosts"]["app"]["os"] = json!("debian-13");
+    podman["hosts"]["app"]["containers"] = json!({"engine": "podman"});
+    all.push(of(&files(&podman, "app"), "/etc/alloy/config.alloy"));
+    for text in all {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.alloy");
+        fs::write(&path, &text).unwrap();
+        let (good, said) = say(Command::new(&alloy).args(["fmt", "--test"]).arg(&path));
+        assert!(good, "{said}\n{text}");
+        fs::write(&path, text.replacen('{', "", 1)).unwrap();
+        assert!(!say(Command::new(&alloy).args(["fmt", "--test"]).arg(&path)).0, "it reads what it is given");
+    }
 }
 
 #[test]

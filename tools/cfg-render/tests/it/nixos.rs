@@ -42,7 +42,7 @@ fn evaluate(store: &Path, expression: &str) -> Option<Result<Value, String>> {
 }
 
 /// A directory with the fleet, stand-ins for the files that it names, and in `tree` what `host --all --out` writes.
-fn written(fleet: &Value) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn written(fleet: &Value) -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("fleet.json");
     std::fs::write(&path, fleet.to_string()).unwrap();
@@ -72,7 +72,7 @@ fn written(fleet: &Value) -> (tempfile::TempDir, PathBuf) {
 }
 
 /// What the hosts of a tree come to.
-fn come_to(fleet: &Value, store: &Path, tree: &Path) -> Option<Result<Value, String>> {
+pub(crate) fn come_to(fleet: &Value, store: &Path, tree: &Path) -> Option<Result<Value, String>> {
     let services = fleet["services"].as_object().unwrap().values();
     let modules: BTreeSet<&str> = services.filter_map(|service| service["run"]["nixos"]["module"].as_str()).collect();
     let words = |words: &BTreeSet<&str>| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" ");
@@ -263,6 +263,10 @@ fn removing_a_service_changes_only_files_that_name_it() {
         (fleet("seed-002.json"), vec!["vps-pacman", "lab-matrix"]),
         (fleet("seed-003.json"), vec!["nixos"]),
         (rich(), vec!["box"]),
+        (parity::fleet(&json!({"kind": "nginx"})), vec!["box", "back"]),
+        (parity::fleet(&json!({"kind": "caddy"})), vec!["box"]),
+        (parity::fleet(&json!({"kind": "traefik"})), vec!["box"]),
+        (parity::with_agenix(), vec!["box"]),
     ];
     for (whole, hosts) in cases {
         for service in whole["services"].as_object().unwrap().keys() {

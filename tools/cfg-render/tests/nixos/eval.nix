@@ -6,7 +6,7 @@ let
   flake = import (tree + "/flake.nix");
   options = import ./options.nix { inherit (lib) types; inherit modulesOfUser; };
   stub = name: { inherit name; value = "/stub/${name}"; };
-  pkgs = builtins.listToAttrs (map stub ([ "avahi" "cloudflared" "docker-compose" "gitMinimal" "nginxQuic" "replace-secret" "restic" "socat" ] ++ map (v: "postgresql_${toString v}") [ 13 14 15 16 17 18 ] ++ packages)) // {
+  pkgs = builtins.listToAttrs (map stub ([ "avahi" "cloudflared" "docker-compose" "gawk" "gitMinimal" "nginxQuic" "replace-secret" "restic" "socat" ] ++ map (v: "postgresql_${toString v}") [ 13 14 15 16 17 18 ] ++ packages)) // {
     caddy = { outPath = "/stub/caddy"; withPlugins = { plugins, hash }: "/stub/caddy-with-${toString (builtins.length plugins)}"; };
     writeText = name: text: "/stub/${builtins.hashString "sha256" text}-${name}";
   };

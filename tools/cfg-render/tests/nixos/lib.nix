@@ -77,7 +77,7 @@ rec {
         systemd.package = "/stub/systemd";
         virtualisation.podman.package = "/stub/podman";
         virtualisation.docker.package = "/stub/docker";
-        services = { zabbixServer.package = "/stub/zabbix"; postgresql.package = "/stub/postgresql"; };
+        services = { caddy.package = "/stub/caddy"; zabbixServer.package = "/stub/zabbix"; postgresql.package = "/stub/postgresql"; };
       };
       placeholders = builtins.mapAttrs (name: _: "<placeholder of ${name}>") (result.sops.secrets or { });
       config = known // { sops.placeholder = placeholders; };

@@ -11,7 +11,7 @@ let
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && !(a.${name} ? _leaf) then deep a.${name} value else a.${name} or value) b;
   service = {
     enable = bool; description = str; after = listOf str; wants = listOf str; requires = listOf str; before = listOf str; requiredBy = listOf str;
-    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; restartIfChanged = bool;
+    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; reloadTriggers = listOf anything; restartIfChanged = bool;
     unitConfig."*" = unit; serviceConfig."*" = unit;
   };
   addresses = listOf anything;
@@ -109,10 +109,11 @@ let
           "*" = either str (either int bool);
         };
       };
+      pgbouncer = { enable = bool; settings = { pgbouncer."*" = either int str; databases."*" = str; }; };
       postgresql = { enable = bool; package = package; dataDir = path; authentication = lines; settings."*" = either str (either int bool); };
       prometheus = {
         enable = bool; port = port; listenAddress = str; retentionTime = str; rules = listOf text; checkConfig = either bool (enum [ "syntax-only" ]);
-        globalConfig."*" = anything; scrapeConfigs = listOf anything; alertmanagers = listOf anything;
+        globalConfig."*" = anything; remoteWrite = listOf anything; remoteRead = listOf anything; scrapeConfigs = listOf anything; alertmanagers = listOf anything;
         alertmanager = { enable = bool; port = port; listenAddress = str; configuration = anything; extraFlags = listOf str; };
         exporters."*" = { enable = bool; port = port; listenAddress = str; extraFlags = listOf str; runAsLocalSuperUser = bool; };
       };

@@ -1,5 +1,6 @@
 //! SVG that needs nothing else: no fonts, no scripts, no browser to lay it out.
 
+mod legend;
 mod palette;
 mod text;
 
@@ -31,18 +32,26 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         .iter()
         .map(|edge| Arrow { from: edge.from, to: edge.to, group: u8::from(edge.line == Line::Dashed) })
         .collect();
-    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1320.0 });
+    let layout = place(&widths, &arrows, Measure { gap: 34.0, bend: 10.0, max_width: 1240.0 });
     let (tops, heights, bottom) = rows(&layout, &shapes);
     let head = 44.0;
-    let notes_top = bottom + if diagram.notes.is_empty() { 0.0 } else { 30.0 };
     let longest = diagram
         .notes
         .iter()
         .map(|note| text::width(note, SMALL, false))
         .fold(text::width(&diagram.title, 18.0, true), f64::max);
-    let width = (layout.total_width().max(longest) + 2.0 * MARGIN).ceil();
-    let height = (MARGIN + head + notes_top + diagram.notes.len() as f64 * 18.0 + MARGIN).ceil();
-    let shift = ((width - 2.0 * MARGIN - layout.total_width()) / 2.0).max(0.0);
+    let mut edges = String::new();
+    let rows = Rows { tops: &tops, heights: &heights, shapes: &shapes };
+    // Labels of arrows at the rims may be wider than the boxes there.
+    let (least, most) = draw_edges(&mut edges, diagram, &layout, &rows, id);
+    let drawn = most.max(layout.total_width()) - least;
+    let longest = longest.max(legend::widest(diagram));
+    let width = (drawn.max(longest) + 2.0 * MARGIN).ceil();
+    let (legend, legend_height) = legend::draw(diagram, width - 2.0 * MARGIN, id);
+    let legend_top = MARGIN + head + bottom + if legend.is_empty() { 0.0 } else { 26.0 };
+    let notes_top = legend_top + legend_height + if diagram.notes.is_empty() { 0.0 } else { 26.0 };
+    let height = (notes_top + diagram.notes.len() as f64 * 18.0 + MARGIN).ceil();
+    let shift = ((width - 2.0 * MARGIN - drawn) / 2.0).max(0.0) - least;
 
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plumbline\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
@@ -63,7 +72,7 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         escape(&diagram.title)
     ));
     out.push_str(&format!("<g transform=\"translate({} {})\">\n", round(MARGIN + shift), MARGIN + head));
-    draw_edges(&mut out, diagram, &layout, &Rows { tops: &tops, heights: &heights, shapes: &shapes }, id);
+    out.push_str(&edges);
     for (index, node) in diagram.nodes.iter().enumerate() {
         let layer = layout.layer[index];
         // Low boxes stand in the middle of their row.
@@ -71,8 +80,14 @@ pub(super) fn draw_with(diagram: &Diagram, id: &str, style: &str) -> String {
         draw_node(&mut out, node, &shapes[index], layout.left[index], top);
     }
     out.push_str("</g>\n");
+    if !legend.is_empty() {
+        out.push_str(&format!(
+            "<g class=\"legend\" transform=\"translate({MARGIN} {})\">\n{legend}</g>\n",
+            round(legend_top)
+        ));
+    }
     for (index, note) in diagram.notes.iter().enumerate() {
-        let y = MARGIN + head + notes_top + index as f64 * 18.0;
+        let y = notes_top + index as f64 * 18.0;
         out.push_str(&format!("<text class=\"s\" x=\"{MARGIN}\" y=\"{}\">{}</text>\n", round(y), escape(note)));
     }
     out.push_str("</svg>\n");
@@ -163,7 +178,8 @@ impl Rows<'_> {
     }
 }
 
-fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<'_>, id: &str) {
+/// Draws the arrows; returns how far their labels reach to the left and to the right.
+fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<'_>, id: &str) -> (f64, f64) {
     let mut labels: Vec<(f64, f64, f64)> = Vec::new();
     let mut texts = String::new();
     for (number, (edge, path)) in diagram.edges.iter().zip(&layout.paths).enumerate() {
@@ -200,7 +216,9 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
         let class = if edge.line == Line::Dashed { "e d" } else { "e" };
         let end = if layout.reversed[number] { "marker-start" } else { "marker-end" };
         out.push_str(&format!("<path class=\"{class}\" {end}=\"url(#{id}-arrow)\" d=\"{d}\"/>\n"));
-        if let (Some((x1, y1, x2, y2)), false) = (first, edge.label.is_empty()) {
+        // What the legend says already.
+        let said = edge.line == Line::Dashed && edge.label == diagram.meanings.dashed;
+        if let (Some((x1, y1, x2, y2)), false) = (first, edge.label.is_empty() || said) {
             let half = text::width(&edge.label, SMALL, false) / 2.0 + 2.0;
             // The place on the arrow that is hidden least by labels already there.
             let spots = [0.5, 0.68, 0.34, 0.8, 0.22].map(|t| {
@@ -225,6 +243,7 @@ fn draw_edges(out: &mut String, diagram: &Diagram, layout: &Layout, rows: &Rows<
         }
     }
     out.push_str(&texts);
+    labels.iter().fold((0.0, 0.0), |(least, most): (f64, f64), (x, _, half)| (least.min(x - half), most.max(x + half)))
 }
 
 /// Where an arrow touches a thing: arrows of a node are spread over its middle, in the order of their other ends.

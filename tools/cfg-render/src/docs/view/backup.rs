@@ -1,14 +1,15 @@
 //! What is backed up, when and where to.
 
 use super::{joined, plural, some_of};
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{BackupTool, Fleet};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut diagram = Diagram::new(
         format!("{}: backup", fleet.name),
         "what each host backs up, by which plan, and into which repositories",
-    );
+    )
+    .meaning(Meanings { kinds: &[(Kind::External, "left out"), (Kind::Storage, "repository")], ..Meanings::default() });
     if fleet.backups.plans.is_empty() && fleet.backups.repositories.is_empty() {
         return diagram;
     }

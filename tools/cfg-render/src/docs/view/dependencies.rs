@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{kind_of, some_of};
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{self, Dependency, Fleet, Strength};
 
 type Ends = BTreeSet<(String, u8)>;
@@ -12,7 +12,8 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let dependencies = fleet.dependencies();
     let description =
         format!("what the {} of the fleet {} need", super::plural(fleet.services.len(), "service"), fleet.name);
-    let mut diagram = Diagram::new(format!("{}: dependencies", fleet.name), description);
+    let meanings = Meanings { kinds: &[(Kind::Host, "alike")], solid: "needs", dashed: "wants" };
+    let mut diagram = Diagram::new(format!("{}: dependencies", fleet.name), description).meaning(meanings);
     let mut names: Vec<fleet::Node> = fleet.services.keys().cloned().map(fleet::Node::Service).collect();
     names.extend(fleet.databases.keys().cloned().map(fleet::Node::Database));
 

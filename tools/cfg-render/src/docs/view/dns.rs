@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::some_of;
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{Edge, Fleet, Zone};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut diagram =
-        Diagram::new(format!("{}: names", fleet.name), "zones, the names in them, and the hosts to which they lead");
+        Diagram::new(format!("{}: names", fleet.name), "zones, the names in them, and the hosts to which they lead")
+            .meaning(Meanings {
+                kinds: &[(Kind::Paper, "zone"), (Kind::Network, "name"), (Kind::Proxy, "tunnel")],
+                ..Meanings::default()
+            });
     // Names by zone, each with what it leads to.
     let mut names: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> =
         fleet.dns.zones.keys().map(|zone| (zone.as_str(), BTreeMap::new())).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{how, joined, kind_of, ports_of, reach, some_of};
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{Agents, Edge, Fleet, Host, PUBLIC, Run, Trust};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
@@ -14,7 +14,8 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
         super::plural(fleet.networks.len(), "network"),
         fleet.name
     );
-    let mut diagram = Diagram::new(format!("{}: network", fleet.name), description);
+    let meanings = Meanings { kinds: &[], solid: "is reached, or is a member", dashed: "asks, or passes on to" };
+    let mut diagram = Diagram::new(format!("{}: network", fleet.name), description).meaning(meanings);
     let reach = reach::all(fleet);
     let open = reach.iter().any(|found| found.from == PUBLIC) || !fleet.tunnels.is_empty();
     let internet = open.then(|| diagram.node("internet", Node::new(Kind::Internet, "Internet")));

@@ -1,7 +1,7 @@
 //! The way of a request to a service.
 
 use super::{how, joined, kind_of, some_of};
-use crate::docs::{Diagram, Kind, Line, Node, UnknownService};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node, UnknownService};
 use crate::fleet::{Auth, Edge, Fleet, LOCAL, Node as Needed, ResolvedRoute, Service, Strength};
 
 pub(super) fn draw(fleet: &Fleet, name: &str) -> Result<Diagram, UnknownService> {
@@ -12,7 +12,8 @@ pub(super) fn draw(fleet: &Fleet, name: &str) -> Result<Diagram, UnknownService>
     let mut diagram = Diagram::new(
         title,
         format!("the way of a request from its sender to the service {name} and what that asks in turn"),
-    );
+    )
+    .meaning(Meanings { kinds: &[(Kind::Internet, "sender")], ..Meanings::default() });
     let target = diagram.node(format!("service:{name}"), service_node(name, service));
     for route in fleet.routes().iter().filter(|route| route.service == name) {
         draw_route(fleet, &mut diagram, route, target);

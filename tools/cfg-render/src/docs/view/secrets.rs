@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::some_of;
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{AgeKey, Fleet, SecretBackend};
 use crate::model::Model;
 
@@ -11,7 +11,11 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut diagram = Diagram::new(
         format!("{}: secrets", fleet.name),
         "encrypted files in git, who decrypts them, and which services read what; values lie in RAM only",
-    );
+    )
+    .meaning(Meanings {
+        kinds: &[(Kind::Storage, "encrypted file"), (Kind::Paper, "secret"), (Kind::External, "controller")],
+        ..Meanings::default()
+    });
     let model = Model::new(fleet, fleet);
     let holders = std::iter::once(None).chain(fleet.hosts.keys().map(|host| Some(host.as_str())));
     let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{joined, kind_of, reach, some_of};
-use crate::docs::{Diagram, Kind, Line, Node};
+use crate::docs::{Diagram, Kind, Line, Meanings, Node};
 use crate::fleet::{ANY, Fleet, LOCAL, PUBLIC, Trust};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let description = "what may be reached from each network, the least trusted above; each zone also reaches what those above it reach where a service says so";
-    let mut diagram = Diagram::new(format!("{}: zones", fleet.name), description);
+    let meanings = Meanings { kinds: &[(Kind::Agent, "of the host")], solid: "into what is trusted more", dashed: "" };
+    let mut diagram = Diagram::new(format!("{}: zones", fleet.name), description).meaning(meanings);
     let reach = reach::all(fleet);
     let mut zones: BTreeMap<u8, Vec<Node>> = BTreeMap::new();
     let public = Node::new(Kind::Internet, "Internet").line("untrusted: anybody");
@@ -58,8 +59,13 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
 fn filled(fleet: &Fleet, reach: &[reach::Reach], mut node: Node, zone: &str) -> Node {
     for found in reach.iter().filter(|found| found.from == zone) {
         let kind = fleet.services.get(&found.what).map_or(Kind::Agent, kind_of);
-        let names = if found.names.is_empty() { found.host.clone() } else { some_of(&found.names, 1) };
-        node.part(kind, &found.what, format!("{names}:{}", found.port));
+        let port = found.port;
+        let place = match found.names.as_slice() {
+            [] => format!("{}:{port}", found.host),
+            [only] => format!("{only}:{port}"),
+            [first, others @ ..] => format!("{first}:{port} and {} more", others.len()),
+        };
+        node.part(kind, &found.what, place);
     }
     if node.parts.is_empty() { node.line("nothing is open to it") } else { node }
 }

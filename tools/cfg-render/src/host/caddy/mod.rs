@@ -1,7 +1,7 @@
 //! Caddy as the reverse proxy (2.6 and newer): one Caddyfile.
 
 mod dns;
-mod passwords;
+pub(crate) mod passwords;
 
 use std::collections::BTreeSet;
 
@@ -228,10 +228,6 @@ pub(crate) fn render_entry(
     let at = &entry.pointer;
     let gate = match &entry.route.auth {
         Auth::Forward(forward) if entry.behind.is_none() => Some((builder.gate(forward, &at.join("auth"))?, forward)),
-        Auth::Basic(_) if entry.behind.is_none() && builder.host.os.is_nixos() => {
-            builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
-            return None;
-        }
         Auth::Access(_) if entry.behind.is_none() => {
             builder.missing(at.join("auth"), "this kind of login at Caddy (so the whole entry)");
             return None;

@@ -14,6 +14,8 @@ use crate::host::HostBuilder;
 use crate::model::{Entry, Site};
 
 const SCRIPT: &str = "/usr/local/lib/plumbline/caddy-passwords";
+/// The script: POSIX sh and awk.
+pub(crate) const TEXT: &str = include_str!("passwords.sh");
 const FOLDER: &str = "/run/plumbline-caddy";
 const RELOAD: &str = "/usr/bin/caddy reload --config /etc/caddy/Caddyfile --force";
 
@@ -28,14 +30,20 @@ pub(super) fn question(builder: &mut HostBuilder<'_, '_>, entry: &Entry<'_>, bas
     Some(Line::new(directive).with("bcrypt").with(realm).body(vec![import]))
 }
 
-/// What turns the secrets of all sites into what Caddy reads.
-pub(super) fn add(builder: &mut HostBuilder<'_, '_>, sites: &[Site<'_>]) {
+/// The secrets with the passwords of sites, and which names are behind them.
+pub(crate) fn secrets(sites: &[Site<'_>]) -> BTreeMap<SecretName, Vec<Pointer>> {
     let mut secrets: BTreeMap<SecretName, Vec<Pointer>> = BTreeMap::new();
     for entry in sites.iter().flat_map(|site| &site.entries).filter(|entry| entry.behind.is_none()) {
         if let Auth::Basic(basic) = &entry.route.auth {
             secrets.entry(basic.users.secret.clone()).or_default().push(entry.pointer.clone());
         }
     }
+    secrets
+}
+
+/// What turns the secrets of all sites into what Caddy reads.
+pub(super) fn add(builder: &mut HostBuilder<'_, '_>, sites: &[Site<'_>]) {
+    let secrets = secrets(sites);
     if secrets.is_empty() {
         return;
     }
@@ -50,7 +58,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, sites: &[Site<'_>]) {
         .set("Service", "ExecReload", format!("+{exec}"))
         .set("Service", "ExecReload", RELOAD);
     builder
-        .file(Stage::Services, SCRIPT, include_str!("passwords.sh").into(), &from)
+        .file(Stage::Services, SCRIPT, TEXT.into(), &from)
         .mode(0o755)
         .validate(&["/bin/sh", "-n", "%s"])
         .add(builder);

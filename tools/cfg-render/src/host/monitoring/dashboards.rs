@@ -224,7 +224,8 @@ fn logs() -> Value {
         json!({
             "name": name, "label": label, "type": "query", "datasource": source, "refresh": 2,
             "query": {"label": name, "refId": name, "stream": "", "type": 1}, "multi": true, "includeAll": true,
-            "allValue": ".*", "current": {"text": "All", "value": "$__all"}
+            // Loki refuses a question whose every part matches a stream without labels.
+            "allValue": ".+", "current": {"text": "All", "value": "$__all"}
         })
     };
     let selector = "{host=~\"$host\",service=~\"$service\"}";

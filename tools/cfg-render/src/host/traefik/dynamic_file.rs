@@ -8,7 +8,7 @@ use super::{ACME, ACME_DNS};
 use crate::fleet::{Auth, ProxyKind, ProxyServer, Scheme, TlsMode};
 use crate::format::{Unrepresentable, Written};
 use crate::host::{HostBuilder, certificates, headers, merge_patch};
-use crate::model::{Entry, Site, Upstream};
+use crate::model::{Entry, Model, Site, Upstream};
 
 /// What all sites share: TLS 1.2 and 1.3, and no answer to a handshake for a name that has no certificate.
 pub(crate) fn shared(proxy: &ProxyServer) -> Value {
@@ -108,7 +108,8 @@ pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site:
         let extra =
             builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.traefik.as_ref());
         if let Some(patch) = extra {
-            merge_patch::apply(&mut document, patch);
+            let at = Model::service_at(service).join("extra").join("traefik");
+            merge_patch::apply(builder, &mut document, patch, merge_patch::TRAEFIK, &at);
         }
     }
     Some(document)

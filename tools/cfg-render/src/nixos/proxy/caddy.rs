@@ -10,6 +10,9 @@ use crate::format::nix::{Nix, Part};
 use crate::host::caddy as shared;
 use crate::model::{Model, Site};
 
+/// What Caddy knows passwords by.
+const PASSWORDS: &str = "caddy-passwords";
+
 /// Modules by the name that Caddy gives them, and where their source lies at the version that we wrote for.
 const PLUGINS: [(&str, &str); 3] = [
     ("http.handlers.rate_limit", "github.com/mholt/caddy-ratelimit@v0.1.0"),
@@ -39,9 +42,38 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
         let name = format!("http://:{}", proxy.http_port);
         builder.set(MODULE, &["services", "caddy", "virtualHosts", &name], value, &from);
     }
+    passwords(builder, sites);
     for site in sites {
         add_site(builder, &proxy, site);
     }
+}
+
+/// Each start and reload turns the passwords of sites into what Caddy reads, as on other hosts. The unit is the package's own,
+/// with settings of the module's: what reloads is said anew, with one step more before it.
+fn passwords(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
+    let secrets = shared::passwords::secrets(sites);
+    let from: Vec<_> = secrets.values().flatten().cloned().collect();
+    let Some(at) = from.first() else { return };
+    let file = "plumbline/caddy-passwords";
+    // With a mode it is a file of root's own instead of a link.
+    let script = Nix::set([("text", Nix::text(shared::passwords::TEXT)), ("mode", Nix::text("0755"))]);
+    builder.set(PASSWORDS, &["environment", "etc", file], script, &from);
+    let argv: Vec<String> =
+        std::iter::once(format!("/etc/{file}")).chain(secrets.keys().map(ToString::to_string)).collect();
+    let Some(exec) = builder.shared.fit(crate::format::systemd::exec(&argv), at) else { return };
+    // With the rights of the system, which alone reads all secrets.
+    let exec = format!("+{exec}");
+    let set = |builder: &mut NixosBuilder<'_, '_>, path: &[&str], value: Nix| {
+        builder.set(PASSWORDS, &[&["systemd", "services", "caddy"], path].concat(), value, &from);
+    };
+    set(builder, &["path"], Nix::List(vec![Nix::package("gawk")]));
+    set(builder, &["serviceConfig", "ExecStartPre"], Nix::texts([&exec]));
+    let reload = Nix::Text(vec![
+        Part::Expression("config.services.caddy.package".into()),
+        Part::Plain("/bin/caddy reload --config /etc/caddy/caddy_config --adapter caddyfile --force".into()),
+    ]);
+    let steps = Nix::Call("lib.mkForce", vec![Nix::List(vec![Nix::text(""), Nix::text(&exec), reload])]);
+    set(builder, &["serviceConfig", "ExecReload"], steps);
 }
 
 /// The build of Caddy: the one that the fleet names, or one with the modules that it names.

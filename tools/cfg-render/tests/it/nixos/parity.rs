@@ -7,7 +7,7 @@ use crate::run::{cfg_render, document};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
 
-fn fleet(proxy: &Value) -> Value {
+pub(super) fn fleet(proxy: &Value) -> Value {
     json!({
         "schema": "fleet/v1", "name": "parity", "domain": "parity.net", "email": "ops@parity.net",
         "networks": {"lan": {"cidrs": ["10.1.0.0/24"]}},
@@ -55,6 +55,15 @@ fn fleet(proxy: &Value) -> Value {
         },
         "secrets": {"token": {}, "mine-token": {}, "grafana-oidc": {}, "s3-id": {}, "s3-key": {}, "dns-token": {}, "smtp": {}, "hook": {}}
     })
+}
+
+/// With the other backend of secrets, which has no templates of its own, and a secret that two services share.
+pub(super) fn with_agenix() -> Value {
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["hosts"]["box"]["secrets"] = json!({"backend": "agenix"});
+    fleet["services"]["app"]["env"] = json!({"TOKEN": {"secret": "token"}});
+    fleet["services"]["app"]["secrets"] = json!(["mine-token"]);
+    fleet
 }
 
 fn come(proxy: &Value) -> Option<Value> {
@@ -250,6 +259,77 @@ fn caddy_and_traefik_serve_certificates_that_they_do_not_get_themselves() {
     let one = certificates.iter().find(|one| one["certFile"].as_str().unwrap().ends_with("-grafana.parity.net.pem"));
     assert_eq!(one.unwrap()["keyFile"], "/run/secrets/tls-box-grafana-parity-net");
     assert_eq!(host["sops"]["secrets"]["tls-box-grafana-parity-net"]["group"], "traefik");
+}
+
+#[test]
+fn the_pooler_runs_as_the_server_s_owner_and_no_password_is_anywhere() {
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["databases"]["main"] =
+        json!({"host": "box", "bind": ["lan"], "pgbouncer": {"size": 3, "settings": {"server_idle_timeout": "60"}}});
+    fleet["services"]["web"]["databases"] =
+        json!([{"name": "web-x", "owner": "web", "password": {"secret": "token"}, "pool": {"mode": "session"}}]);
+    let store = tempfile::tempdir().unwrap();
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    let pooler = &host["services"]["pgbouncer"];
+    assert_eq!(pooler["enable"], true);
+    let settings = &pooler["settings"]["pgbouncer"];
+    for (name, value) in [
+        ("listen_port", json!(6432)),
+        ("default_pool_size", json!(3)),
+        ("server_idle_timeout", json!(60)),
+        ("auth_type", json!("hba")),
+        ("auth_user", json!("postgres")),
+        ("auth_hba_file", json!("/etc/pgbouncer/pg_hba.conf")),
+        ("listen_addr", json!("127.0.0.1,::1,10.1.0.1")),
+    ] {
+        assert_eq!(settings[name], value, "{name}: {settings}");
+    }
+    assert_eq!(
+        pooler["settings"]["databases"]["web-x"],
+        "host='/run/postgresql' port='5432' dbname='web-x' pool_mode='session'"
+    );
+    // The server knows its owner by the socket.
+    let unit = &host["systemd"]["services"]["pgbouncer"]["serviceConfig"];
+    assert_eq!((&unit["User"], &unit["Group"]), (&json!("postgres"), &json!("postgres")));
+    let etc = &host["environment"]["etc"];
+    assert_eq!(etc["pgbouncer/userlist.txt"]["text"], "\"postgres\" \"\"\n");
+    let rules = etc["pgbouncer/pg_hba.conf"]["text"].as_str().unwrap();
+    assert!(rules.contains("web-x") && !rules.contains("trust") && !rules.contains("0.0.0.0"), "{rules}");
+    let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("not-rendered-yet"), "PgBouncer is rendered");
+}
+
+#[test]
+fn caddy_gets_its_passwords_at_each_start_and_reload() {
+    let mut fleet = fleet(&json!({"kind": "caddy", "version": "2.10"}));
+    fleet["services"]["grafana"]["proxy"][0]["auth"] = json!({"basic": {"users": {"secret": "token"}}});
+    let store = tempfile::tempdir().unwrap();
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    let site = host["services"]["caddy"]["virtualHosts"]["https://grafana.parity.net"]["extraConfig"].as_str().unwrap();
+    assert!(site.contains("basic_auth bcrypt grafana {\n\t\timport /run/plumbline-caddy/token/*"), "{site}");
+    let unit = &host["systemd"]["services"]["caddy"];
+    let step = "+/etc/plumbline/caddy-passwords token";
+    assert_eq!(unit["serviceConfig"]["ExecStartPre"], json!([step]));
+    let reload = unit["serviceConfig"]["ExecReload"].as_array().unwrap();
+    assert_eq!((&reload[0], &reload[1]), (&json!(""), &json!(step)));
+    assert!(
+        reload[2]
+            .as_str()
+            .unwrap()
+            .ends_with("/stub/caddy/bin/caddy reload --config /etc/caddy/caddy_config --adapter caddyfile --force")
+    );
+    let script = &host["environment"]["etc"]["plumbline/caddy-passwords"];
+    assert_eq!(script["mode"], "0755");
+    assert!(!script["text"].as_str().unwrap().contains("/usr/"), "NixOS has no /usr");
+    let secret = &host["sops"]["secrets"]["token"];
+    assert_eq!(secret["group"], "caddy");
+    assert_eq!(secret["reloadUnits"], json!(["caddy.service"]), "a new password is known at once");
+    let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("not-rendered-yet"), "it is rendered");
 }
 
 #[test]

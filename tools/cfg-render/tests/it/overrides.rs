@@ -1,0 +1,258 @@
+//! What a person says against what is generated, from weak to strong, on Debian and on NixOS; and that `explain` names it.
+
+use serde_json::{Value, json};
+
+use crate::fleet::merged;
+use crate::run::{cfg_render, document, files};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
+const SYSTEMS: [&str; 2] = ["debian-12", "nixos-25.11"];
+
+fn fleet(os: &str) -> Value {
+    let nixos = os.starts_with("nixos");
+    let run = |name: &str| {
+        if nixos {
+            json!({"nixos": {"module": format!("services.{name}")}})
+        } else {
+            json!({"package": {"packages": [name]}})
+        }
+    };
+    json!({
+        "schema": "fleet/v1", "name": "strong", "domain": "strong.test",
+        "defaults": {"host": {"os": os, "ssh": {"port": 2201, "keys": [KEY]}}},
+        "hosts": {
+            "base": {"addresses": {"public": ["192.0.2.2"]}},
+            "box": {"addresses": {"public": ["192.0.2.1"]}, "proxy": {"kind": "nginx", "max_body": "1M"}}
+        },
+        "services": {
+            "app": {"host": "box", "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": 8080},
+                "proxy": [{"names": ["app.strong.test"], "tls": "internal"}], "backup": {"none": "a test"}},
+            "prometheus": {"host": "box", "run": run("prometheus"), "ports": {"http": 9090}, "backup": {"none": "a test"}}
+        },
+        "monitoring": {"prometheus": {}}
+    })
+}
+
+/// All that is written for the host, by path: the files themselves, or the modules.
+fn written(fleet: &Value) -> Vec<(String, String)> {
+    let desired = document(&["host", "--host", "box"], fleet);
+    let nixos = desired["items"].as_array().unwrap().iter().find_map(|item| item.get("nixos"));
+    let Some(nixos) = nixos else { return files(fleet, "box") };
+    let all = nixos["files"].as_object().unwrap().iter();
+    all.filter_map(|(path, file)| Some((path.clone(), file["content"].as_str()?.to_owned()))).collect()
+}
+
+fn of<'a>(all: &'a [(String, String)], path: &str) -> &'a str {
+    all.iter()
+        .find(|(known, _)| known == path)
+        .unwrap_or_else(|| panic!("{path} among {:?}", all.iter().map(|(path, _)| path).collect::<Vec<_>>()))
+        .1
+        .as_str()
+}
+
+/// Which overrides `explain` says have changed a file.
+fn changed_by(fleet: &Value, path: &str) -> Vec<String> {
+    let output = cfg_render(&["explain", &format!("box:{path}"), "-"], &fleet.to_string());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("changed by "));
+    lines.map(|line| line.split_whitespace().last().unwrap().to_owned()).collect()
+}
+
+/// Where each of three things is written: the port of SSH, the size of a body, how often Prometheus asks.
+fn places(os: &str) -> [&'static str; 3] {
+    if os.starts_with("nixos") {
+        ["hosts/box/access.nix", "hosts/box/services/app.nix", "hosts/box/services/prometheus.nix"]
+    } else {
+        [
+            "/etc/ssh/sshd_config.d/00-plumbline.conf",
+            "/etc/nginx/plumbline.d/app.strong.test.conf",
+            "/etc/prometheus/prometheus.yml",
+        ]
+    }
+}
+
+#[test]
+fn what_all_hosts_have_yields_to_another_host_and_that_to_the_host_itself() {
+    for os in SYSTEMS {
+        let [path, _, _] = places(os);
+        let mut fleet = fleet(os);
+        let port = |fleet: &Value| {
+            let all = written(fleet);
+            let text = of(&all, path);
+            ["2201", "2202", "2203", "2204"]
+                .into_iter()
+                .filter(|port| text.contains(port))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(port(&fleet), "2201", "{os}");
+        assert_eq!(changed_by(&fleet, path), ["/defaults/host/ssh"], "{os}");
+        fleet["hosts"]["base"]["ssh"] = json!({"port": 2202, "keys": [KEY]});
+        fleet["hosts"]["box"]["like"] = json!("base");
+        assert_eq!(port(&fleet), "2202", "{os}");
+        assert!(changed_by(&fleet, path).contains(&"/hosts/box/like".to_owned()), "{os}");
+        fleet["hosts"]["box"]["ssh"] = json!({"port": 2203, "keys": [KEY]});
+        assert_eq!(port(&fleet), "2203", "{os}");
+        assert_eq!(changed_by(&fleet, path), Vec::<String>::new(), "{os}: nothing of it is left");
+        // Text of a person at its fixed point is stronger than all of these.
+        fleet["hosts"]["box"]["extra"] = json!({"sshd": ["MaxAuthTries 9"]});
+        let all = written(&fleet);
+        let text = of(&all, path);
+        assert_eq!(text.matches("MaxAuthTries").count(), 1, "{os}: it takes the place of ours\n{text}");
+        assert!(text.contains('9'), "{text}");
+        assert_eq!(changed_by(&fleet, path), ["/hosts/box/extra/sshd"], "{os}");
+    }
+}
+
+#[test]
+fn a_service_s_own_word_yields_to_text_at_a_fixed_point() {
+    for os in SYSTEMS {
+        let [_, path, _] = places(os);
+        let mut fleet = fleet(os);
+        let size = |fleet: &Value| {
+            let all = written(fleet);
+            let mut found = all
+                .iter()
+                .flat_map(|(_, text)| text.lines())
+                .filter_map(|line| line.trim().strip_prefix("client_max_body_size "));
+            found.next_back().map(|value| value.trim_end_matches(';').to_lowercase())
+        };
+        fleet["services"]["app"]["proxy"][0]["max_body"] = json!("2M");
+        assert!(size(&fleet).is_some_and(|size| size.starts_with('2')), "{os}: {:?}", size(&fleet));
+        fleet["services"]["app"]["extra"] = json!({"nginx": {"location": ["client_max_body_size 3m"]}});
+        let all = written(&fleet);
+        let text = of(&all, path);
+        assert!(
+            text.contains("client_max_body_size 3m;") && !text.to_lowercase().contains("client_max_body_size 2m"),
+            "{os}: {text}"
+        );
+        assert_eq!(changed_by(&fleet, path), ["/services/app/extra/nginx"], "{os}");
+    }
+}
+
+#[test]
+fn a_merge_patch_changes_structured_files_and_explain_says_so() {
+    for os in SYSTEMS {
+        let [_, _, path] = places(os);
+        let mut fleet = fleet(os);
+        assert_eq!(changed_by(&fleet, path).iter().filter(|place| place.contains("extra")).count(), 0);
+        fleet["services"]["prometheus"]["extra"] = json!({"prometheus": {"global": {"scrape_interval": "7s"}, "remote_write": [{"url": "https://store.strong.test/push"}]}});
+        let all = written(&fleet);
+        let text = of(&all, path);
+        assert!(text.contains("\"7s\"") && text.contains("https://store.strong.test/push"), "{os}: {text}");
+        assert_eq!(changed_by(&fleet, path), ["/services/prometheus/extra/prometheus"], "{os}");
+    }
+}
+
+#[test]
+fn a_path_that_a_format_does_not_have_is_an_error_with_the_nearest_name() {
+    let find = |fleet: &Value, pointer: &str, fix: &str| {
+        let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = found["findings"].as_array().unwrap();
+        let one = all.iter().find(|one| one["pointer"] == pointer).unwrap_or_else(|| panic!("{pointer}: {all:#?}"));
+        assert_eq!((&one["code"], &one["level"]), (&json!("override-target-missing"), &json!("error")));
+        assert!(one["fix"].as_str().unwrap().contains(fix), "{one}");
+        // Nothing is written with it either.
+        let output = cfg_render(&["host", "--host", "box"], &fleet.to_string());
+        assert_eq!(output.status.code(), Some(65));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(pointer));
+    };
+    for os in SYSTEMS {
+        let patched =
+            |patch: Value| merged(fleet(os), json!({"services": {"prometheus": {"extra": {"prometheus": patch}}}}));
+        let at = "/services/prometheus/extra/prometheus";
+        find(&patched(json!({"globl": {"scrape_interval": "7s"}})), &format!("{at}/globl"), "did you mean \"global\"?");
+        let wrong = json!({"global": {"scrape_intervall": "7s"}});
+        let mut absent = fleet(os);
+        absent["services"]["prometheus"]["extra"] = json!({"prometheus": {"global": {"external_labels": null}}});
+        find(&patched(wrong), &format!("{at}/global/scrape_intervall"), "did you mean \"scrape_interval\"?");
+        // What is not there cannot be taken away.
+        find(&absent, &format!("{at}/global/external_labels"), "");
+    }
+    // A key that Prometheus has and NixOS' module of it has not.
+    let storage = json!({"services": {"prometheus": {"extra": {"prometheus": {"storage": {"tsdb": {"out_of_order_time_window": "1h"}}}}}}});
+    find(
+        &merged(fleet("nixos-25.11"), storage.clone()),
+        "/services/prometheus/extra/prometheus/storage",
+        "extra.nixos",
+    );
+    assert!(cfg_render(&["host", "--host", "box"], &merged(fleet("debian-12"), storage).to_string()).status.success());
+
+    let container = |extra: Value| {
+        let mut fleet = fleet("debian-12");
+        fleet["hosts"]["box"]["containers"] = json!({"engine": "docker"});
+        fleet["services"]["app"]["run"] = json!({"container": {"image": "docker.io/library/x:1"}});
+        fleet["services"]["app"]["extra"] = extra;
+        fleet
+    };
+    let at = "/services/app/extra/compose/services";
+    find(
+        &container(json!({"compose": {"services": {"ap": {"mem_limit": "1g"}}}})),
+        &format!("{at}/ap"),
+        "did you mean \"app\"?",
+    );
+    find(
+        &container(json!({"compose": {"services": {"app": {"mem_limits": "1g"}}}})),
+        &format!("{at}/app/mem_limits"),
+        "did you mean \"mem_limit\"?",
+    );
+    let good = container(
+        json!({"compose": {"services": {"app": {"mem_limit": "1g"}, "side": {"image": "docker.io/library/y:1"}}}}),
+    );
+    let all = files(&good, "box");
+    let compose = of(&all, "/opt/app/compose.yaml");
+    assert!(compose.contains("mem_limit: \"1g\"") && compose.contains("side:"), "{compose}");
+    assert_eq!(changed_by(&good, "/opt/app/compose.yaml"), ["/services/app/extra/compose"]);
+
+    let mut traefik = container(json!({"traefik": {"http": {"midlewares": {}}}}));
+    traefik["hosts"]["box"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"});
+    find(&traefik, "/services/app/extra/traefik/http/midlewares", "did you mean \"middlewares\"?");
+}
+
+#[test]
+fn a_patch_for_a_file_that_is_not_made_is_an_error() {
+    let patch = json!({"compose": {"services": {"app": {"mem_limit": "1g"}}}});
+    for (os, engine) in [("debian-12", "podman"), ("debian-13", "podman"), ("nixos-25.11", "docker")] {
+        let mut fleet = fleet(os);
+        fleet["hosts"]["box"]["containers"] = json!({"engine": engine});
+        fleet["services"]["app"]["run"] = json!({"container": {"image": "docker.io/library/x:1"}});
+        fleet["services"]["app"]["extra"] = patch.clone();
+        let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let one =
+            found["findings"].as_array().unwrap().iter().find(|one| one["pointer"] == "/services/app/extra/compose");
+        assert_eq!(one.unwrap_or_else(|| panic!("{os} {engine}: {found:#}"))["code"], "override-target-missing");
+    }
+}
+
+#[test]
+fn a_whole_file_is_the_last_word() {
+    let mine = "# mine\nglobal: {}\n";
+    let mut debian = fleet("debian-12");
+    debian["services"]["prometheus"]["extra"] = json!({"prometheus": {"global": {"scrape_interval": "7s"}}});
+    debian["hosts"]["box"]["files"] = json!({"/etc/prometheus/prometheus.yml": {"content": mine}});
+    let all = files(&debian, "box");
+    assert_eq!(of(&all, "/etc/prometheus/prometheus.yml"), mine);
+    assert_eq!(
+        changed_by(&debian, "/etc/prometheus/prometheus.yml"),
+        ["/hosts/box/files/~1etc~1prometheus~1prometheus.yml"]
+    );
+
+    let mut nixos = fleet("nixos-25.11");
+    nixos["hosts"]["box"]["agents"] = json!({"alloy": {}});
+    nixos["services"]["loki"] = json!({"host": "box", "run": {"nixos": {"module": "services.loki"}}, "ports": {"http": 3100}, "backup": {"none": "a test"}});
+    nixos["monitoring"]["loki"] = json!({});
+    nixos["hosts"]["box"]["files"] = json!({"/etc/alloy/config.alloy": {"content": "// mine\n"}});
+    let all = written(&nixos);
+    let (path, _) = all.iter().find(|(_, text)| text.contains("// mine")).unwrap();
+    assert_eq!(changed_by(&nixos, path), ["/hosts/box/files/~1etc~1alloy~1config.alloy"]);
+    // Nix has the last word about which is the last.
+    let store = tempfile::tempdir().unwrap();
+    let (_home, tree) = crate::nixos::written(&nixos);
+    let Some(found) = crate::nixos::come_to(&nixos, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    assert_eq!(host["environment"]["etc"]["alloy/config.alloy"]["text"], "// mine\n");
+}
