@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// musl's own allocator takes half of the time of a large fleet.
 #[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     cli::main(&cfg_render::TOOL, cfg_render::run)

@@ -250,25 +250,37 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
     };
-    // All or nothing: a host that cannot be rendered must not leave half of the lines behind.
+    // All or nothing: a host that cannot be rendered must not leave half of the output behind.
+    let good = |findings: Vec<Finding>| {
+        if findings.iter().any(|finding| finding.level == contract::Level::Error) {
+            return Err(fleet.source.failure(findings));
+        }
+        Ok(())
+    };
+    if args.all && args.out.is_none() {
+        // The line of a host is kept, not the host: ten thousand services are a hundred megabytes as lines.
+        let mut lines = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            let rendered = render(&model, host);
+            lines.push((session.line(&rendered.desired, text::host)?, rendered.findings));
+        }
+        good(lines.iter().flat_map(|(_, findings)| findings.clone()).collect())?;
+        for (line, findings) in lines {
+            warn(session, &findings);
+            session.print_bytes(line.as_bytes())?;
+        }
+        return Ok(Exit::Done);
+    }
     let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
-    let broken: Vec<_> = rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect();
-    if broken.iter().any(|finding| finding.level == contract::Level::Error) {
-        return Err(fleet.source.failure(broken));
+    good(rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect())?;
+    for rendered in &rendered {
+        warn(session, &rendered.findings);
     }
     if let Some(directory) = &args.out {
-        for rendered in &rendered {
-            warn(session, &rendered.findings);
-        }
         return out::write(&args.fleet, directory, &rendered, args.all, session);
     }
-    for rendered in rendered {
-        warn(session, &rendered.findings);
-        if args.all {
-            session.print_line(&rendered.desired, text::host)?;
-        } else {
-            session.print(&rendered.desired, text::host)?;
-        }
+    for rendered in &rendered {
+        session.print(&rendered.desired, text::host)?;
     }
     Ok(Exit::Done)
 }

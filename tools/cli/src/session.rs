@@ -216,12 +216,18 @@ impl Session {
     /// # Errors
     /// As [`Session::print`].
     pub fn print_line<D: Document>(&self, document: &D, text: impl Fn(&D, Style) -> String) -> Result<(), Failure> {
-        let bytes = if self.prints_text() {
-            text(document, self.style())
-        } else {
-            canonical(D::ID, document, true).map_err(unwritable)?
-        };
-        self.print_bytes(bytes.as_bytes())
+        self.print_bytes(self.line(document, text)?.as_bytes())
+    }
+
+    /// What [`Session::print_line`] prints, for whoever must know first that all of the documents are good.
+    ///
+    /// # Errors
+    /// 70 for what cannot be written as JSON.
+    pub fn line<D: Document>(&self, document: &D, text: impl Fn(&D, Style) -> String) -> Result<String, Failure> {
+        if self.prints_text() {
+            return Ok(text(document, self.style()));
+        }
+        canonical(D::ID, document, true).map_err(unwritable)
     }
 
     /// Writes a report in a format of the tool to every `--report FORMAT=PATH` that asks for it, and to stdout with

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use contract::{Finding, Pointer};
+use contract::{Finding, Pointer, SecretName};
 
 use super::context::{Context, place};
 use crate::fleet::{ANY, Auth, Cidr, Fleet, Host, LOCAL, PUBLIC, Reference, Route, Run, Service, Value};
@@ -24,7 +24,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         names.of_service(name, service);
     }
     for used in &context.uses {
-        names.secret(used.secret.as_str(), &used.place);
+        names.secret(&used.secret, &used.place);
     }
 }
 
@@ -143,10 +143,10 @@ impl Names<'_, '_> {
         self.in_map("DNS provider", name, &self.written.dns.providers, at);
     }
 
-    fn secret(&mut self, name: &str, at: &Pointer) {
+    fn secret(&mut self, name: &SecretName, at: &Pointer) {
         let written = self.written;
-        if !written.secrets.keys().any(|known| known.as_str() == name) {
-            let near = cli::did_you_mean(name, written.secrets.keys().map(contract::SecretName::as_str));
+        if !written.secrets.contains_key(name) {
+            let near = cli::did_you_mean(name.as_str(), written.secrets.keys().map(contract::SecretName::as_str));
             let fix = near.map_or_else(
                 || format!("add \"{name}\": {{}} to \"secrets\""),
                 |near| format!("did you mean \"{near}\"? else add \"{name}\": {{}} to \"secrets\""),

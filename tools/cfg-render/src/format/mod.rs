@@ -16,6 +16,8 @@ pub mod sshd;
 pub mod systemd;
 pub mod yaml;
 
+use std::borrow::Cow;
+
 /// A text that a format has no way to hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{format} cannot hold {what}")]
@@ -45,12 +47,11 @@ pub(crate) fn one_line<'a>(format: &'static str, text: &'a str) -> Written<&'a s
 }
 
 /// The head of every file: what made it, from where, and how to change it. `mark` begins a comment.
-pub fn header(mark: &str, fleet: &str, from: &[contract::Pointer]) -> String {
-    let places: Vec<_> = from.iter().map(contract::Pointer::as_str).collect();
+pub fn header(mark: &str, fleet: &str, places: &[&str]) -> String {
     let mut text =
         format!("{mark} Made from the fleet \"{}\". Changes here are overwritten: change the fleet.\n", tame(fleet));
     let mut line = format!("{mark} From:");
-    for place in &places {
+    for place in places {
         let place = tame(place);
         if line.len() + place.len() > 118 && !line.ends_with("From:") {
             text.push_str(&line);
@@ -68,6 +69,6 @@ pub fn header(mark: &str, fleet: &str, from: &[contract::Pointer]) -> String {
 }
 
 /// A text for a comment: control characters would end the comment.
-fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn tame(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
 }

@@ -21,6 +21,8 @@ pub(crate) struct HostBuilder<'m, 'f> {
     items: Vec<Box<HostItem>>,
     /// Where in `items` an id stands.
     places: BTreeMap<String, usize>,
+    /// Where those items come from that were added more than once, by their place in `items`.
+    joined: BTreeMap<usize, BTreeSet<Pointer>>,
     packages: BTreeMap<Stage, PackageSet>,
     pub(crate) absent: Vec<String>,
     pub(crate) sets: BTreeMap<String, FileSet>,
@@ -46,6 +48,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             host,
             items: Vec::new(),
             places: BTreeMap::new(),
+            joined: BTreeMap::new(),
             packages: BTreeMap::new(),
             absent: Vec::new(),
             sets: BTreeMap::new(),
@@ -61,12 +64,17 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
         self.push_boxed(Box::new(item));
     }
 
-    fn push_boxed(&mut self, item: Box<HostItem>) {
-        if let Some(known) = self.places.get(&item.id).and_then(|place| self.items.get_mut(*place)) {
-            let same = HostItem { from: item.from.clone(), ..(**known).clone() } == *item;
+    fn push_boxed(&mut self, mut item: Box<HostItem>) {
+        let place = self.places.get(&item.id).copied();
+        if let Some((place, known)) = place.and_then(|place| Some((place, self.items.get_mut(place)?))) {
+            // Two are the same wherever they come from.
+            let (first, more) = (std::mem::take(&mut known.from), std::mem::take(&mut item.from));
+            let same = **known == *item;
+            (known.from, item.from) = (first, more);
             if same {
-                let from: BTreeSet<_> = known.from.iter().chain(&item.from).cloned().collect();
-                known.from = from.into_iter().collect();
+                // A site a certificate, a certificate a directory: a set, because there are hundreds.
+                let from = self.joined.entry(place).or_insert_with(|| known.from.iter().cloned().collect());
+                from.extend(item.from);
             } else {
                 let at = item.from.first().cloned().unwrap_or_else(|| self.host.pointer());
                 let mut finding = Finding::error(
@@ -75,7 +83,8 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
                     format!("{} is declared twice on host \"{}\" and differs", item.id, self.host.name),
                 )
                 .fix("take one of them away, or give one another path");
-                finding.related.extend(known.from.first().cloned());
+                let first = self.joined.get(&place).map_or(known.from.first(), BTreeSet::first);
+                finding.related.extend(first.cloned());
                 self.findings.push(finding);
             }
             return;
@@ -128,9 +137,11 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
     }
 
     /// The head of a file that is made from these places.
-    pub(crate) fn header(&self, mark: &str, from: &[Pointer]) -> String {
-        let short: BTreeSet<_> = from.iter().map(shorten).collect();
-        header(mark, &self.model.fleet.name, &short.into_iter().collect::<Vec<_>>())
+    pub(crate) fn header<'p>(&self, mark: &str, from: impl IntoIterator<Item = &'p Pointer>) -> String {
+        let mut short: Vec<&str> = from.into_iter().map(shorten).collect();
+        short.sort_unstable();
+        short.dedup();
+        header(mark, &self.model.fleet.name, &short)
     }
 
     /// A directory.
@@ -246,6 +257,11 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
                 ..HostItem::default()
             };
             self.push(item);
+        }
+        for (place, from) in std::mem::take(&mut self.joined) {
+            if let Some(item) = self.items.get_mut(place) {
+                item.from = from.into_iter().collect();
+            }
         }
         for item in &self.items {
             let content = item.file.as_ref().and_then(|file| file.content.as_deref()).unwrap_or_default();
@@ -378,15 +394,18 @@ fn stage_word(stage: Stage) -> &'static str {
 }
 
 fn unique(from: &[Pointer]) -> Vec<Pointer> {
-    from.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    let mut all: Vec<&Pointer> = from.iter().collect();
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().cloned().collect()
 }
 
 /// `/services/x/proxy/0` as `/services/x`: enough for a person who looks at a file on a host.
-fn shorten(pointer: &Pointer) -> Pointer {
+fn shorten(pointer: &Pointer) -> &str {
     let text = pointer.as_str();
     let end = text
         .match_indices('/')
         .nth(if text.starts_with("/hosts/") { 3 } else { 2 })
         .map_or(text.len(), |(index, _)| index);
-    Pointer::parse(&text[..end])
+    &text[..end]
 }

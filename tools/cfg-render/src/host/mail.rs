@@ -1,6 +1,8 @@
 //! Mail: the settings of programs that send it, from the service's mailer. What a program calls its settings stands in its own
 //! documentation; a variable that the fleet sets itself stays as it is.
 
+use std::borrow::Cow;
+
 use crate::fleet::{MailTls, Mailer, Reference, Service, Value};
 use crate::model::{Model, is_program};
 
@@ -22,7 +24,7 @@ const PROGRAMS: [Program; 8] = [
 ];
 
 /// Gives a service the settings of its mailer, where its program's are known.
-pub(super) fn fitted(model: &Model<'_>, service: &mut Service) {
+pub(super) fn fitted(model: &Model<'_>, service: &mut Cow<'_, Service>) {
     let Some(name) = &service.mailer else { return };
     let Some(mailer) = model.fleet.mailers.get(name) else { return };
     let Some(program) = PROGRAMS.iter().find(|program| is_program(service, program.image)) else { return };
@@ -30,6 +32,7 @@ pub(super) fn fitted(model: &Model<'_>, service: &mut Service) {
         Value::Reference(Reference { mailer: Some(name.clone()), attr: Some(attr.to_owned()), ..Reference::default() })
     };
     let variables = (program.variables)(mailer, &of);
+    let service = service.to_mut();
     for (variable, value) in variables.into_iter().filter_map(|(variable, value)| Some((variable, value?))) {
         service.env.entry(variable.to_owned()).or_insert(value);
     }

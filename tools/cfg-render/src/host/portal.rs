@@ -1,5 +1,6 @@
 //! The start page (Homepage): a tile for each service that has one (gethomepage.dev/configs).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use contract::Pointer;
@@ -71,7 +72,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
 }
 
 /// The page's own service: its container sees the files, and it answers to its name alone.
-pub(super) fn fitted(model: &Model<'_>, name: &str, service: &mut Service) {
+pub(super) fn fitted(model: &Model<'_>, name: &str, service: &mut Cow<'_, Service>) {
     if model.fleet.portal.as_ref().is_none_or(|portal| portal.service != name) {
         return;
     }
@@ -79,6 +80,7 @@ pub(super) fn fitted(model: &Model<'_>, name: &str, service: &mut Service) {
     if let Some((_, port)) = service.port(None) {
         allowed.push(format!("127.0.0.1:{}", port.port));
     }
+    let service = service.to_mut();
     service.env.entry("HOMEPAGE_ALLOWED_HOSTS".into()).or_insert_with(|| Setting::text(allowed.join(",")));
     if let Run::Container(container) = &mut service.run {
         container.volumes.extend(format!("{FOLDER}:/app/config").parse().ok());

@@ -1,5 +1,6 @@
 //! Services under systemd: those with a unit of ours, and packages that bring their own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use contract::document::{Handler, Stage, TemplateEscape};
@@ -32,10 +33,10 @@ pub(super) fn related(builder: &HostBuilder<'_, '_>, name: &str) -> Vec<Pointer>
 }
 
 /// A service with what follows for it from its role in the fleet: single sign-on, monitoring.
-pub(super) fn as_it_runs(builder: &HostBuilder<'_, '_>, name: &str, service: &Service) -> Service {
+pub(super) fn as_it_runs<'s>(builder: &HostBuilder<'_, '_>, name: &str, service: &'s Service) -> Cow<'s, Service> {
     let signed = single_sign_on::fitted(builder.model, name, service);
-    let watching = monitoring::fitted(builder, name, &signed);
-    let mut service = single_sign_on::with_blueprints(builder.model, name, watching).into_owned();
+    let watching = monitoring::fitted(builder, name, signed);
+    let mut service = single_sign_on::with_blueprints(builder.model, name, watching);
     portal::fitted(builder.model, name, &mut service);
     mail::fitted(builder.model, &mut service);
     service

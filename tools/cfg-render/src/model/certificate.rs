@@ -40,8 +40,8 @@ pub struct CertificateStore {
 }
 
 impl Model<'_> {
-    /// The certificate of a site, where it is one of files.
-    pub fn certificate(&self, host: &HostView, site: &Site<'_>) -> Option<Certificate> {
+    /// The certificate of a site, where it is one of files. Asked once, for [`Site::certificate`].
+    pub(super) fn find_certificate(&self, host: &HostView, site: &Site<'_>) -> Option<Certificate> {
         let name = site.name();
         let secret = leaf_secret(&host.name, name);
         let source = format!("tls/{}/{}.pem", host.name, file_name(name));
@@ -77,12 +77,11 @@ impl Model<'_> {
         let mut all = Vec::new();
         for host in self.hosts() {
             for site in self.sites(host) {
-                if let Some(certificate) = self.certificate(host, site).filter(|certificate| certificate.store.internal)
-                {
+                if let Some(certificate) = site.certificate.as_ref().filter(|certificate| certificate.store.internal) {
                     if certificate.store.stand_in && host.proxy().kind != crate::fleet::ProxyKind::Nginx {
                         continue;
                     }
-                    all.push(certificate);
+                    all.push(certificate.clone());
                 }
             }
         }

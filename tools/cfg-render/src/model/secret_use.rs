@@ -206,8 +206,7 @@ impl Model<'_> {
         let kind = host.proxy().kind;
         for site in self.sites(host) {
             // The others get certificates of ACME themselves.
-            let certificate = self.certificate(host, site);
-            let files = certificate.filter(|found| kind == ProxyKind::Nginx || !found.store.stand_in);
+            let files = site.certificate.as_ref().filter(|found| kind == ProxyKind::Nginx || !found.store.stand_in);
             let Some(certificate) = files else { continue };
             for from in &certificate.from {
                 let found = table.on(user.clone(), &certificate.store.secret, from);

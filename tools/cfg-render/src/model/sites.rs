@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::Pointer;
 
-use super::{HostView, Model};
+use super::{Certificate, HostView, Model};
 use crate::fleet::{
     BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
 };
@@ -18,6 +18,8 @@ pub struct Site<'f> {
     pub tls: TlsMode,
     /// What is behind it, longest path first.
     pub entries: Vec<Entry<'f>>,
+    /// Its certificate, where it is one of files.
+    pub certificate: Option<Certificate>,
 }
 
 impl Site<'_> {
@@ -112,7 +114,16 @@ impl<'f> Model<'f> {
                 by_name.entry(name.name).or_default().push((entry.clone(), name.tls));
             }
         }
-        by_host.into_iter().map(|(host, by_name)| (host, sites_of(by_name))).collect()
+        let with_certificates = |(host, by_name)| {
+            let mut sites = sites_of(by_name);
+            if let Some(host) = self.host(host) {
+                for site in &mut sites {
+                    site.certificate = self.find_certificate(host, site);
+                }
+            }
+            (host, sites)
+        };
+        by_host.into_iter().map(with_certificates).collect()
     }
 
     fn upstream(&self, edge: &HostView, service: &'f Service, route: &'f Route) -> Upstream<'f> {
@@ -170,7 +181,7 @@ fn sites_of(by_name: ByName<'_>) -> Vec<Site<'_>> {
             Some(site) => site.names.push(name),
             None => {
                 known.insert(key, sites.len());
-                sites.push(Site { names: vec![name], tls, entries });
+                sites.push(Site { names: vec![name], tls, entries, certificate: None });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::document::{Access, ManifestTemplate};
-use contract::{Finding, Pointer};
+use contract::{Finding, Pointer, SecretName};
 
 use super::tree::Tree;
 use crate::format::nix::{self, Nix, Options};
@@ -103,7 +103,7 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
         match value {
             Value::Object(keys) => match (keys.get("secret"), keys.len()) {
                 (Some(Value::String(name)), 1)
-                    if self.model.fleet.secrets.keys().any(|known| known.as_str() == name) =>
+                    if name.parse().is_ok_and(|name: SecretName| self.model.fleet.secrets.contains_key(&name)) =>
                 {
                     Value::String(super::secrets::path(name))
                 }
@@ -131,9 +131,9 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
         let host_at = self.host.pointer();
         let from_modules: BTreeSet<Pointer> = self.modules.values().flat_map(|module| module.from.clone()).collect();
         for (name, module) in std::mem::take(&mut self.modules) {
-            let text = self.module_text(module.clone(), &[]);
+            let (text, from) = self.module_text(module);
             if let Some(text) = self.shared.fit(text, &host_at) {
-                self.tree.text(&self.path_of(&name), text, module.from);
+                self.tree.text(&self.path_of(&name), text, from);
             }
         }
         // The module that has all others: what the flake builds, and what a flake of the user imports.
@@ -153,8 +153,7 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
             all.imports.push(Nix::Path(format!("../../{path}")));
             all.from.insert(at);
         }
-        let from = all.from.clone();
-        let text = self.module_text(all, &[]);
+        let (text, from) = self.module_text(all);
         if let Some(text) = self.shared.fit(text, &host_at) {
             self.tree.text(&self.path_of("default"), text, from);
         }
@@ -177,12 +176,9 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
         inside.map_or(file, |inside| inside.trim_start_matches('/')).to_owned()
     }
 
-    fn module_text(&mut self, module: Module, more: &[&str]) -> crate::format::Written {
-        let from: Vec<Pointer> = module.from.iter().cloned().collect();
-        let mut text = self.shared.header("#", &from);
-        for line in more {
-            text.push_str(&format!("# {line}\n"));
-        }
+    /// The text of a module, and what made it.
+    fn module_text(&self, module: Module) -> (crate::format::Written, BTreeSet<Pointer>) {
+        let mut text = self.shared.header("#", &module.from);
         let mut imports = module.imports;
         if let Some(snippet) = module.snippet {
             imports.push(Nix::expression(format!("({snippet}\n  )")));
@@ -195,7 +191,7 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
             text.push_str("inputs:\n");
         }
         text.push_str("{ config, lib, pkgs, ... }:\n\n");
-        text.push_str(&nix::write(&options.into_value())?);
-        Ok(text)
+        let text = nix::write(&options.into_value()).map(|written| text + &written);
+        (text, module.from)
     }
 }

@@ -62,13 +62,13 @@ fn write_value(out: &mut String, value: &Nix, depth: usize, argument: bool) -> W
 /// `a.b.c = value;` where `a` and `b` have nothing else.
 fn write_attribute(out: &mut String, key: &str, value: &Nix, depth: usize) -> Written<()> {
     check(key)?;
-    out.push_str(&attribute(key));
+    push_attribute(out, key);
     let mut value = value;
     while let Nix::Set(set) = value {
         let (Some((key, inner)), 1) = (set.first_key_value(), set.len()) else { break };
         check(key)?;
         out.push('.');
-        out.push_str(&attribute(key));
+        push_attribute(out, key);
         value = inner;
     }
     out.push_str(" = ");
@@ -82,16 +82,18 @@ fn write_list(out: &mut String, list: &[Nix], depth: usize) -> Written<()> {
         out.push_str("[ ]");
         return Ok(());
     }
-    let mut line = String::from("[ ");
+    let start = out.len();
+    out.push_str("[ ");
     for value in list {
-        write_value(&mut line, value, depth + 1, true)?;
-        line.push(' ');
+        write_value(out, value, depth + 1, true)?;
+        out.push(' ');
     }
-    line.push(']');
-    if line.len() <= 100 && !line.contains('\n') {
-        out.push_str(&line);
+    out.push(']');
+    if out.len() - start <= 100 && !out[start..].contains('\n') {
         return Ok(());
     }
+    // Too long for a line of its own: one element a line.
+    out.truncate(start);
     out.push_str("[\n");
     for value in list {
         indent(out, depth + 1);
@@ -138,18 +140,24 @@ fn path_text(path: &str) -> Written {
 
 /// An attribute's name, in quotes where it needs them.
 pub fn attribute(name: &str) -> String {
+    let mut out = String::new();
+    push_attribute(&mut out, name);
+    out
+}
+
+fn push_attribute(out: &mut String, name: &str) {
     let mut chars = name.chars();
     let plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c))
         && !KEYWORDS.contains(&name)
         && name != "with";
     if plain {
-        return name.to_owned();
+        out.push_str(name);
+        return;
     }
-    let mut out = String::from("\"");
-    quoted(&mut out, name, false);
     out.push('"');
-    out
+    quoted(out, name, false);
+    out.push('"');
 }
 
 fn check(text: &str) -> Written<()> {
@@ -186,6 +194,10 @@ fn write_quoted(out: &mut String, parts: &[Part]) -> Written<()> {
 
 /// The inside of a quoted string. `${` begins an expression, and `$${` does not, whatever was meant.
 fn quoted(out: &mut String, text: &str, before_expression: bool) {
+    if !text.bytes().any(|byte| b"\"\\\n\r\t$".contains(&byte)) {
+        out.push_str(text);
+        return;
+    }
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -234,12 +246,12 @@ fn write_indented(out: &mut String, parts: &[Part], depth: usize) {
     for part in parts {
         match part {
             Part::Plain(text) => {
-                for c in text.replace("${", "''${").chars() {
-                    if at_start && c != '\n' {
+                for line in text.replace("${", "''${").split_inclusive('\n') {
+                    if at_start && line != "\n" {
                         indent(out, depth + 1);
                     }
-                    at_start = c == '\n';
-                    out.push(c);
+                    at_start = line.ends_with('\n');
+                    out.push_str(line);
                 }
             }
             Part::Expression(text) => {

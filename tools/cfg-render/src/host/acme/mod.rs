@@ -26,7 +26,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, unit: &str, worker: &str, s
     let mut from = vec![host.at("proxy")];
     let mut wanted = Vec::new();
     for site in sites.iter().filter(|site| matches!(site.tls, TlsMode::Acme | TlsMode::AcmeDns)) {
-        if let Some(certificate) = builder.model.certificate(host, site) {
+        if let Some(certificate) = &site.certificate {
             from.extend(certificate.from.iter().cloned());
             wanted.push((site, certificate));
         }
@@ -36,7 +36,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, unit: &str, worker: &str, s
     }
     base(builder, worker, &acme, &from);
     for (site, certificate) in wanted {
-        client(builder, &acme, unit, site, &certificate);
+        client(builder, &acme, unit, site, certificate);
     }
 }
 

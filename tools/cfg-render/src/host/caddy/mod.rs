@@ -61,8 +61,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     for site in sites {
         if let Some(blocks) = render_site(builder, &proxy, site) {
             lines.extend(blocks);
-            if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
-                certificates::add(builder, &certificate, UNIT);
+            if let Some(certificate) = site.certificate.as_ref().filter(|certificate| !certificate.store.stand_in) {
+                certificates::add(builder, certificate, UNIT);
             }
         }
     }
@@ -173,8 +173,8 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
     match &site.tls {
         TlsMode::None | TlsMode::Tunnel => {}
         TlsMode::Internal | TlsMode::Files(_) => {
-            let certificate = builder.model.certificate(builder.host, site)?;
-            body.push(Line::new("tls").with(certificate.chain).with(certificate.key));
+            let certificate = site.certificate.as_ref()?;
+            body.push(Line::new("tls").with(&certificate.chain).with(&certificate.key));
         }
         TlsMode::OnDemand => body.push(Line::new("tls").body(vec![Line::new("on_demand")])),
         TlsMode::Acme | TlsMode::AcmeDns => {

@@ -86,11 +86,15 @@ pub(super) fn reached(model: &Model<'_>, from: &HostView, name: &str, role: Role
 }
 
 /// The service as it runs: with what its role needs.
-pub(in crate::host) fn fitted<'s>(builder: &HostBuilder<'_, '_>, name: &str, service: &'s Service) -> Cow<'s, Service> {
+pub(in crate::host) fn fitted<'s>(
+    builder: &HostBuilder<'_, '_>,
+    name: &str,
+    service: Cow<'s, Service>,
+) -> Cow<'s, Service> {
     let model = builder.model;
-    let Some(role) = Role::of(model, name) else { return Cow::Borrowed(service) };
-    let mut fitted = service.clone();
-    let (address, port) = listen(model, builder.host, service, role);
+    let Some(role) = Role::of(model, name) else { return service };
+    let (address, port) = listen(model, builder.host, &service, role);
+    let mut fitted = service.into_owned();
     if role == Role::Grafana {
         grafana_settings(builder, name, &mut fitted, &address, port);
     }

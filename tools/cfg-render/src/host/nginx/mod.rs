@@ -52,8 +52,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         let path = format!("{SITES}/{}.conf", crate::model::file_name(site.name()));
         let text = builder.header("#", &from) + &nginx::write(&directives);
         builder.file(Stage::Services, &path, text, &from).set("nginx").notify(Handler::reload(UNIT)).add(builder);
-        if let Some(certificate) = model.certificate(host, site) {
-            certificates::add(builder, &certificate, UNIT);
+        if let Some(certificate) = &site.certificate {
+            certificates::add(builder, certificate, UNIT);
         }
     }
     if proxy.ktls && !host.spec.kernel_modules.iter().any(|module| module == "tls") {

@@ -23,7 +23,7 @@ pub(super) fn write(
     for name in &site.names {
         names.push(builder.fit(site_name(name), &at)?);
     }
-    let certificate = builder.model.certificate(builder.host, site);
+    let certificate = site.certificate.as_ref();
     if certificate.is_none() && site.tls != TlsMode::None {
         builder.missing(at, &format!("TLS of the kind \"{}\" with nginx", site.tls.as_str()));
         return None;
@@ -60,7 +60,7 @@ pub(super) fn write(
         server.push(Directive::new("http3", ["on"]));
     }
     server.push(server_name(&names));
-    if let Some(certificate) = &certificate {
+    if let Some(certificate) = certificate {
         server.push(Directive::new("ssl_certificate", [&certificate.chain]));
         server.push(Directive::new("ssl_certificate_key", [&certificate.key]));
         if proxy.early_data {

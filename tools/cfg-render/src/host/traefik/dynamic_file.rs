@@ -98,7 +98,7 @@ pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site:
     }
     let mut document = json!({"http": http});
     if let (Value::Object(document), TlsMode::Internal | TlsMode::Files(_)) = (&mut document, &site.tls) {
-        let certificate = builder.model.certificate(builder.host, site)?;
+        let certificate = site.certificate.as_ref()?;
         document.insert(
             "tls".into(),
             json!({"certificates": [{"certFile": certificate.chain, "keyFile": certificate.key}]}),

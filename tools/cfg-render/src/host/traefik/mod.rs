@@ -66,8 +66,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         let text = builder.header("#", &from) + &yaml::write(&document);
         let path = format!("{FOLDER}/dynamic/{}.yaml", crate::model::file_name(site.name()));
         builder.file(Stage::Services, &path, text, &from).add(builder);
-        if let Some(certificate) = model.certificate(host, site).filter(|certificate| !certificate.store.stand_in) {
-            certificates::add(builder, &certificate, UNIT);
+        if let Some(certificate) = site.certificate.as_ref().filter(|certificate| !certificate.store.stand_in) {
+            certificates::add(builder, certificate, UNIT);
         }
     }
     if let Some(ca) = proxy.acme.as_ref().and_then(|acme| acme.ca.as_ref()) {

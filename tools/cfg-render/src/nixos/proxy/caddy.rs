@@ -135,8 +135,8 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
         TlsMode::Acme | TlsMode::AcmeDns | TlsMode::None | TlsMode::Tunnel => {}
         TlsMode::OnDemand => parts.push(Part::Plain("tls {\n\ton_demand\n}\n".into())),
         TlsMode::Internal | TlsMode::Files(_) => {
-            let Some(certificate) = builder.model.certificate(builder.host, site) else { return };
-            let (chain, key) = chain_and_key(builder, &module, &certificate);
+            let Some(certificate) = &site.certificate else { return };
+            let (chain, key) = chain_and_key(builder, &module, certificate);
             parts.extend([Part::Plain("tls ".into()), chain, Part::Plain(format!(" {key}\n"))]);
         }
     }

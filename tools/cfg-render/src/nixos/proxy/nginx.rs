@@ -159,8 +159,8 @@ fn add_site(builder: &mut NixosBuilder<'_, '_>, proxy: &ProxyServer, site: &Site
             }
         }
         TlsMode::Internal | TlsMode::Files(_) => {
-            let Some(certificate) = builder.model.certificate(builder.host, site) else { return };
-            let (chain, key) = chain_and_key(builder, &module, &certificate);
+            let Some(certificate) = &site.certificate else { return };
+            let (chain, key) = chain_and_key(builder, &module, certificate);
             keys.push(("sslCertificate", Nix::Text(vec![chain])));
             keys.push(("sslCertificateKey", Nix::text(key)));
         }

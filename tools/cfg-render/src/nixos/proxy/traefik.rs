@@ -39,8 +39,8 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>, sites: &[Site<'_>]) {
         {
             // The chain lies in the flake, so that its path is one of Nix.
             keys.remove("tls");
-            let Some(certificate) = builder.model.certificate(builder.host, site) else { continue };
-            let (chain, key) = chain_and_key(builder, &module, &certificate);
+            let Some(certificate) = &site.certificate else { continue };
+            let (chain, key) = chain_and_key(builder, &module, certificate);
             let value = Nix::set([("certFile", Nix::Text(vec![chain])), ("keyFile", Nix::text(key))]);
             let path = ["services", "traefik", "dynamicConfigOptions", "tls", "certificates"];
             builder.set(&module, &path, Nix::List(vec![value]), &from);
