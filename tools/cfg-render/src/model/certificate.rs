@@ -39,9 +39,9 @@ pub struct CertificateStore {
     pub stand_in: bool,
 }
 
-impl Model<'_> {
+impl Certificate {
     /// The certificate of a site, where it is one of files. Asked once, for [`Site::certificate`].
-    pub(super) fn find_certificate(&self, host: &HostView, site: &Site<'_>) -> Option<Certificate> {
+    pub(super) fn of_site(host: &HostView, site: &Site<'_>) -> Option<Certificate> {
         let name = site.name();
         let secret = leaf_secret(&host.name, name);
         let source = format!("tls/{}/{}.pem", host.name, file_name(name));
@@ -71,7 +71,9 @@ impl Model<'_> {
             from: site.from(),
         })
     }
+}
 
+impl Model<'_> {
     /// All certificates of the internal CA that the fleet needs, by host and name. Caddy gets those of ACME itself.
     pub fn internal_certificates(&self) -> Vec<Certificate> {
         let mut all = Vec::new();

@@ -118,7 +118,7 @@ impl<'f> Model<'f> {
             let mut sites = sites_of(by_name);
             if let Some(host) = self.host(host) {
                 for site in &mut sites {
-                    site.certificate = self.find_certificate(host, site);
+                    site.certificate = Certificate::of_site(host, site);
                 }
             }
             (host, sites)
