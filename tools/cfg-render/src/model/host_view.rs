@@ -77,6 +77,7 @@ impl HostView {
         }
         let release = self.os.release.as_str();
         match (proxy.kind, self.os.family, release) {
+            (ProxyKind::Caddy, OsFamily::Nixos, _) => (2, 10, 0),
             (ProxyKind::Caddy, _, _) => (2, 6, 2),
             (ProxyKind::Nginx, OsFamily::Debian, "11") | (ProxyKind::Nginx, OsFamily::Ubuntu, "22.04") => (1, 18, 0),
             (ProxyKind::Nginx, OsFamily::Debian, "12") => (1, 22, 1),

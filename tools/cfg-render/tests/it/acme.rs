@@ -255,9 +255,9 @@ fn a_wildcard_is_proven_by_dns() {
     assert_eq!(left.trim(), "");
 }
 
-/// Whether the authority has stopped: it took an order and says nothing any more. Pebble 2.10 locks its orders and its store in
-/// two orders, so that two accounts that finish at once may stop it for ever (one run in forty with the old Caddy, which makes
-/// an account for each name). It still hands out nonces then; whoever sends an order waits for an answer that never comes.
+/// Whether the authority has stopped: it took an order and says nothing any more. Seen once in 36 runs with Pebble 2.10: the
+/// order of the old Caddy, which makes an account for each name, reached it and was never answered, while nonces still were. Two
+/// locks of Pebble that are taken in two orders would explain it; that is our reading of it, not its authors'.
 fn authority_hangs(machine: &Machine) -> bool {
     let silent = |log: &str| {
         let last = log.lines().rev().find(|line| !line.contains("/nonce-plz"));
