@@ -42,32 +42,30 @@ pub(super) fn dash_of(text: &str, node: &Node) -> (usize, usize) {
     let header = if node.is_block_scalar() { header_of(text, node).0 } else { usize::MAX };
     let start = node.outer_start().min(header);
     let before = text[..start].trim_end_matches([' ', '\t', '\n', '\r']);
-    let at = if before.ends_with('-') {
-        before.len() - 1
-    } else {
-        // A comment may stand between the dash and its element.
-        let lines = before.rsplit('\n');
-        let mut end = before.len();
-        let mut found = None;
-        for line in lines {
-            let begin = end - line.len();
-            let body = line.split(" #").next().unwrap_or(line).trim_end();
-            if body.ends_with('-') {
-                found = Some(begin + body.len() - 1);
-                break;
-            }
-            if !line.trim_start().starts_with('#') && !line.trim().is_empty() {
-                break;
-            }
-            end = begin.saturating_sub(1);
+    // Comments may stand between the dash and its element, and end with a dash themselves.
+    let mut end = before.len();
+    let mut found = None;
+    for line in before.rsplit('\n') {
+        let begin = end - line.len();
+        let body = without_comment(line).trim_end();
+        if body.ends_with('-') {
+            found = Some(begin + body.len() - 1);
         }
-        match found {
-            Some(at) => at,
-            None => return (start, node.column),
+        if !body.is_empty() {
+            break;
         }
-    };
+        end = begin.saturating_sub(1);
+    }
+    let Some(at) = found else { return (start, node.column) };
     let line = line_start(text, at);
     (at, text[line..at].chars().count())
+}
+
+/// A line up to its comment, which begins the line or stands behind a blank.
+fn without_comment(line: &str) -> &str {
+    let begins = |at: usize| at == 0 || line[..at].ends_with([' ', '\t']);
+    let comment = line.match_indices('#').map(|(at, _)| at).find(|at| begins(*at));
+    &line[..comment.unwrap_or(line.len())]
 }
 
 /// Where the header (`|`, `>-`, ...) of a block scalar is, and whether it carries an indentation digit.
