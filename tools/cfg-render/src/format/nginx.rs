@@ -113,9 +113,18 @@ fn is_plain(text: &str) -> bool {
     if !text.is_empty() && text.bytes().all(usual) {
         return true;
     }
-    // `{` is only safe unquoted as part of a variable, which the reader keeps as it is.
-    let bare = text.replace("${", "");
-    let bare = if bare.len() == text.len() { bare } else { bare.replace('}', "") };
+    // Braces are only safe unquoted as those of a variable, which the reader keeps as it is.
+    let mut bare = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let Some((name, behind)) = behind.split_once('}') else { return false };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return false;
+        }
+        bare.push_str(before);
+        rest = behind;
+    }
+    bare.push_str(rest);
     !text.is_empty() && !bare.chars().any(|c| c.is_whitespace() || c.is_control() || "\"';{}\\#".contains(c))
 }
 
@@ -287,8 +296,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_argument_comes_back(arg in "[^\0]*", other in "[ -~]{0,20}") {
-            let tree = vec![Directive { name: "x".into(), args: vec![arg, other], body: None }];
+        fn every_argument_comes_back(arg in "[^\0]*", other in "[ -~]{0,20}", braces in "[${}a;]{0,9}") {
+            let tree = vec![Directive { name: "x".into(), args: vec![arg, other, braces], body: None }];
             prop_assert_eq!(read(&write(&tree)).unwrap(), tree);
         }
     }
