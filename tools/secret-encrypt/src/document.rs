@@ -200,8 +200,7 @@ impl OpenDocument {
         let sealed = seal(&parsed, &metadata.rule()?, metadata.mac_only_encrypted(), &self.cipher, reuse, false)?;
         let puts = encs(sealed.slots);
         if sealed.mac == self.opened.mac {
-            let same = document.format.render(plain, &parsed, &puts, &Block::Write(metadata))?;
-            let again = document.format.parse(&same, Side::Sealed)?;
+            let (same, again) = document.format.render_and_read(plain, &parsed, &puts, &Block::Write(metadata))?;
             // The block may be formatted by another program; what counts is that nothing outside it differs.
             if without_block(document.format, &same, &again)?
                 == without_block(document.format, &document.bytes, &document.parsed)?
@@ -212,8 +211,8 @@ impl OpenDocument {
         let mut metadata = metadata.clone();
         let now = Metadata::now();
         metadata.set_mac(self.cipher.encrypt_mac(&sealed.mac, &now)?, now);
-        let text = document.format.render(plain, &parsed, &puts, &Block::Write(&metadata))?;
-        comes_back(document.format, plain, &parsed, &puts, &text)?;
+        let (text, read) = document.format.render_and_read(plain, &parsed, &puts, &Block::Write(&metadata))?;
+        comes_back(document.format, plain, &parsed, &puts, (&text, &read))?;
         Ok(Some(text))
     }
 
@@ -322,8 +321,8 @@ pub(crate) fn encrypt_new(
     let now = Metadata::now();
     metadata.set_mac(cipher.encrypt_mac(&sealed.mac, &now)?, now);
     let puts = encs(sealed.slots);
-    let text = format.render(plain, &parsed, &puts, &Block::Write(&metadata))?;
-    comes_back(format, plain, &parsed, &puts, &text)?;
+    let (text, read) = format.render_and_read(plain, &parsed, &puts, &Block::Write(&metadata))?;
+    comes_back(format, plain, &parsed, &puts, (&text, &read))?;
     Ok(text)
 }
 

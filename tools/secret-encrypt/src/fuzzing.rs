@@ -58,8 +58,8 @@ fn round_trip(format: &'static dyn Format, bytes: &[u8]) -> Result<(), Error> {
         SealedSlot::Keep => None,
     });
     let encs: Vec<_> = encs.collect();
-    let text = format.render(bytes, &plain, &encs, &Block::Write(&metadata))?;
-    comes_back(format, bytes, &plain, &encs, &text)?;
+    let (text, read) = format.render_and_read(bytes, &plain, &encs, &Block::Write(&metadata))?;
+    comes_back(format, bytes, &plain, &encs, (&text, &read))?;
     // From here on nothing may fail: what was written has to be what is read.
     let fail = |error: Error| -> ! { panic!("{}: {error}\n{}", error.code(), String::from_utf8_lossy(&text)) };
     let read = format.parse(&text, Side::Sealed).unwrap_or_else(|error| fail(error));

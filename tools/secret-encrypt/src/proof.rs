@@ -9,7 +9,7 @@ use crate::Error;
 use crate::format::{Block, Format, Parsed, Put, Side, Slot, Style, value_of};
 use crate::sops::{Cipher, Kind, Value, open};
 
-/// Whether what was encrypted would be decrypted to the same values.
+/// Whether what was encrypted, and was read as `read`, would be decrypted to the same values.
 ///
 /// # Errors
 /// [`Error::RoundTrip`] where it would not.
@@ -18,19 +18,18 @@ pub(crate) fn comes_back(
     plain: &[u8],
     parsed: &Parsed,
     puts: &[(usize, Put)],
-    text: &[u8],
+    (text, read): (&[u8], &Parsed),
 ) -> Result<(), Error> {
     if format.name() == "binary" {
         return Ok(());
     }
-    let read = format.parse(text, Side::Sealed).map_err(|_| Error::RoundTrip(None))?;
     let clear = puts.iter().map(|(index, _)| (*index, Put::Plain(parsed.slots[*index].value.clone())));
     let clear: Vec<_> = clear.collect();
     // Nearly always it is the same text, which needs no third look.
-    if format.spliced(text, &read, &clear, &Block::Remove).is_ok_and(|back| *back == *plain) {
+    if format.spliced(text, read, &clear, &Block::Remove).is_ok_and(|back| *back == *plain) {
         return Ok(());
     }
-    let back = format.render(text, &read, &clear, &Block::Remove)?;
+    let back = format.render(text, read, &clear, &Block::Remove)?;
     let again = format.parse(&back, Side::Plain).map_err(|_| Error::RoundTrip(None))?;
     // A number of JSON that is whole may be written in another way, and be of the other kind then.
     let kind =

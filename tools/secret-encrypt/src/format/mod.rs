@@ -217,6 +217,22 @@ pub(crate) trait Format: Sync {
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error>;
 
+    /// As [`Format::render`], with what is read in the text then.
+    ///
+    /// # Errors
+    /// As [`Format::render`], and where nothing can be read there.
+    fn render_and_read(
+        &self,
+        bytes: &[u8],
+        parsed: &Parsed,
+        puts: &[(usize, Put)],
+        block: &Block,
+    ) -> Result<(Zeroizing<Vec<u8>>, Parsed), Error> {
+        let text = self.render(bytes, parsed, puts, block)?;
+        let read = self.parse(&text, Side::Sealed).map_err(|_| Error::RoundTrip(None))?;
+        Ok((text, read))
+    }
+
     /// As [`Format::render`], by formats that read what they wrote there: without that.
     ///
     /// # Errors

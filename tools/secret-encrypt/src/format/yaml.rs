@@ -38,15 +38,28 @@ impl Format for Yaml {
         puts: &[(usize, Put)],
         block: &Block,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.render_and_read(bytes, parsed, puts, block).map(|(text, _)| text)
+    }
+
+    fn render_and_read(
+        &self,
+        bytes: &[u8],
+        parsed: &Parsed,
+        puts: &[(usize, Put)],
+        block: &Block,
+    ) -> Result<(Zeroizing<Vec<u8>>, Parsed), Error> {
         let first = self.spliced(bytes, parsed, puts, block)?;
-        let wrong = misread(&first, parsed, puts, block)?;
-        if wrong.is_empty() {
-            return Ok(first);
-        }
+        let wrong = match read_again(&first, parsed, puts, block)? {
+            Ok(read) => return Ok((first, read)),
+            Err(wrong) => wrong,
+        };
         let second = rendered(&Careful(&wrong), bytes, parsed, puts, block)?;
-        match misread(&second, parsed, puts, block)?.first() {
-            None => Ok(second),
-            Some(first) => Err(Error::RoundTrip(parsed.slots.get(*first).map(|slot| slot.pointer.clone()))),
+        match read_again(&second, parsed, puts, block)? {
+            Ok(read) => Ok((second, read)),
+            Err(wrong) => {
+                let first = wrong.first().and_then(|index| parsed.slots.get(*index));
+                Err(Error::RoundTrip(first.map(|slot| slot.pointer.clone())))
+            }
         }
     }
 
@@ -166,15 +179,21 @@ fn block_text(metadata: &Metadata, parsed: &Parsed) -> String {
     out
 }
 
-/// Which of the replaced slots do not read back as what was put there. Anything else that differs is an error.
-fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Vec<usize>, Error> {
+/// What was written, or which of the replaced slots do not read back as what was put there. Anything else that differs is an
+/// error.
+fn read_again(
+    bytes: &[u8],
+    parsed: &Parsed,
+    puts: &[(usize, Put)],
+    block: &Block,
+) -> Result<Result<Parsed, Vec<usize>>, Error> {
     let read = text_of(bytes).and_then(|text| parse(text, Side::Sealed)).ok();
     let Some(read) = read.filter(|read| read.slots.len() == parsed.slots.len()) else {
         // Any of them may be what breaks the text; if there is none, it is the block.
         return if puts.is_empty() {
             Err(Error::RoundTrip(None))
         } else {
-            Ok(puts.iter().map(|(index, _)| *index).collect())
+            Ok(Err(puts.iter().map(|(index, _)| *index).collect()))
         };
     };
     let same_block = match (block, &read.metadata) {
@@ -206,7 +225,7 @@ fn misread(bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) 
             None => return Err(Error::RoundTrip(Some(old.pointer.clone()))),
         }
     }
-    Ok(wrong)
+    Ok(if wrong.is_empty() { Ok(read) } else { Err(wrong) })
 }
 
 fn same_value(read: &Value, put: &Value) -> bool {
