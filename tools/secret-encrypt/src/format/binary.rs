@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::json::JsonFormat;
-use super::{Block, Format, Layout, Parsed, Put, Side, Slot};
+use super::{Block, Format, Layout, Parsed, Put, Side, Slot, Text};
 use crate::Error;
 use crate::sops::{Kind, Value};
 
@@ -40,13 +40,7 @@ impl Format for Binary {
         Ok(Parsed { slots, ..parsed })
     }
 
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         match (puts.first(), block) {
             (Some((_, Put::Plain(value))), Block::Remove) => Ok(value.bytes.clone()),
             // An empty file is not encrypted: there is nothing in it.
@@ -69,15 +63,15 @@ impl Format for Binary {
         }
     }
 
-    fn put(&self, _: &[u8], pointer: &Pointer, _: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn put(&self, _: &[u8], pointer: &Pointer, _: &Json) -> Result<Text, Error> {
         Err(Error::nothing_at(pointer))
     }
 
-    fn remove(&self, _: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn remove(&self, _: &[u8], pointer: &Pointer) -> Result<Text, Error> {
         Err(Error::nothing_at(pointer))
     }
 
-    fn write_new(&self, _: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn write_new(&self, _: &Json) -> Result<Text, Error> {
         Err(Error::Unsupported("a binary file has no places; name it .yaml, .json or .env".into()))
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::splice::{Edit, Splice, line_end, line_start, remove_blocks, rendered, splice};
-use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, text_of};
+use super::{Block, Comments, Format, Layout, Parsed, Put, Side, Slot, Style, Text, text_of};
 use crate::Error;
 use crate::sops::{Metadata, Value, flatten, unflatten};
 
@@ -27,17 +27,11 @@ impl Format for Dotenv {
         parse(text_of(bytes)?)
     }
 
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         rendered(self, bytes, parsed, puts, block)
     }
 
-    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Text, Error> {
         let text = text_of(bytes)?;
         let parsed = parse(text)?;
         let value = super::value_of(value)
@@ -58,7 +52,7 @@ impl Format for Dotenv {
         Ok(splice(text, vec![(at..at, Zeroizing::new(format!("{lead}{key}={}{tail}", &*new)))]))
     }
 
-    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Text, Error> {
         let text = text_of(bytes)?;
         let parsed = parse(text)?;
         let slot = parsed.slots.iter().find(|slot| !slot.is_comment() && slot.pointer == *pointer);
@@ -67,7 +61,7 @@ impl Format for Dotenv {
         Ok(splice(text, vec![(line, Zeroizing::default())]))
     }
 
-    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn write_new(&self, json: &Json) -> Result<Text, Error> {
         let mut bytes = Zeroizing::new(Vec::new());
         for (key, value) in json.as_object().into_iter().flatten() {
             bytes = self.put(&bytes, &Pointer::root().join(key), value)?;

@@ -8,7 +8,7 @@ use super::ini_continued::{plain_lines, sealed_lines};
 use super::ini_text::{self, DEFAULT, bom, quote, write_value};
 use super::ini_walk::{BEHIND_HEADER, comment_lines, parse};
 use super::splice::{Edit, Splice, line_end, line_start, rendered, replace_lines};
-use super::{Block, Format, Parsed, Put, Side, Style, ini_edit, text_of};
+use super::{Block, Format, Parsed, Put, Side, Style, Text, ini_edit, text_of};
 use crate::Error;
 use crate::sops::{Metadata, flatten};
 
@@ -31,21 +31,15 @@ impl Format for IniFormat {
         parse(text_of(bytes)?)
     }
 
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         rendered(self, bytes, parsed, puts, block)
     }
 
-    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Text, Error> {
         ini_edit::put(text_of(bytes)?, pointer, value)
     }
 
-    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Text, Error> {
         ini_edit::remove(text_of(bytes)?, pointer)
     }
 
@@ -54,7 +48,7 @@ impl Format for IniFormat {
         true
     }
 
-    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn write_new(&self, json: &Json) -> Result<Text, Error> {
         let mut bytes = Zeroizing::new(Vec::new());
         let members = || json.as_object().into_iter().flatten();
         for (key, value) in members().filter(|(_, value)| !value.is_object()) {

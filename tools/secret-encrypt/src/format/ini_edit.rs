@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::Style;
+use super::Text;
 use super::ini::BLOCK;
 use super::ini_text::{self, DEFAULT, Ini, Section, bom, write_before, write_key, write_value};
 use super::splice::{line_end, line_start, splice};
@@ -12,7 +13,7 @@ use crate::Error;
 use crate::sops::{Kind, Value};
 
 /// The text with a value at a pointer; a section that is not there is made.
-pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Text, Error> {
     let keys: Vec<String> = pointer.keys().collect();
     match (keys.as_slice(), value) {
         ([_], Json::Object(members)) => {
@@ -31,7 +32,7 @@ pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizi
 }
 
 /// The text without the section or key at a pointer.
-pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Text, Error> {
     let ini = ini_text::parse(text)?;
     let keys: Vec<String> = pointer.keys().collect();
     let nowhere = || Error::nothing_at(pointer);
@@ -60,7 +61,7 @@ fn first_line(text: &str, section: &Section) -> usize {
     comment.map_or(section.start, |piece| line_start(text, piece.range.start))
 }
 
-fn put_key(text: &str, name: &str, key: &str, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn put_key(text: &str, name: &str, key: &str, value: &Json) -> Result<Text, Error> {
     let ini = ini_text::parse(text)?;
     let value = super::value_of(value).unwrap_or_else(Value::null);
     let raw = match value.as_text() {

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::json_text::{self, Data, Node};
 use super::splice::{Edit, Splice, remove_blocks, rendered, splice};
-use super::{Block, Format, Layout, Parsed, PlaceBudget, Put, Side, Slot, json_of, text_of, value_of};
+use super::{Block, Format, Layout, Parsed, PlaceBudget, Put, Side, Slot, Text, json_of, text_of, value_of};
 use crate::Error;
 use crate::sops::{Kind, Metadata, Value};
 
@@ -28,17 +28,11 @@ impl Format for JsonFormat {
         parse(text_of(bytes)?)
     }
 
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         rendered(self, bytes, parsed, puts, block)
     }
 
-    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Text, Error> {
         let text = text_of(bytes)?;
         let root = json_text::parse(text)?;
         let keys: Vec<String> = pointer.keys().collect();
@@ -77,7 +71,7 @@ impl Format for JsonFormat {
         Ok(splice(text, vec![(edit.0, Zeroizing::new(edit.1))]))
     }
 
-    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Text, Error> {
         let text = text_of(bytes)?;
         let root = json_text::parse(text)?;
         let keys: Vec<String> = pointer.keys().collect();
@@ -102,7 +96,7 @@ impl Format for JsonFormat {
         Ok(splice(text, vec![(member_range(&spans, position), Zeroizing::default())]))
     }
 
-    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn write_new(&self, json: &Json) -> Result<Text, Error> {
         Ok(Zeroizing::new((pretty(json, "") + "\n").into_bytes()))
     }
 

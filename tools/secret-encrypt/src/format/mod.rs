@@ -191,6 +191,9 @@ pub(crate) enum Block<'a> {
     Stamp(&'a Metadata),
 }
 
+/// The bytes of a document, which are overwritten when they are freed.
+pub(crate) type Text = Zeroizing<Vec<u8>>;
+
 /// A file format.
 pub(crate) trait Format: Sync {
     /// Its name, as `--format` takes it.
@@ -209,13 +212,7 @@ pub(crate) trait Format: Sync {
     ///
     /// # Errors
     /// Where a value cannot be written in this format.
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error>;
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error>;
 
     /// As [`Format::render`], with what is read in the text then.
     ///
@@ -227,7 +224,7 @@ pub(crate) trait Format: Sync {
         parsed: &Parsed,
         puts: &[(usize, Put)],
         block: &Block,
-    ) -> Result<(Zeroizing<Vec<u8>>, Parsed), Error> {
+    ) -> Result<(Text, Parsed), Error> {
         let text = self.render(bytes, parsed, puts, block)?;
         let read = self.parse(&text, Side::Sealed).map_err(|_| Error::RoundTrip(None))?;
         Ok((text, read))
@@ -237,13 +234,7 @@ pub(crate) trait Format: Sync {
     ///
     /// # Errors
     /// As [`Format::render`].
-    fn spliced(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn spliced(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         self.render(bytes, parsed, puts, block)
     }
 
@@ -252,13 +243,13 @@ pub(crate) trait Format: Sync {
     ///
     /// # Errors
     /// Where the format or the place cannot hold it.
-    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error>;
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Text, Error>;
 
     /// The text without what is at a pointer; also through `proof`.
     ///
     /// # Errors
     /// Where nothing is there.
-    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error>;
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Text, Error>;
 
     /// Whether something is taken out of the text in clear, because it shares an encrypted text with what stays.
     fn removes_in_clear(&self) -> bool {
@@ -269,7 +260,7 @@ pub(crate) trait Format: Sync {
     ///
     /// # Errors
     /// Where the format cannot hold it.
-    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error>;
+    fn write_new(&self, json: &Json) -> Result<Text, Error>;
 
     /// A text in clear as JSON.
     ///

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
-use super::{Block, Layout, Parsed, Put, text_of};
+use super::{Block, Layout, Parsed, Put, Text, text_of};
 use crate::Error;
 use crate::sops::Metadata;
 
@@ -39,7 +39,7 @@ pub(super) fn rendered(
     parsed: &Parsed,
     puts: &[(usize, Put)],
     block: &Block,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
+) -> Result<Text, Error> {
     let text = text_of(bytes)?;
     let mut edits = Vec::with_capacity(puts.len() + 4);
     for (index, put) in puts {

@@ -8,7 +8,7 @@ use super::splice::{Edit, Splice, rendered, replace_lines};
 use super::yaml_scalar::{write, write_enc};
 use super::yaml_tree;
 use super::yaml_walk::parse;
-use super::{Block, Format, Parsed, Put, Side, Style, text_of, yaml_edit};
+use super::{Block, Format, Parsed, Put, Side, Style, Text, text_of, yaml_edit};
 use crate::Error;
 use crate::sops::{Kind, Metadata, Value};
 
@@ -31,13 +31,7 @@ impl Format for Yaml {
         parse(text_of(bytes)?, side)
     }
 
-    fn render(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn render(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         self.render_and_read(bytes, parsed, puts, block).map(|(text, _)| text)
     }
 
@@ -47,7 +41,7 @@ impl Format for Yaml {
         parsed: &Parsed,
         puts: &[(usize, Put)],
         block: &Block,
-    ) -> Result<(Zeroizing<Vec<u8>>, Parsed), Error> {
+    ) -> Result<(Text, Parsed), Error> {
         let first = self.spliced(bytes, parsed, puts, block)?;
         let wrong = match read_again(&first, parsed, puts, block)? {
             Ok(read) => return Ok((first, read)),
@@ -63,25 +57,19 @@ impl Format for Yaml {
         }
     }
 
-    fn spliced(
-        &self,
-        bytes: &[u8],
-        parsed: &Parsed,
-        puts: &[(usize, Put)],
-        block: &Block,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn spliced(&self, bytes: &[u8], parsed: &Parsed, puts: &[(usize, Put)], block: &Block) -> Result<Text, Error> {
         rendered(&Careful(&[]), bytes, parsed, puts, block)
     }
 
-    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn put(&self, bytes: &[u8], pointer: &Pointer, value: &Json) -> Result<Text, Error> {
         yaml_edit::put(text_of(bytes)?, pointer, value)
     }
 
-    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn remove(&self, bytes: &[u8], pointer: &Pointer) -> Result<Text, Error> {
         yaml_edit::remove(text_of(bytes)?, pointer)
     }
 
-    fn write_new(&self, json: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+    fn write_new(&self, json: &Json) -> Result<Text, Error> {
         let mut text = Zeroizing::new(String::new());
         yaml_edit::write_block(json, 0, 2, &mut text);
         Ok(Zeroizing::new(text.as_bytes().to_vec()))

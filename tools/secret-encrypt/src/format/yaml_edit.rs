@@ -10,7 +10,7 @@ use super::splice::{line_start, splice};
 use super::yaml_lines::{colon_behind, dash_of, header_comment, header_of, pair_end};
 use super::yaml_scalar::{write, write_text};
 use super::yaml_tree::{self, Data, Node, key_text};
-use super::{Style, value_of};
+use super::{Style, Text, value_of};
 use crate::Error;
 
 /// Writes a collection as block YAML at a column, with `step` more for what is inside.
@@ -173,7 +173,7 @@ fn nested(missing: &[String], value: &Json) -> Json {
     })
 }
 
-pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn put(text: &str, pointer: &Pointer, value: &Json) -> Result<Text, Error> {
     let root = first_root(text)?;
     let found = find(text, &root, pointer)?;
     let is_scalar = !matches!(value, Json::Object(_) | Json::Array(_));
@@ -296,7 +296,7 @@ fn insert_line(text: &str, at: usize, mut new: String) -> Zeroizing<Vec<u8>> {
     splice(text, vec![(place..place, Zeroizing::new(new))])
 }
 
-pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn remove(text: &str, pointer: &Pointer) -> Result<Text, Error> {
     let root = first_root(text)?;
     let found = find(text, &root, pointer)?;
     let Some(entry) = found.entry.as_ref().filter(|_| found.missing.is_empty()) else {
@@ -341,7 +341,7 @@ fn remove_from_parent(
     alone: bool,
     line: usize,
     line_end: usize,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
+) -> Result<Text, Error> {
     let keys: Vec<String> = pointer.keys().collect();
     let parent = keys[..keys.len() - 1].iter().fold(Pointer::root(), |pointer, key| pointer.join(key));
     let holder = find(text, root, &parent)?;
