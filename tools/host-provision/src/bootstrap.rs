@@ -201,7 +201,7 @@ impl BootstrapArgs {
         for path in &self.authorize {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::io(Exit::Unreadable, "read", path.display(), &error))?;
-            if crate::work::is_private_key(text.as_bytes()) {
+            if crate::private_key::is_one(text.as_bytes()) {
                 return Err(Failure::new(Exit::Refused, "private_key", "this is a private key; name its public half")
                     .place(path.display().to_string()));
             }

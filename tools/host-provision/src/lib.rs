@@ -26,6 +26,8 @@ mod lint;
 #[cfg(feature = "controller")]
 pub mod nixos;
 #[cfg(feature = "controller")]
+mod private_key;
+#[cfg(feature = "controller")]
 pub mod pull;
 #[cfg(feature = "controller")]
 pub mod rollout;

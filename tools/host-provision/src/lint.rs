@@ -274,7 +274,7 @@ impl Lint<'_> {
                     let fix = "give exactly one of content and source";
                     self.error("file-content", at.clone(), "where the bytes of the file come from is not clear", fix);
                 }
-                if file.content.as_ref().is_some_and(|text| crate::work::is_private_key(text.as_bytes())) {
+                if file.content.as_ref().is_some_and(|text| crate::private_key::is_one(text.as_bytes())) {
                     let fix = "make it a secret: everybody on the host may read what Nix builds from";
                     self.error("private-key", at, format!("{path} is a private key"), fix);
                 }

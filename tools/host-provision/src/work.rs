@@ -208,18 +208,10 @@ pub(crate) fn read_source(base: &Path, name: &str) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::Unsafe("is larger than 64 MiB", "let the host fetch it, or make it smaller"));
     }
     let bytes = std::fs::read(&path).map_err(Refusal::Io)?;
-    if is_private_key(&bytes) {
+    if crate::private_key::is_one(&bytes) {
         return Err(Refusal::Unsafe("is a private key", "make it a secret: it must not lie readable beside the fleet"));
     }
     Ok(bytes)
-}
-
-pub(crate) fn is_private_key(bytes: &[u8]) -> bool {
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64 * 1024)]);
-    let pem =
-        start.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with("PRIVATE KEY-----"));
-    // Split, so that this very text is no key for those who look for them.
-    pem || start.contains(concat!("AGE-SECRET", "-KEY-1")) || start.contains(concat!("AGE-SECRET", "-KEY-PQ-1"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use contract::{Finding, Pointer};
 
 use super::HostBuilder;
 use super::containers::{self, Runtime};
-use super::firewall::{Networks, Source};
+use super::sources::{Networks, Source};
 use crate::fleet::{ANY, LOCAL, PUBLIC, Proto};
 use crate::format::nftables::{self, Chain, Rule};
 use crate::format::systemd::UnitFile;

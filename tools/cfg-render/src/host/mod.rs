@@ -34,6 +34,7 @@ pub(crate) mod prometheus;
 mod secrets;
 pub(crate) mod services;
 pub(crate) mod single_sign_on;
+mod sources;
 mod tailscale;
 pub(crate) mod traefik;
 mod tunnel;
@@ -48,12 +49,13 @@ use crate::fleet::ProxyKind;
 use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
-pub(crate) use firewall::{Source, holes};
+pub(crate) use firewall::holes;
 pub(crate) use missing::several_hosts;
 pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
 pub(crate) use postgres::{client_authentication, listen_addresses};
 pub(crate) use secrets::manifest;
+pub(crate) use sources::Source;
 
 /// Who owns what is made from a fleet.
 pub const OWNER: &str = "fleet";
