@@ -166,7 +166,7 @@ impl BootstrapArgs {
         }
         drop(transport);
         let place = Place::Ssh(host.clone());
-        let mut link = Link::open(session, &controller.shelf, &place, None, &|_| Request::Facts)?;
+        let mut link = Link::open(session, &controller.shelf, &place, None, &|_, _| Ok(Request::Facts))?;
         let Reply::Facts(facts) = link.reply(&())? else {
             return Err(Failure::new(
                 Exit::Bug,

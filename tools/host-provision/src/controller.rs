@@ -48,12 +48,17 @@ pub struct Wanted {
 
 impl Controller<'_> {
     fn prepare(&self, wanted: &Wanted, cut: &Cut) -> Result<(Place, Prepared), Failure> {
-        let place = self.places.find(&wanted.desired.host)?;
-        let names_tools = wanted.desired.items.iter().any(|item| item.tool.is_some());
-        let arch = match &place {
-            // A tool must fit; a host that no inventory describes is asked.
-            Place::Ssh(host) if host.arch.is_none() && names_tools => Some(self.facts(&wanted.desired.host)?.arch),
-            Place::Ssh(host) => host.arch,
+        let mut place = self.places.find(&wanted.desired.host)?;
+        let tools = || wanted.desired.items.iter().filter_map(|item| item.tool.as_ref());
+        let fits = |arch| tools().all(|tool| self.shelf.find(&tool.name, arch).is_ok());
+        let arch = match &mut place {
+            Place::Ssh(host) => {
+                // A tool must fit; a host that no inventory describes, or as one for which there is none, is asked.
+                if tools().next().is_some() && !host.arch.is_some_and(fits) {
+                    host.arch = Some(self.facts(&wanted.desired.host)?.arch);
+                }
+                host.arch
+            }
             _ => None,
         };
         let prepared = prepare(wanted.desired.clone(), &wanted.source, cut, &self.shelf, arch)?;
@@ -73,8 +78,8 @@ impl Controller<'_> {
                 (place.describe(), planned.plan)
             }
             _ => {
-                let request = Request::Plan(Box::new(prepared.work.clone()));
-                let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
+                let request = |_: Option<&_>, arch| Ok(Request::Plan(Box::new(prepared.work_for(arch)?)));
+                let mut link = Link::open(self.session, &self.shelf, &place, None, &request)?;
                 match link.reply(&prepared)? {
                     Reply::Plan(plan) => (link.describe(), *plan),
                     _ => return Err(unexpected()),
@@ -124,9 +129,9 @@ impl Controller<'_> {
         if let Place::Sandbox(directory) = &place {
             return self.apply_sandbox(directory, &prepared, &options);
         }
-        let request = |way: Option<&InventoryAddress>| {
+        let request = |way: Option<&InventoryAddress>, arch| {
             let options = ApplyOptions { came_by: way.map(|way| way.port), can_prove: true, ..options.clone() };
-            Request::Apply(Box::new(prepared.work.clone()), options)
+            Ok(Request::Apply(Box::new(prepared.work_for(arch)?), options))
         };
         match (Link::open(self.session, &self.shelf, &place, None, &request), &options.run) {
             (Ok(link), _) => self.follow(&place, link, &prepared, options.run, None),
@@ -195,7 +200,7 @@ impl Controller<'_> {
         let end = Instant::now() + REATTACH;
         let request = Request::Attach { run: Some(run.to_owned()) };
         loop {
-            match Link::open(self.session, &self.shelf, place, None, &|_| request.clone()) {
+            match Link::open(self.session, &self.shelf, place, None, &|_, _| Ok(request.clone())) {
                 Ok(link) => return Ok(link),
                 Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_secs(1)),
                 Err(failure) => {
@@ -269,7 +274,7 @@ impl Controller<'_> {
         if matches!(place, Place::Local) {
             return self.try_local(ways, request);
         }
-        Link::open(self.session, &self.shelf, place, Some(ways), &|_| request.clone())
+        Link::open(self.session, &self.shelf, place, Some(ways), &|_, _| Ok(request.clone()))
     }
 
     /// On this machine itself the proof is that its sshd answers; the helper adds what the host must still reach.
@@ -287,7 +292,7 @@ impl Controller<'_> {
         if !ways.is_empty() && !ways.iter().any(|way| answers(way).is_some()) {
             return Err(Failure::new(Exit::TryAgain, "unreachable", "sshd of this machine does not answer"));
         }
-        Link::open(self.session, &self.shelf, &Place::Local, None, &|_| request.clone())
+        Link::open(self.session, &self.shelf, &Place::Local, None, &|_, _| Ok(request.clone()))
     }
 
     fn attached(mut link: Link) -> Result<HostResult, Failure> {
@@ -307,7 +312,7 @@ impl Controller<'_> {
     pub fn roll_back(&self, name: &str, run: Option<String>, reason: Option<String>) -> Result<HostResult, Failure> {
         let place = self.places.find(name)?;
         let request = Request::Rollback { run, reason, unless_done: false };
-        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
+        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_, _| Ok(request.clone()))?;
         match link.reply(&())? {
             Reply::Result(result) => Ok(*result),
             _ => Err(unexpected()),
@@ -322,7 +327,7 @@ impl Controller<'_> {
         let place = self.places.find(name)?;
         let request = Request::Prove { run, alone: false };
         loop {
-            let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
+            let mut link = Link::open(self.session, &self.shelf, &place, None, &|_, _| Ok(request.clone()))?;
             match link.reply(&())? {
                 Reply::Result(mut result) => {
                     result.access_proof = Some(link.describe());
@@ -341,7 +346,7 @@ impl Controller<'_> {
     pub fn attach(&self, name: &str, run: Option<String>) -> Result<HostResult, Failure> {
         let place = self.places.find(name)?;
         let request = Request::Attach { run };
-        let link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
+        let link = Link::open(self.session, &self.shelf, &place, None, &|_, _| Ok(request.clone()))?;
         self.follow(&place, link, &(), None, None)
     }
 
@@ -363,7 +368,7 @@ impl Controller<'_> {
 
     fn look_at(&self, name: &str, request: &Request) -> Result<HostFacts, Failure> {
         let place = self.places.find(name)?;
-        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_| request.clone())?;
+        let mut link = Link::open(self.session, &self.shelf, &place, None, &|_, _| Ok(request.clone()))?;
         match link.reply(&())? {
             Reply::Facts(facts) => Ok(facts),
             _ => Err(unexpected()),

@@ -8,7 +8,6 @@ use cli::{Failure, Session};
 use contract::Exit;
 use contract::document::{Arch, HostResult};
 
-use crate::blobs::Blobs;
 use crate::controller::Controller;
 use crate::target::{Link, Place, Said, Supplies, own_arch};
 use crate::wire::{PIECE, Reply, Request, ToolRun};
@@ -119,23 +118,20 @@ pub(crate) fn run(
     let place = controller.places.find(host)?;
     let (name, args) = command.split_first().map(|(name, rest)| (name.clone(), rest.to_vec())).unwrap_or_default();
     let input = !std::io::stdin().is_terminal();
-    let mut supplies = Blobs::default();
-    let mut tool = |arch: Arch| -> Result<Request, Failure> {
-        let sha256 = if installed { None } else { Some(supplies.add(controller.shelf.find(&name, arch)?.bytes)) };
+    let shelf = &controller.shelf;
+    let tool = |arch: Arch| -> Result<Request, Failure> {
+        let sha256 = if installed { None } else { Some(shelf.find(&name, arch)?.sha256) };
         Ok(Request::Tool(ToolRun { name: name.clone(), args: args.clone(), sha256, input }))
     };
     let known = match &place {
         Place::Ssh(host) => host.arch,
         _ => own_arch(),
     };
-    let link = match known {
-        Some(arch) => {
-            let request = tool(arch)?;
-            Link::open(session, &controller.shelf, &place, None, &|_| request.clone())?
-        }
-        // The host is asked what it is first.
+    let link = match known.filter(|arch| tool(*arch).is_ok()) {
+        Some(_) => Link::open(session, shelf, &place, None, &|_, arch| tool(arch))?,
+        // The host is asked what it is first: nothing is known of it, or there is no such tool for what it is said to be.
         None => {
-            let mut link = Link::open(session, &controller.shelf, &place, None, &|_| Request::Facts)?;
+            let mut link = Link::open(session, shelf, &place, None, &|_, _| Ok(Request::Facts))?;
             let Reply::Facts(facts) = link.reply(&())? else {
                 return Err(Failure::new(
                     Exit::Bug,
@@ -148,7 +144,7 @@ pub(crate) fn run(
             link
         }
     };
-    match stream(session, link, &supplies, input.then(read_input))? {
+    match stream(session, link, shelf, input.then(read_input))? {
         Ended::Tool(code) => Ok(tool_exit(code)),
         _ => Err(Failure::new(Exit::Bug, "unexpected_reply", "the helper answers something else than it was asked")),
     }

@@ -346,7 +346,7 @@ fn attach(session: &mut Session, args: RunOfHostArgs) -> Result<Exit, Failure> {
     let place = controller.places.find(&args.host)?;
     let request = Request::Attach { run: args.run.clone() };
     // The run may be a tool's: then its streams come and not a result.
-    let link = Link::open(session, &controller.shelf, &place, None, &|_| request.clone())?;
+    let link = Link::open(session, &controller.shelf, &place, None, &|_, _| Ok(request.clone()))?;
     match stream(session, link, &(), None)? {
         Ended::Tool(code) => Ok(tool_exit(code)),
         Ended::Result(result) => session.print(&*result, text::result).map(|()| exit_of(&result)),

@@ -37,13 +37,27 @@ pub struct Prepared {
     pub work: Work,
     /// Bytes of files, by hash.
     pub blobs: Blobs,
-    /// Programs, by hash.
-    pub tools: BTreeMap<String, Arc<[u8]>>,
+    /// Where its tools are.
+    pub shelf: Shelf,
+}
+
+impl Prepared {
+    /// The work for a host with this processor.
+    ///
+    /// # Errors
+    /// 69 for tools that are not there.
+    pub fn work_for(&self, arch: Arch) -> Result<Work, Failure> {
+        let mut work = self.work.clone();
+        for (name, hash) in &mut work.tools {
+            *hash = self.shelf.find(name, arch)?.sha256;
+        }
+        Ok(work)
+    }
 }
 
 impl Supplies for Prepared {
     fn bytes(&self, sha256: &str) -> Option<Arc<[u8]>> {
-        self.blobs.get(sha256).or_else(|| self.tools.get(sha256).cloned())
+        self.blobs.get(sha256).or_else(|| self.shelf.found(sha256))
     }
 }
 
@@ -140,14 +154,12 @@ pub fn prepare(
     }
     cut_items(&mut desired, cut);
     let mut tools = BTreeMap::new();
-    let mut bytes = BTreeMap::new();
     for tool in desired.items.iter().filter_map(|item| item.tool.as_ref()) {
         let arch = arch.or_else(crate::target::own_arch).unwrap_or(Arch::X86_64);
-        let program = shelf.find(&tool.name, arch)?;
-        bytes.insert(program.sha256.clone(), program.bytes);
-        tools.insert(tool.name.clone(), program.sha256);
+        tools.insert(tool.name.clone(), shelf.find(&tool.name, arch)?.sha256);
     }
-    Ok(Prepared { work: Work { desired, allow: cut.allow.clone(), tools, login: None }, blobs, tools: bytes })
+    let work = Work { desired, allow: cut.allow.clone(), tools, login: None };
+    Ok(Prepared { work, blobs, shelf: shelf.clone() })
 }
 
 fn cut_items(desired: &mut HostDesired, cut: &Cut) {

@@ -8,7 +8,7 @@ use contract::document::Op;
 use super::diff::unified;
 use super::hash::sha256;
 use super::host::Host;
-use super::tree::{Attributes, Live};
+use super::tree::{Attributes, Live, Place};
 use crate::fault::{Fault, Outcome};
 
 /// A path and what shall be there.
@@ -117,8 +117,15 @@ impl Entry {
     /// # Errors
     /// 76 for something that is not replaced (a directory in the place of a file), and those of the system.
     pub fn compare(&self, host: &Host) -> Outcome<Difference> {
-        let place = host.tree.place(&self.path)?;
-        let live = place.as_ref().map_or(Ok(Live::Absent), super::tree::Place::look)?;
+        self.compare_at(host, host.tree.place(&self.path)?.as_ref())
+    }
+
+    /// Compares with what is at its place, if the directory is there.
+    ///
+    /// # Errors
+    /// As [`Entry::compare`].
+    pub fn compare_at(&self, host: &Host, place: Option<&Place>) -> Outcome<Difference> {
+        let live = place.map_or(Ok(Live::Absent), Place::look)?;
         match (&self.node, &live) {
             (Node::File { keep_existing: true, .. }, Live::File(_) | Live::Symlink(_)) => {
                 Ok(Difference { observed: "kept".into(), ..Difference::default() })
@@ -135,7 +142,7 @@ impl Entry {
                 Ok(Difference { op: Some(Op::Create), why, diff, redacted, observed: "absent".into() })
             }
             (Node::File { content, access, .. }, Live::File(attributes)) => {
-                let bytes = place.map_or(Ok(None), |place| place.read())?.unwrap_or_default();
+                let bytes = place.map_or(Ok(None), Place::read)?.unwrap_or_default();
                 let hash = sha256(&bytes);
                 let mut why = Vec::new();
                 let mut shown = (None, false);
@@ -168,7 +175,7 @@ impl Entry {
             // A link of ours takes the place of a plain file, whose bytes are saved; the other way round it may be a link
             // that another program manages.
             (Node::Symlink(_), Live::File(attributes)) => {
-                let bytes = place.map_or(Ok(None), |place| place.read())?.unwrap_or_default();
+                let bytes = place.map_or(Ok(None), Place::read)?.unwrap_or_default();
                 let observed = format!("file {} {}", sha256(&bytes), self.describe(host, *attributes));
                 Ok(Difference {
                     op: Some(Op::Update),

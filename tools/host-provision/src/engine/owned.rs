@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::hash::sha256;
 use super::host::Host;
-use super::tree::Live;
+use super::tree::{Live, Place};
 use crate::fault::{Fault, Outcome};
 
 /// Where the bytes of originals lie, by hash.
@@ -110,12 +110,12 @@ impl Owned {
     }
 }
 
-/// What is at a path now, saved so that it can be given back when we leave.
+/// What is at a place now, saved so that it can be given back when we leave.
 ///
 /// # Errors
 /// Those of the system.
-pub fn original(host: &Host, path: &str) -> Outcome<Original> {
-    let Some(place) = host.tree.place(path)? else { return Ok(absent()) };
+pub fn original(host: &Host, place: Option<&Place>) -> Outcome<Original> {
+    let Some(place) = place else { return Ok(absent()) };
     Ok(match place.look()? {
         Live::Absent => absent(),
         Live::File(attributes) => {

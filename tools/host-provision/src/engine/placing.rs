@@ -7,7 +7,7 @@ use super::entry::{Entry, Node};
 use super::host::Host;
 use super::owned::{self};
 use super::process::Process;
-use super::tree::Live;
+use super::tree::{Live, Place};
 use super::undo::Undo;
 use super::units::is_unit_file;
 use crate::fault::{Fault, Outcome};
@@ -18,14 +18,18 @@ impl Apply<'_> {
     /// # Errors
     /// Those of the system.
     pub fn remember(&mut self, entry: &Entry) -> Outcome<()> {
+        self.remember_at(entry, self.host.tree.place(&entry.path)?.as_ref())
+    }
+
+    fn remember_at(&mut self, entry: &Entry, place: Option<&Place>) -> Outcome<()> {
         let known = self.owned.get(entry.kind(), &entry.path).map(|thing| thing.original.clone());
         let original = match known {
             Some(original) => original,
-            None => owned::original(self.host, &entry.path)?,
+            None => owned::original(self.host, place)?,
         };
         let (sha256, data) = match &entry.node {
             Node::File { content, keep_existing, .. } => {
-                let live = if *keep_existing { self.host.tree.read(&entry.path)? } else { None };
+                let live = place.filter(|_| *keep_existing).map_or(Ok(None), Place::read)?;
                 (Some(live.map_or_else(|| content.sha256.clone(), |bytes| super::sha256(&bytes))), false)
             }
             Node::Symlink(target) => (Some(format!("link {target}")), false),
@@ -40,8 +44,9 @@ impl Apply<'_> {
     /// # Errors
     /// 65 where a validator says no, and those of the system.
     pub fn place(&mut self, entry: &Entry) -> Outcome<()> {
-        self.remember(entry)?;
-        self.place_unowned(entry)
+        let place = self.host.tree.place(&entry.path)?;
+        self.remember_at(entry, place.as_ref())?;
+        self.place_at(entry, place)
     }
 
     /// The same for what stays when the owner leaves.
@@ -49,14 +54,23 @@ impl Apply<'_> {
     /// # Errors
     /// As [`Apply::place`].
     pub fn place_unowned(&mut self, entry: &Entry) -> Outcome<()> {
-        let difference = entry.compare(self.host)?;
-        if difference.op.is_none() {
+        self.place_at(entry, self.host.tree.place(&entry.path)?)
+    }
+
+    fn place_at(&mut self, entry: &Entry, place: Option<Place>) -> Outcome<()> {
+        if entry.compare_at(self.host, place.as_ref())?.op.is_none() {
             return Ok(());
         }
-        self.make_parents(&entry.path)?;
-        let place = self.host.tree.place(&entry.path)?.ok_or_else(|| {
-            Fault::new(Exit::TryAgain, "moved", "the directory went away while it was worked on").place(&entry.path)
-        })?;
+        let place = match place {
+            Some(place) => place,
+            None => {
+                self.make_parents(&entry.path)?;
+                self.host.tree.place(&entry.path)?.ok_or_else(|| {
+                    Fault::new(Exit::TryAgain, "moved", "the directory went away while it was worked on")
+                        .place(&entry.path)
+                })?
+            }
+        };
         match &entry.node {
             Node::Directory { access, .. } => {
                 let owner = entry.owner(self.host, access)?;

@@ -16,6 +16,9 @@ use crate::fault::{Fault, Outcome};
 pub const PROGRAMS: [&str; 4] =
     [places::BIN, "/usr/local/lib/plumbline/bin", "/opt/plumbline/bin", "/usr/lib/plumbline/bin"];
 
+/// What is said of a helper that came otherwise than it was sent.
+pub const SPOILT: &str = "what came is not what was sent";
+
 /// The script beside a helper that cannot be started where it lies. A shell reads it, so that no mount forbids that.
 pub const STARTER: &str = "from-memory";
 

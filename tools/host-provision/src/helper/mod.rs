@@ -20,7 +20,7 @@ pub(crate) use worker::Order;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::engine::programs::{is_from_memory, leave_own_mounts, own_path, starting, write_starter};
+use crate::engine::programs::{SPOILT, is_from_memory, leave_own_mounts, own_path, starting, write_starter};
 
 /// Runs the helper with the arguments after its name.
 pub fn main(args: &[String]) -> ExitCode {
@@ -69,14 +69,18 @@ fn serve() -> u8 {
     }
 }
 
-/// Moves this very program, which was just sent, to where it stays, and serves. A state directory that was made for it gets
-/// the mode that it shall have.
+/// Moves this very program, which was just sent, to where it stays, and serves: a directory that is called by its hash. A
+/// state directory that was made for it gets the mode that it shall have.
 fn place(from: &str, directory: &str, new_state: Option<&str>) -> u8 {
     use std::fs::{Permissions, create_dir_all, rename, set_permissions};
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     let directory = Path::new(directory);
     let placed = (|| {
+        let hash = crate::engine::sha256(&std::fs::read(from)?);
+        if directory.file_name().is_none_or(|name| name.to_str() != Some(&hash)) {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, SPOILT));
+        }
         if let Some(state) = new_state {
             set_permissions(state, Permissions::from_mode(0o711))?;
         }

@@ -248,7 +248,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
         read.map_err(|error| Fault::io("read", path.display(), &error))?;
         let whole = news.rfind('\n').map_or(0, |end| end + 1);
         offset += whole as u64;
-        let mut last = None;
+        let (mut last, mut frames) = (None, Vec::new());
         for line in news[..whole].lines() {
             if let Ok(reply) = serde_json::from_str::<Reply>(line) {
                 // Old news for one who attaches later: the record says whether the run still waits.
@@ -257,10 +257,12 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
                 {
                     continue;
                 }
-                wire.say(&reply)?;
+                write_json(&mut frames, &reply).map_err(lost)?;
                 last = Some(reply);
             }
         }
+        // In one go: each write wakes the one who carries them.
+        wire.output.write_all(&frames).and_then(|()| wire.output.flush()).map_err(lost)?;
         match last {
             Some(Reply::Result(_) | Reply::Error(_)) => return Ok(()),
             Some(Reply::ProveAccess { .. }) => return Ok(()),

@@ -1,6 +1,6 @@
 //! SSH by libssh2.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,8 +24,15 @@ const KEY_TYPES: [&str; 6] = [
     "rsa-sha2-256",
 ];
 
+/// How much of a channel is read at once: the largest packet.
+const PACKET: usize = 32 * 1024;
+
+/// How long the other side has for a last word.
+const FAREWELL: u32 = 1_000;
+
 struct Libssh {
     session: ssh2::Session,
+    stream: TcpStream,
     key: Option<PublicKey>,
     round_trip: Duration,
 }
@@ -74,19 +81,20 @@ fn handshake(
     way: &InventoryAddress,
     key_types: &[String],
     patience: Duration,
-) -> Result<(ssh2::Session, Duration), Failure> {
+) -> Result<(ssh2::Session, TcpStream, Duration), Failure> {
     let (stream, round_trip) = open(way, patience)?;
     let failed = |error: ssh2::Error| {
         Failure::new(Exit::TryAgain, "handshake", format!("no SSH connection came about: {}", error.message()))
     };
     let mut session = ssh2::Session::new().map_err(failed)?;
     session.set_timeout(patience.as_millis() as u32);
+    let own = stream.try_clone().map_err(|error| Failure::io(Exit::TryAgain, "connect to", describe(way), &error))?;
     session.set_tcp_stream(stream);
     if !key_types.is_empty() {
         session.method_pref(MethodType::HostKey, &key_types.join(",")).map_err(failed)?;
     }
     session.handshake().map_err(failed)?;
-    Ok((session, round_trip))
+    Ok((session, own, round_trip))
 }
 
 fn key_of(session: &ssh2::Session) -> Option<PublicKey> {
@@ -112,7 +120,7 @@ pub(super) fn connect(
     let known = kinds.clone();
     // The known types first; the others too, so that an exchanged key is seen and named.
     kinds.extend(KEY_TYPES.iter().map(|kind| (*kind).to_owned()).filter(|kind| !known.contains(kind)));
-    let (connection, round_trip) = handshake(way, &kinds, host.patience)?;
+    let (connection, stream, round_trip) = handshake(way, &kinds, host.patience)?;
     let key = key_of(&connection)
         .ok_or_else(|| Failure::new(Exit::Permission, "host_key_unknown", "the host shows no key"))?;
     if host.keys.judge(&key, known_hosts, &way.address, way.port)? == Verdict::New {
@@ -126,7 +134,7 @@ pub(super) fn connect(
     let key = log_in(&connection, host, way)?;
     // From here on commands may take their time; the kernel watches the connection.
     connection.set_timeout(0);
-    Ok(Box::new(Libssh { session: connection, key, round_trip }))
+    Ok(Box::new(Libssh { session: connection, stream, key, round_trip }))
 }
 
 /// Logs in, and says with which key as far as that is known.
@@ -232,7 +240,7 @@ pub(super) fn scan(way: &InventoryAddress) -> Result<Vec<PublicKey>, Failure> {
     for kinds in [&KEY_TYPES[..1], &KEY_TYPES[1..4], &KEY_TYPES[4..]] {
         let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
         match handshake(way, &kinds, super::PATIENCE) {
-            Ok((connection, _)) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
+            Ok((connection, ..)) => keys.extend(key_of(&connection).filter(|key| !keys.contains(key))),
             // A host need not have a key of every type; but without a connection at all there is nothing to scan.
             Err(failure) if failure.errors().iter().any(|error| error.code == "unreachable") => return Err(failure),
             Err(failure) => last = Some(failure),
@@ -257,6 +265,13 @@ impl Transport for Libssh {
         key_of(&self.session)
     }
 
+    fn hang_up(&mut self) {
+        self.session.set_timeout(FAREWELL);
+        // A connection that broke is as good. The end of the stream ends whatever would still wait for an answer.
+        let _ = self.session.disconnect(None, "done", None);
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
     fn exec(&mut self, command: &str) -> Result<Box<dyn Channel>, Failure> {
         let failed = |error: ssh2::Error| {
             Failure::new(
@@ -267,17 +282,31 @@ impl Transport for Libssh {
         };
         let mut channel = self.session.channel_session().map_err(failed)?;
         channel.exec(command).map_err(failed)?;
-        Ok(Box::new(LibsshChannel { channel }))
+        Ok(Box::new(LibsshChannel { channel, ahead: Cursor::default() }))
     }
 }
 
 struct LibsshChannel {
     channel: ssh2::Channel,
+    /// What was read but not taken yet: frames are taken in small pieces, and the library looks at the socket for each.
+    ahead: Cursor<Vec<u8>>,
 }
 
 impl Read for LibsshChannel {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.channel.read(buffer)
+        if self.ahead.position() < self.ahead.get_ref().len() as u64 {
+            return self.ahead.read(buffer);
+        }
+        if buffer.len() >= PACKET {
+            return self.channel.read(buffer);
+        }
+        let mut packet = std::mem::take(&mut self.ahead).into_inner();
+        packet.resize(PACKET, 0);
+        let read = self.channel.read(&mut packet);
+        packet.truncate(*read.as_ref().unwrap_or(&0));
+        self.ahead = Cursor::new(packet);
+        read?;
+        self.ahead.read(buffer)
     }
 }
 

@@ -31,6 +31,12 @@ impl Supplies for () {
     }
 }
 
+impl Supplies for Shelf {
+    fn bytes(&self, sha256: &str) -> Option<std::sync::Arc<[u8]>> {
+        self.found(sha256)
+    }
+}
+
 impl Supplies for crate::blobs::Blobs {
     fn bytes(&self, sha256: &str) -> Option<std::sync::Arc<[u8]>> {
         self.get(sha256)
@@ -48,8 +54,8 @@ pub enum Said {
     Stderr(Vec<u8>),
 }
 
-/// The first question, which may depend on the way that answered.
-pub type Ask<'a> = &'a dyn Fn(Option<&InventoryAddress>) -> Request;
+/// The first question, which may depend on the way that answered and on the host's processor.
+pub type Ask<'a> = &'a dyn Fn(Option<&InventoryAddress>, Arch) -> Result<Request, Failure>;
 
 /// A conversation.
 pub struct Link {
@@ -84,7 +90,7 @@ impl Link {
                 let mut transport: Box<dyn Transport> = Box::new(Local { helper });
                 let channel = transport.exec("")?;
                 let mut link = Self { channel, transport, way: None, arch, waiting: VecDeque::new() };
-                link.ask(&request(None))?;
+                link.ask(&request(None, arch)?)?;
                 Ok(link)
             }
             Place::Sandbox(_) => Err(Failure::new(Exit::Usage, "usage", "a sandbox is only for plan and apply")),
@@ -99,17 +105,20 @@ impl Link {
         ways: Option<&[InventoryAddress]>,
         request: Ask<'_>,
     ) -> Result<Self, Failure> {
+        // As long as nobody says otherwise a host is what we are; it tells if it is not.
+        let mut arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
+        shelf.warm(HELPER, arch);
         let (mut transport, way) = connect(session, host, ways.unwrap_or(&host.addresses))?;
         let place = format!("{} ({})", host.name, describe(&way));
-        // As long as nobody says otherwise a host is what we are; it tells if it is not.
-        let arch = host.arch.or_else(own_arch).unwrap_or(Arch::X86_64);
-        let first = request(Some(&way)).from_login(Login {
-            user: way.user.clone(),
-            port: way.port,
-            key: transport.login_key().map(|key| key.line()),
-        });
-        let mut frame = Vec::new();
-        write_json(&mut frame, &first).map_err(|error| lost(&error))?;
+        let key = transport.login_key().map(|key| key.line());
+        let login = Login { user: way.user.clone(), port: way.port, key };
+        let first = |arch: Arch| {
+            let mut frame = Vec::new();
+            let request = request(Some(&way), arch)?.from_login(login.clone());
+            write_json(&mut frame, &request).map_err(|error| lost(&error))?;
+            Ok::<_, Failure>(frame)
+        };
+        let mut frame = first(arch)?;
         let mut root = Root::open(&mut *transport, host, &way).map_err(|failure| failure.place(&place))?;
         let mut anew = false;
         loop {
@@ -118,10 +127,19 @@ impl Link {
             let mut channel = root.exec(&mut *transport, &start.script())?;
             let started = start.converse(&mut *channel).map_err(|error| lost(&error).place(&place))?;
             let noise = match started.map_err(|failure| failure.place(&place))? {
-                Started::Answer(kind, payload, arch) => {
-                    let mut link = Self { channel, transport, way: Some(way), arch, waiting: VecDeque::new() };
+                Started::Answer(kind, payload) => {
+                    let way = Some(way.clone());
+                    let mut link = Self { channel, transport, way, arch, waiting: VecDeque::new() };
                     link.waiting.extend(said(kind, &payload)?);
                     return Ok(link);
+                }
+                Started::Other(other) => {
+                    channel.close_input();
+                    channel.finish();
+                    tell_other(session, host, other);
+                    arch = other;
+                    frame = first(arch)?;
+                    continue;
                 }
                 Started::Silent(noise) => noise,
             };
@@ -216,6 +234,26 @@ impl Link {
     pub fn describe(&self) -> String {
         self.way.as_ref().map_or_else(|| "local".into(), describe)
     }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // All is said. A channel of its own would still wait for the other side to end it.
+        self.transport.hang_up();
+    }
+}
+
+/// A host of which the inventory says something else.
+fn tell_other(session: &Session, host: &SshHost, other: Arch) {
+    let (Some(arch), Some(at)) = (host.arch, &host.inventory_at) else { return };
+    session.warn(&format!(
+        "{}: the inventory is wrong at {}: the processor is not {} but {}, and what is sent is for that; correct \"arch\" of \
+         the host in the fleet and render it anew",
+        host.name,
+        at.clone().join("arch"),
+        arch.as_str(),
+        other.as_str()
+    ));
 }
 
 fn said(kind: u8, payload: &[u8]) -> Result<Option<Said>, Failure> {

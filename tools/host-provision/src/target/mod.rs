@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cli::{Failure, Input, Session, did_you_mean};
-use contract::Exit;
 use contract::document::{Arch, Escalation, HostsInventory, InventoryAddress, InventoryHost};
+use contract::{Exit, Pointer};
 
 pub use current::Current;
 pub use host_key::{HostKeys, KnownHosts, PublicKey};
@@ -164,6 +164,8 @@ pub struct SshHost {
     pub password: Option<Password>,
     /// Its processor, as far as it is known.
     pub arch: Option<Arch>,
+    /// Where the inventory describes it.
+    pub inventory_at: Option<Pointer>,
     /// The host through which it is reached.
     pub via: Option<Box<SshHost>>,
     /// What speaks SSH.
@@ -285,6 +287,7 @@ impl Places {
             root_password: self.root_password.clone(),
             escalate: self.escalate(None),
             arch: None,
+            inventory_at: None,
             via: None,
             transport: self.flags.transport,
             patience: PATIENCE,
@@ -336,9 +339,15 @@ impl Places {
             keys: if depth == 0 { self.keys(&host.host_keys)? } else { HostKeys::new(&host.host_keys, None, false)? },
             escalate: self.escalate(host.escalate),
             arch: Some(host.arch),
+            inventory_at: self.position(host),
             via,
             ..self.bare(&host.name)?
         })
+    }
+
+    fn position(&self, host: &InventoryHost) -> Option<Pointer> {
+        let index = self.inventory.as_ref()?.hosts.iter().position(|other| other.name == host.name)?;
+        Some(Pointer::root().join("hosts").join(index))
     }
 
     /// From here on a host has these keys and is asked for by its final ways, whatever the flags said of the one before.

@@ -29,6 +29,23 @@ pub fn own_arch() -> Option<Arch> {
 }
 
 impl Shelf {
+    /// Reads a program on the side, while somebody waits for something else. Whether it is there is found out later.
+    pub(super) fn warm(&self, tool: &'static str, arch: Arch) {
+        let shelf = self.clone();
+        if !shelf.lock().keys().any(|path| path.ends_with(tool)) {
+            std::thread::spawn(move || drop(shelf.find(tool, arch)));
+        }
+    }
+
+    /// The bytes of a program that was found before.
+    pub(crate) fn found(&self, sha256: &str) -> Option<Arc<[u8]>> {
+        self.lock().values().find(|program| program.sha256 == sha256).map(|program| program.bytes.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Program>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Finds a program for a processor.
     ///
     /// # Errors
@@ -54,7 +71,7 @@ impl Shelf {
                 arch.as_str()
             )));
         };
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.lock();
         if let Some(program) = known.get(&path) {
             return Ok(program.clone());
         }

@@ -1,10 +1,12 @@
 //! The helper on its way to a host. One command starts it, or asks for it, takes it and starts it then: a shipment costs no
 //! connection and no channel of its own.
 //!
-//! The command says `need MACHINE [gzip]`; `HASH COUNT [PROGRAM]` and COUNT bytes go there, which PROGRAM unpacks. Once they
-//! are checked they are run, put themselves in place, say `sent` and wait for the request; `failed` means that there is no
-//! room for them. With a large request the command says `ready` before it starts what is there. All of that are small letters,
-//! which begin no frame.
+//! The command says `need MACHINE [gzip]`; `HASH COUNT SIZE [PROGRAM]` and COUNT bytes go there, which PROGRAM unpacks to SIZE
+//! bytes. If they are as many they are run, see whether they are those of the hash (faster than a program of the host would),
+//! put themselves in place, say `sent` and wait for the request; `failed` means that there is no room for them. With a large
+//! request the command says `ready` before it starts what is there. All of that are small letters, which begin no frame.
+//!
+//! A host that is another machine than it is believed to be is told so in the same way, before anything was sent to it.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -16,7 +18,7 @@ use contract::{Exit, places};
 use super::Shelf;
 use super::shelf::Program;
 use super::transport::Channel;
-use crate::engine::programs::{AT_HOME, IN_OWN_MOUNTS, PROGRAMS, STARTER};
+use crate::engine::programs::{AT_HOME, IN_OWN_MOUNTS, PROGRAMS, SPOILT, STARTER};
 use crate::wire::{Frame, is_kind, read_frame};
 
 /// The name of the helper's binary.
@@ -47,7 +49,7 @@ pub(super) struct Start<'a> {
     pub(super) shelf: &'a Shelf,
     /// The host, as messages name it.
     pub(super) host: &'a str,
-    /// What it is believed to be.
+    /// What it is taken for.
     pub(super) arch: Arch,
     /// Whether what lies there is passed by: it was tried and did not answer.
     pub(super) anew: bool,
@@ -60,7 +62,9 @@ pub(super) struct Start<'a> {
 /// What came of it.
 pub(super) enum Started {
     /// It answers.
-    Answer(u8, Vec<u8>, Arch),
+    Answer(u8, Vec<u8>),
+    /// The host is another machine, for which another helper may be there already, and other tools are sent.
+    Other(Arch),
     /// The command ended, or something else spoke: its words, if it had any.
     Silent(String),
 }
@@ -86,13 +90,14 @@ impl Start<'_> {
         let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
         // Of the programs that this starts each takes its time on a busy host: what the helper can do itself it does itself.
         format!(
-            "{look}{skip}set -e; umask 022; m=; [ -d {bin} ] || {{ mkdir -p {bin}; m={state}; }}; t={bin}/.incoming.$$; \
-             trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; : >$t; \
-             z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
-             read h n z; w=; if [ \"$z\" ]; then head -c $n | $z >$t || w=no; else head -c $n >$t || w=no; fi; \
-             if [ $w ]; then echo failed; cat >/dev/null; exit 1; fi; \
-             [ \"$(sha256sum <$t)\" = \"$h  -\" ] || {{ echo what came is not what was sent >&2; exit 1; }}; \
-             chmod 755 $t; r=0; $t place $t {bin}/$h $m || r=$?; if [ $r != {FORBIDDEN} ]; then exit $r; fi; s=$t; \
+            "{look}{skip}umask 022; z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
+             w=; m=; [ -d {bin} ] || {{ m={state}; mkdir -p {bin} || w=no; }}; t={bin}/.incoming.$$; \
+             trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; \
+             [ $w ] || {{ true >$t && chmod 755 $t; }} || w=no; read h n s z || exit 1; \
+             [ $w ] || if [ \"$z\" ]; then head -c $n | $z >$t || w=no; else head -c $n >$t || w=no; fi; \
+             if [ $w ]; then echo failed; cat >/dev/null; exit 1; fi; set -e; \
+             [ $(wc -c <$t) = $s ] || {{ echo {SPOILT} >&2; exit 1; }}; \
+             r=0; $t place $t {bin}/$h $m || r=$?; if [ $r != {FORBIDDEN} ]; then exit $r; fi; s=$t; \
              for d in {others}; do t=$d/.incoming.$$; \
              if mkdir -p $d 2>/dev/null && cp $s $t 2>/dev/null; then r=0; $t place $t $d/$h $m || r=$?; \
              if [ $r != {FORBIDDEN} ]; then rm -f $s; exit $r; fi; fi; \
@@ -111,14 +116,14 @@ impl Start<'_> {
     ///
     /// # Errors
     /// Those of the connection, and 69 for a processor for which there is no helper.
-    pub(super) fn converse(mut self, channel: &mut dyn Channel) -> io::Result<Result<Started, Failure>> {
+    pub(super) fn converse(self, channel: &mut dyn Channel) -> io::Result<Result<Started, Failure>> {
         if !self.is_large() {
             // Not an error yet: the one at the other end may have ended with words for it.
             let _ = channel.write_all(self.request);
         }
         loop {
             let line = match hear(channel)? {
-                Heard::Frame(kind, payload) => return Ok(Ok(Started::Answer(kind, payload, self.arch))),
+                Heard::Frame(kind, payload) => return Ok(Ok(Started::Answer(kind, payload))),
                 Heard::Line(line) => line,
             };
             match line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
@@ -126,22 +131,19 @@ impl Start<'_> {
                 // The rest of what we send is thrown away, until it ends.
                 ["failed"] => channel.close_input(),
                 ["need", machine, ref rest @ ..] => {
-                    let program = match self.program_for(machine) {
-                        Ok(program) => program,
-                        Err(failure) => return Ok(Err(failure)),
+                    let program = match known(machine) {
+                        Ok(arch) if arch != self.arch => return Ok(Ok(Started::Other(arch))),
+                        Ok(arch) => self.shelf.find(HELPER, arch),
+                        Err(failure) => Err(failure),
                     };
-                    self.ship(channel, &program, rest.contains(&"gzip"))?;
+                    match program {
+                        Ok(program) => self.ship(channel, &program, rest.contains(&"gzip"))?,
+                        Err(failure) => return Ok(Err(failure)),
+                    }
                 }
                 _ => return Ok(Ok(Started::Silent(line))),
             }
         }
-    }
-
-    fn program_for(&mut self, machine: &str) -> Result<Program, Failure> {
-        self.arch = Arch::from_uname(machine).ok_or_else(|| {
-            Failure::new(Exit::Unavailable, "unknown_arch", format!("the tools do not run on {machine} processors"))
-        })?;
-        self.shelf.find(HELPER, self.arch)
     }
 
     fn ship(&self, channel: &mut dyn Channel, program: &Program, has_gzip: bool) -> io::Result<()> {
@@ -153,9 +155,16 @@ impl Start<'_> {
         };
         let (bytes, unpack) = packed.as_ref().map_or((&*program.bytes, ""), |packed| (packed, "gzip -dc"));
         self.session.note(&format!("{}: sending the helper ({} bytes)", self.host, bytes.len()));
-        channel.write_all(format!("{} {} {unpack}\n", program.sha256, bytes.len()).as_bytes())?;
+        let header = format!("{} {} {} {unpack}\n", program.sha256, bytes.len(), program.bytes.len());
+        channel.write_all(header.as_bytes())?;
         channel.write_all(bytes)
     }
+}
+
+fn known(machine: &str) -> Result<Arch, Failure> {
+    Arch::from_uname(machine).ok_or_else(|| {
+        Failure::new(Exit::Unavailable, "unknown_arch", format!("the tools do not run on {machine} processors"))
+    })
 }
 
 fn pack(bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -28,6 +28,9 @@ pub trait Transport: Send {
         None
     }
 
+    /// Ends the connection, with all that still goes on in it, without waiting for the other side.
+    fn hang_up(&mut self) {}
+
     /// The public key by which we logged in, where it is known here.
     fn login_key(&self) -> Option<PublicKey> {
         None
