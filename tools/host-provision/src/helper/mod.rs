@@ -3,6 +3,7 @@
 
 mod connection;
 mod kept_tool;
+mod manager;
 mod news;
 mod serve;
 mod tool_input;
@@ -119,6 +120,16 @@ pub(crate) fn detach_then(
     use crate::fault::Fault;
     let start = starting(&own_path()?);
     if host.has_systemd() {
+        let of_ours =
+            |words: &[&str]| start.iter().cloned().chain(words.iter().map(|word| (*word).to_owned())).collect();
+        let first: Vec<String> = of_ours(args);
+        let then: Vec<String> = if after.is_empty() { Vec::new() } else { of_ours(after) };
+        let service = manager::Service { name: unit, start: &first, stop_post: &then };
+        match service.launch().map_err(|error| Fault::io("start the work", unit, &error))? {
+            manager::Answer::Started => return Ok(()),
+            // Its own program finds another way, or the words for it.
+            manager::Answer::Refused => {}
+        }
         let mut argv = vec!["systemd-run".to_owned(), "--quiet".into(), "--collect".into(), format!("--unit={unit}")];
         if !after.is_empty() {
             argv.push(format!("--property=ExecStopPost={} {}", start.join(" "), after.join(" ")));

@@ -277,7 +277,7 @@ fn follow(host: &Host, wire: &mut Wire<'_>, run: &mut Run, mut offset: u64) -> O
         }
         let (within, bell) = match (&last, watch.bell()) {
             // More is to come, and many lines in one go cost less.
-            (Some(_), _) => (Duration::from_millis(2), None),
+            (Some(_), _) => (Duration::from_millis(1), None),
             (None, None) => (Duration::from_millis(10), None),
             (None, bell) => (HEARTBEAT.saturating_sub(told.elapsed()) + Duration::from_millis(1), bell),
         };

@@ -90,11 +90,36 @@ fn handshake(
     session.set_timeout(patience.as_millis() as u32);
     let own = stream.try_clone().map_err(|error| Failure::io(Exit::TryAgain, "connect to", describe(way), &error))?;
     session.set_tcp_stream(stream);
+    if has_aes() {
+        // The library begins with ChaCha20, which it has in plain C. A processor that does AES by itself is three times as fast
+        // with that; the others stay as they are.
+        for direction in [MethodType::CryptCs, MethodType::CryptSc] {
+            let mut ciphers = session.supported_algs(direction).map_err(failed)?;
+            ciphers.sort_by_key(|name| !name.contains("-gcm@"));
+            session.method_pref(direction, &ciphers.join(",")).map_err(failed)?;
+        }
+    }
     if !key_types.is_empty() {
         session.method_pref(MethodType::HostKey, &key_types.join(",")).map_err(failed)?;
     }
     session.handshake().map_err(failed)?;
     Ok((session, own, round_trip))
+}
+
+/// Whether this processor does AES by itself.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull")
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        false
+    }
 }
 
 fn key_of(session: &ssh2::Session) -> Option<PublicKey> {

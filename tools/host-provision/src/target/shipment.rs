@@ -90,10 +90,10 @@ impl Start<'_> {
         let skip = if self.is_large() { String::new() } else { format!("head -c {} >/dev/null; ", self.request.len()) };
         // Of the programs that this starts each takes its time on a busy host: what the helper can do itself it does itself.
         format!(
-            "{look}{skip}umask 022; z=; if command -v gzip >/dev/null; then z=gzip; fi; echo need $(uname -m) $z; \
-             w=; m=; [ -d {bin} ] || {{ m={state}; mkdir -p {bin} || w=no; }}; t={bin}/.incoming.$$; \
+            "{look}{skip}umask 022; z=; if command -v gzip >/dev/null; then z=gzip; fi; \
+             {{ read m </proc/sys/kernel/arch; }} 2>/dev/null || m=$(uname -m); echo need $m $z; read h n s z || exit 1; m=; [ -d {bin} ] || m={state}; t={bin}/.incoming.$$; w=; \
              trap \"rm -f \\$t\" EXIT; trap \"exit 1\" HUP INT PIPE TERM; \
-             [ $w ] || {{ true >$t && chmod 755 $t; }} || w=no; read h n s z || exit 1; \
+             install -D -m 755 /dev/null $t 2>/dev/null || {{ mkdir -p {bin} && true >$t && chmod 755 $t; }} || w=no; \
              [ $w ] || if [ \"$z\" ]; then head -c $n | $z >$t || w=no; else head -c $n >$t || w=no; fi; \
              if [ $w ]; then echo failed; cat >/dev/null; exit 1; fi; set -e; \
              [ $(wc -c <$t) = $s ] || {{ echo {SPOILT} >&2; exit 1; }}; \

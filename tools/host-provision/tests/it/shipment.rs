@@ -52,11 +52,18 @@ fn it_is_sent_once_and_only_run_whole() {
     }
     assert_eq!(lab.exec(&format!("ls -A {bin}")), "");
 
-    // What comes is not what was sent.
-    lab.exec("printf '#!/bin/sh\\necho 00  -\\n' >/usr/local/bin/sha256sum; chmod 755 /usr/local/bin/sha256sum");
-    let refused = lab.call(&facts, "").expect(69);
-    assert!(refused.stderr.contains("not what was sent"), "{}", refused.stderr);
-    assert_eq!(lab.exec(&format!("ls -A {bin}; rm /usr/local/bin/sha256sum")), "");
+    // What comes is not what was sent: less, more, or as much of which the end is another, so that it could be started.
+    let real = "[ $2 -lt 100000 ] && exec /usr/bin/head $*; /usr/bin/head $* >/root/came;";
+    for end in [
+        "/usr/bin/head -c 99000 /root/came",
+        "cat /root/came; echo",
+        "/usr/bin/head -c $(($2 - 3)) /root/came; echo xx",
+    ] {
+        lab.exec(&format!("echo '#!/bin/sh\n{real} {end}' >/usr/local/bin/head; chmod 755 /usr/local/bin/head"));
+        let refused = lab.call(&facts, "").expect(69);
+        assert!(refused.stderr.contains("not what was sent"), "{end}: {}", refused.stderr);
+        assert_eq!(lab.exec(&format!("ls -A {bin}; rm /usr/local/bin/head /root/came")), "");
+    }
 
     // A request that is larger than what a channel holds, before and after it is there.
     let content = "0123456789abcde\n".repeat(80_000);

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::full_tier;
 use crate::lab::Lab;
 
@@ -107,39 +109,59 @@ fn streams_of_any_bytes_in_both_directions() {
     assert_eq!(attached.stdout, "begun\nended\n", "{said}");
 }
 
-/// What is sent is the tool for the processor that the inventory names, not the one that runs here.
+/// What is sent is for the processor that the host has, whatever the inventory says of it; that it is wrong is told with the
+/// place to correct.
 #[test]
 fn a_tool_for_the_processor_of_the_host() {
     let Some(lab) = Lab::boot() else { return };
     let shelf = tempfile::tempdir().unwrap();
     let helper = std::fs::read(crate::library().join(std::env::consts::ARCH).join("host-provision-helper")).unwrap();
-    // ELF calls its processor at byte 18: 183 is aarch64, 40 is armv7.
-    for (arch, machine) in [("x86_64", 62), ("aarch64", 183)] {
-        std::fs::create_dir(shelf.path().join(arch)).unwrap();
-        let mut bytes = helper.clone();
-        bytes[18] = machine;
-        std::fs::write(shelf.path().join(arch).join("backup-plan"), bytes).unwrap();
+    let place = |arch: &str, tool: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(shelf.path().join(arch)).unwrap();
+        std::fs::write(shelf.path().join(arch).join(tool), bytes).unwrap();
+    };
+    // ELF calls its processor at byte 18: 183 is aarch64.
+    let mut foreign = helper.clone();
+    foreign[18] = 183;
+    place("x86_64", "backup-plan", &helper);
+    place("x86_64", "host-provision-helper", &helper);
+    for tool in ["backup-plan", "host-provision-helper", "pg-ensure"] {
+        place("aarch64", tool, &foreign);
     }
-    std::fs::write(shelf.path().join("x86_64/host-provision-helper"), &helper).unwrap();
     let inventory = std::fs::read_to_string(lab.inventory.path()).unwrap();
-    let run_as = |arch: &str| {
+    let call = |arch: &str, words: &[&str], more: &[&str], document: &str| {
         std::fs::write(lab.inventory.path(), inventory.replace("x86_64", arch)).unwrap();
         let mut command = crate::controller();
-        command.args(["run", "lab1", "--hosts", lab.inventory.path().to_str().unwrap()]);
-        command.args(["-i", lab.document["key"].as_str().unwrap(), "--", "backup-plan", "probe"]);
-        let output = command.env("PLUMBLINE_LIB", shelf.path()).stdin(Stdio::null()).output().unwrap();
+        command.args(words).args(["--hosts", lab.inventory.path().to_str().unwrap()]);
+        command.args(["-i", lab.document["key"].as_str().unwrap()]).args(more).env("PLUMBLINE_LIB", shelf.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(document.as_bytes());
+        let output = child.wait_with_output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    assert_eq!(run_as("x86_64"), (Some(0), String::new()));
-    let came = |arch: &str| {
-        let bytes = std::fs::read(shelf.path().join(arch).join("backup-plan")).unwrap();
-        lab.exec(&format!("ls /var/lib/plumbline/bin/{}", host_provision::engine::sha256(&bytes)))
+    let run_as = |arch: &str, tool: &str| call(arch, &["run", "lab1"], &["--", tool, "probe"], "");
+    let is_told = |arch: &str, said: &str| {
+        said.contains("wrong at /hosts/0/arch") && said.contains(&format!("not {arch} but x86_64"))
     };
-    assert!(came("x86_64").contains("backup-plan") && came("aarch64").is_empty());
-    // This host is none, so that it cannot start there; but it is what came.
-    let (code, said) = run_as("aarch64");
-    assert!(code == Some(74) && said.contains("cannot be started on the host"), "{code:?} {said}");
-    assert!(came("aarch64").contains("backup-plan"));
-    let (code, said) = run_as("armv7");
-    assert!(code == Some(69) && said.contains("/armv7/backup-plan"), "{code:?} {said}");
+    let foreign_came =
+        || !lab.exec(&format!("ls /var/lib/plumbline/bin/{}", host_provision::engine::sha256(&foreign))).is_empty();
+
+    // On a fresh host too, with and without a tool for the one that the inventory names.
+    for arch in ["aarch64", "armv7"] {
+        let (code, said) = run_as(arch, "backup-plan");
+        assert!(code == Some(0) && is_told(arch, &said) && !foreign_came(), "{code:?} {said}");
+    }
+    assert_eq!(run_as("x86_64", "backup-plan"), (Some(0), String::new()));
+    // Nothing is sent twice for it, and all that items name is for the same processor.
+    let items = json!([{"id": "t", "tool": {"name": "backup-plan", "path": "/usr/local/bin/backup-plan"}}]);
+    let document = crate::desired("lab1", &items).to_string();
+    for changed in [true, false] {
+        let (code, said) = call("aarch64", &["apply", "-v"], &[], &document);
+        assert!(code == Some(0) && is_told("aarch64", &said) && !said.contains("sending the helper"), "{said}");
+        assert_eq!(said.contains("/usr/local/bin/backup-plan") || said.contains("run "), changed, "{said}");
+    }
+    assert_eq!(lab.exec("/usr/local/bin/backup-plan probe && echo runs"), "runs");
+    // There is none for the processor that it has.
+    let (code, said) = run_as("aarch64", "pg-ensure");
+    assert!(code == Some(69) && said.contains("/x86_64/pg-ensure") && !foreign_came(), "{code:?} {said}");
 }
