@@ -348,6 +348,8 @@ fn a_lock_of_dpkg_is_waited_for() {
 fn a_run_that_is_never_started_is_over() {
     let Some(host) = Lab::boot() else { return };
     host.exec("printf '#!/bin/sh\\nexit 1\\n' >/usr/local/bin/systemd-run; chmod 755 /usr/local/bin/systemd-run");
+    // systemd answers by itself; without its socket there is its program.
+    host.exec("mv /run/systemd/private /run/systemd/away");
     let failed = host.apply(&version("a")).expect(69).json();
     assert!(failed["error"].to_string().contains("systemd-run"), "{failed}");
     let asked = host.call(&["attach", "lab1"], "").expect(69);
@@ -355,6 +357,9 @@ fn a_run_that_is_never_started_is_over() {
     host.exec("rm /usr/local/bin/systemd-run");
     host.apply(&version("a")).expect(0);
     assert_eq!(shown(&host), "a");
+    host.exec("mv /run/systemd/away /run/systemd/private");
+    host.apply(&version("b")).expect(0);
+    assert_eq!(shown(&host), "b");
 }
 
 /// Runs are named by the clock, and nothing else of them depends on it: windows are counted by the time since the boot. So a

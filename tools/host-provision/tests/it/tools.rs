@@ -125,7 +125,7 @@ fn a_tool_for_the_processor_of_the_host() {
     foreign[18] = 183;
     place("x86_64", "backup-plan", &helper);
     place("x86_64", "host-provision-helper", &helper);
-    for tool in ["backup-plan", "host-provision-helper", "pg-ensure"] {
+    for tool in ["backup-plan", "host-provision-helper", "elsewhere"] {
         place("aarch64", tool, &foreign);
     }
     let inventory = std::fs::read_to_string(lab.inventory.path()).unwrap();
@@ -162,6 +162,6 @@ fn a_tool_for_the_processor_of_the_host() {
     }
     assert_eq!(lab.exec("/usr/local/bin/backup-plan probe && echo runs"), "runs");
     // There is none for the processor that it has.
-    let (code, said) = run_as("aarch64", "pg-ensure");
-    assert!(code == Some(69) && said.contains("/x86_64/pg-ensure") && !foreign_came(), "{code:?} {said}");
+    let (code, said) = run_as("aarch64", "elsewhere");
+    assert!(code == Some(69) && said.contains("/x86_64/elsewhere") && !foreign_came(), "{code:?} {said}");
 }
