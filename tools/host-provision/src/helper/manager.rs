@@ -189,7 +189,7 @@ impl Message {
     fn read(stream: &mut UnixStream) -> io::Result<Self> {
         let mut head = [0; 16];
         stream.read_exact(&mut head)?;
-        let number = |at: usize| head.get(at..at + 4).map_or(0, |four| u32_of(four));
+        let number = |at: usize| head.get(at..at + 4).map_or(0, u32_of);
         let (body, fields) = (number(4), number(12));
         if head[0] != b'l' || body > LARGEST || fields > LARGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "systemd says something that is no message"));

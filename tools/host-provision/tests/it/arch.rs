@@ -15,20 +15,19 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The helper of a processor, built by the script that users build it with; `None` where that cannot be done here.
-fn built(arch: &str) -> Option<PathBuf> {
+/// A program for a processor, built by the script that users build it with; `None` where that cannot be done here.
+fn built(arch: &str, program: &str) -> Option<PathBuf> {
     let script = root().join("tools/host-provision/build-for-hosts");
-    let output =
-        Command::new(script).args([arch, "--", "host-provision-helper"]).env("PROFILE", "dev").output().unwrap();
+    let output = Command::new(script).args([arch, "--", program]).env("PROFILE", "dev").output().unwrap();
     if output.status.success() {
         return Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).lines().last()?));
     }
     eprintln!(
-        "skipped: the helper for {arch} ({})",
+        "skipped: {program} for {arch} ({})",
         String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default()
     );
     let required = std::env::var_os("PLUMBLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "the helper for {arch} is required: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(!required, "{program} for {arch} is required: {}", String::from_utf8_lossy(&output.stderr));
     None
 }
 
@@ -87,7 +86,9 @@ fn converges(arch: &str, qemu: &str) {
         eprintln!("skipped: the helper for {arch} (install: qemu-user-static)");
         return;
     };
-    let (Some(helper), Ok(busybox)) = (built(arch), std::fs::read("/bin/busybox")) else { return };
+    let (Some(helper), Ok(busybox)) = (built(arch, "host-provision-helper"), std::fs::read("/bin/busybox")) else {
+        return;
+    };
     let host = tempfile::tempdir().unwrap();
     let host = host.path();
     for directory in ["bin", "dev", "etc", "proc", "run", "var/lib", "tmp"] {
@@ -153,5 +154,23 @@ fn the_helper_of_aarch64_converges() {
 fn the_helper_of_armv7_converges() {
     if full_tier() {
         converges("armv7", "/usr/bin/qemu-arm-static");
+    }
+}
+
+/// Programs with cryptography in C, which a cross compiler builds: Debian's where it is installed, else zig.
+#[test]
+fn programs_with_cryptography_for_aarch64() {
+    let qemu = Path::new("/usr/bin/qemu-aarch64-static");
+    if !full_tier() {
+        return;
+    }
+    if !qemu.exists() {
+        eprintln!("skipped: programs for aarch64 (install: qemu-user-static)");
+        return;
+    }
+    for program in ["pg-ensure", "health-probe"] {
+        let Some(path) = built("aarch64", program) else { continue };
+        let said = Command::new(qemu).arg(&path).arg("--version").output().unwrap();
+        assert!(said.status.success() && said.stdout.starts_with(program.as_bytes()), "{said:?}");
     }
 }
