@@ -128,6 +128,7 @@ pub use service_login::*;
 pub use ssh::*;
 pub use ssh_key::*;
 pub use sso::*;
+pub(crate) use routes::served;
 pub(crate) use texts::{Step, visit_texts};
 pub use tls_mode::*;
 pub use tunnel::*;
