@@ -36,7 +36,11 @@ fn moves_over_themselves() {
             moved.copy_within(black_box(from..from + length), black_box(to));
             for (place, found) in moved.iter().enumerate() {
                 let inside = (to..to + length).contains(&place);
-                assert_eq!(*found, byte(if inside { place - to + from } else { place }), "{length} {from} {to} {place}");
+                assert_eq!(
+                    *found,
+                    byte(if inside { place - to + from } else { place }),
+                    "{length} {from} {to} {place}"
+                );
             }
         }
     }

@@ -150,7 +150,8 @@ impl Fleet {
 pub(crate) fn served<'r, 'a>(routes: &'r [ResolvedRoute<'a>]) -> Vec<Cow<'r, ResolvedRoute<'a>>> {
     let mut served = Vec::with_capacity(routes.len());
     for route in routes {
-        if let (Edge::Host(edge), Some(_), Through::Proxy) = (route.edge, &route.route.via, route.route.backend.through) {
+        if let (Edge::Host(edge), Some(_), Through::Proxy) = (route.edge, &route.route.via, route.route.backend.through)
+        {
             let tls = match route.route.backend.tls {
                 BackendTls::None => TlsMode::None,
                 BackendTls::Internal => TlsMode::Internal,

@@ -139,8 +139,7 @@ fn quoted(text: &str, command_line: bool) -> Written {
 
 fn push_quoted(out: &mut String, text: &str, command_line: bool) -> Written<()> {
     let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=' | b':' | b',' | b'@' | b'+')
+        byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=' | b':' | b',' | b'@' | b'+')
     };
     // What marks a command line (`-`, `@`, `!`) stands before the program only, which begins with a slash.
     if !text.is_empty() && text.bytes().all(plain) {

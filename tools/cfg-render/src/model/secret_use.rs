@@ -126,9 +126,8 @@ impl Model<'_> {
             };
             let found = table.on(user, &used.secret, &used.place);
             let service = used.service.as_ref().map(|name| Self::service_at(name));
-            let inside = |at: &Pointer| {
-                used.place.as_str().strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'))
-            };
+            let inside =
+                |at: &Pointer| used.place.as_str().strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'));
             found.because.extend(service.filter(|at| !inside(at)));
         }
         for host in self.hosts() {

@@ -6,7 +6,8 @@ use contract::Pointer;
 
 use super::{Certificate, HostView, Model};
 use crate::fleet::{
-    BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode, served,
+    BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
+    served,
 };
 
 /// Names with the same entries behind them.
