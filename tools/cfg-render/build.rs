@@ -1,6 +1,5 @@
 //! Compiles what stands in for the slow parts of musl.
 
-#[expect(clippy::print_stdout, reason = "that is how a build script speaks to cargo")]
 fn main() {
     println!("cargo:rerun-if-changed=src/memory.c");
     let target = |part: &str| std::env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default();
