@@ -35,7 +35,12 @@ pub(crate) fn comes_back(
     let kind =
         |value: &Value| if format.name() == "json" && value.kind == Kind::Int { Kind::Float } else { value.kind };
     let agree = |wanted: &Value, found: &Value| wanted.bytes == found.bytes && kind(wanted) == kind(found);
-    same(values(&parsed.slots), values(&again.slots), agree)
+    same(values(&parsed.slots), values(&again.slots), agree)?;
+    // What a comment of INI is depends on the quotes of the value before it.
+    if format.name() != "ini" && comments(parsed) != comments(&again) {
+        return Err(Error::RoundTrip(None));
+    }
+    Ok(())
 }
 
 /// Whether an encrypted text opens with its key, has its values at the places where `parsed` has them, and can be decrypted.
@@ -118,6 +123,11 @@ pub(crate) fn put(
     if !same_block || others(&before) != others(&after) || found.len() != wanted.len() || !wanted.iter().all(is_there) {
         return Err(no_place());
     }
+    // Comments in a collection go with it. In INI it depends on the quotes of a value what behind it is a comment.
+    let is_one_value = !before.slots.iter().any(|slot| is_value(slot) && inside(&slot) && slot.pointer != place);
+    if is_one_value && format.name() != "ini" && comments(&before) != comments(&after) {
+        return Err(no_place());
+    }
     Ok(changed)
 }
 
@@ -147,6 +157,13 @@ pub(crate) fn remove(format: &dyn Format, bytes: &[u8], pointer: &Pointer) -> Re
 /// Whether it is no comment, nor the element of a list that another program made of one.
 fn is_value(slot: &Slot) -> bool {
     !matches!(slot.style, Style::Comment | Style::CommentElement)
+}
+
+/// What all comments say, whatever lines they stand on.
+fn comments(parsed: &Parsed) -> Zeroizing<Vec<u8>> {
+    let comments = parsed.slots.iter().filter(|slot| slot.style == Style::Comment);
+    let bytes = comments.flat_map(|slot| slot.value.bytes.iter().copied());
+    Zeroizing::new(bytes.filter(|byte| !byte.is_ascii_whitespace()).collect())
 }
 
 fn values(slots: &[Slot]) -> impl Iterator<Item = (&Pointer, &Value)> {

@@ -199,13 +199,8 @@ impl Names<'_, '_> {
             let at = at.join("proxy");
             self.networks(&proxy.listen, &at.join("listen"));
             self.sources(&proxy.real_ip_from, &at.join("real_ip_from"));
-            if let Some(acme) = &proxy.acme {
-                if let Some(provider) = &acme.provider {
-                    self.provider(provider, at.join("acme").join("provider"));
-                }
-                if let Some(bucket) = &acme.bucket {
-                    self.bucket(bucket, at.join("acme").join("bucket"));
-                }
+            if let Some(provider) = proxy.acme.as_ref().and_then(|acme| acme.provider.as_ref()) {
+                self.provider(provider, at.join("acme").join("provider"));
             }
         }
         if let Some(agents) = &host.agents {

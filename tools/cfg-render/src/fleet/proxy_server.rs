@@ -174,22 +174,11 @@ pub struct Acme {
     /// Certificates (PEM file on the controller) to trust for that directory, besides the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// A bucket of the fleet that keeps the certificates, besides the host itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bucket: Option<String>,
 }
 
 impl Default for Acme {
     fn default() -> Self {
-        Self {
-            challenge: AcmeChallenge::Http01,
-            provider: None,
-            token: None,
-            email: None,
-            directory: None,
-            ca: None,
-            bucket: None,
-        }
+        Self { challenge: AcmeChallenge::Http01, provider: None, token: None, email: None, directory: None, ca: None }
     }
 }
 

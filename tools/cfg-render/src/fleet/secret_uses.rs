@@ -236,12 +236,6 @@ impl<'a> Users<'a> {
             let pairs = fleet.hosts_of(service).map(|host| (Some(host.to_owned()), Some(service.clone())));
             users.buckets.entry(bucket).or_default().extend(pairs);
         }
-        for (name, host) in &fleet.hosts {
-            let acme = host.proxy.as_ref().and_then(|proxy| proxy.acme.as_ref());
-            if let Some(bucket) = acme.and_then(|acme| acme.bucket.as_ref()) {
-                users.buckets.entry(bucket).or_default().insert((Some(name.clone()), None));
-            }
-        }
         for (name, repository) in &fleet.backups.repositories {
             if let Some(bucket) = &repository.bucket {
                 let hosts = fleet.hosts_backed_up_to(name).into_iter().map(|host| (Some(host.to_owned()), None));

@@ -15,9 +15,6 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
         builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
     }
-    if proxy.acme.as_ref().is_some_and(|acme| acme.bucket.is_some()) {
-        builder.missing(host.at("proxy").join("acme").join("bucket"), "a second copy of certificates in a bucket");
-    }
     for (name, service) in model.services_on(&host.name) {
         let at = Model::service_at(name);
         match &service.run {
@@ -43,18 +40,14 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     }
 }
 
-/// What a host passes on to a service on several others reaches the first of them only.
+/// What a host passes on without a reverse proxy to a service on several others reaches the first of them only.
 pub(crate) fn several_hosts(builder: &mut HostBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
     let elsewhere = |hosts: &[&str]| hosts.len() > 1 && !hosts.contains(&host.name.as_str());
     let tunnels = |name: &str| model.fleet.tunnels.get(name).is_some_and(|tunnel| tunnel.host == host.name);
     let mut found = Vec::new();
     for route in model.routes() {
-        let here = match route.edge {
-            Edge::Host(edge) => edge == host.name,
-            Edge::Tunnel(tunnel) => tunnels(tunnel),
-        };
-        if here && route.behind.is_none() && elsewhere(&route.hosts) {
+        if matches!(route.edge, Edge::Tunnel(tunnel) if tunnels(tunnel)) && elsewhere(&route.hosts) {
             found.push((route.place.clone(), route.service.to_owned()));
         }
     }

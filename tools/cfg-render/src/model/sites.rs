@@ -80,8 +80,8 @@ impl Entry<'_> {
 pub enum Upstream<'f> {
     /// Files on the same host.
     Files(&'f StaticSite),
-    /// `address:port`, and what is spoken there.
-    Address(String, Scheme),
+    /// One `address:port` or several that share the requests, and what is spoken there.
+    Addresses(Vec<String>, Scheme),
     /// To another address.
     Redirect(&'f str),
     /// Nowhere that can be reached.
@@ -135,34 +135,55 @@ impl<'f> Model<'f> {
         if let (Run::Static(site), true) = (&service.run, local) {
             return Upstream::Files(site);
         }
-        let Some(target) = (if local { Some(edge) } else { self.hosts_of(service).next() }) else {
+        if service.host.iter().next().is_none() {
             let Run::External(external) = &service.run else { return Upstream::Unreachable };
             return match (&external.address, service.port(route.port.as_deref())) {
-                (Some(address), Some((_, port))) => Upstream::Address(format!("{address}:{}", port.port), route.scheme),
+                (Some(address), Some((_, port))) => {
+                    Upstream::Addresses(vec![format!("{address}:{}", port.port)], route.scheme)
+                }
                 _ => Upstream::Unreachable,
             };
-        };
-        if !local && route.backend.through == Through::Proxy {
-            let proxy = target.proxy();
-            let (port, scheme) = match route.backend.tls {
-                BackendTls::None => (proxy.http_port, Scheme::Http),
-                BackendTls::Internal => (proxy.https_port, Scheme::Https),
-            };
-            let address = route.backend.network.as_deref().and_then(|network| target.address(network));
-            let address =
-                address.or_else(|| self.shared_network(edge, target).and_then(|network| target.address(&network)));
-            return address.map_or(Upstream::Unreachable, |address| Upstream::Address(socket(address, port), scheme));
         }
         if let (Some(socket), true) = (route.fastcgi.as_ref().and_then(|spec| spec.socket.as_ref()), local) {
-            return Upstream::Address(format!("unix:{socket}"), route.scheme);
+            return Upstream::Addresses(vec![format!("unix:{socket}")], route.scheme);
         }
-        let Some((_, port)) = service.port(route.port.as_deref()) else { return Upstream::Unreachable };
-        let network = route.backend.network.as_deref().filter(|_| !local && port.bind != LOCAL);
-        let address = match network {
-            Some(network) => target.address(network),
-            None => self.address_between(Some(edge), target, &port.bind),
+        // Where the service is here, nobody has to go further.
+        let (addresses, scheme): (Vec<_>, _) = if local {
+            (self.address_of(edge, edge, service, route).into_iter().collect(), route.scheme)
+        } else if route.backend.through == Through::Proxy {
+            let scheme = match route.backend.tls {
+                BackendTls::None => Scheme::Http,
+                BackendTls::Internal => Scheme::Https,
+            };
+            (self.hosts_of(service).filter_map(|host| self.address_of_proxy(edge, host, route)).collect(), scheme)
+        } else {
+            let hosts = self.hosts_of(service);
+            (hosts.filter_map(|host| self.address_of(edge, host, service, route)).collect(), route.scheme)
         };
-        address.map_or(Upstream::Unreachable, |address| Upstream::Address(socket(address, port.port), route.scheme))
+        if addresses.is_empty() { Upstream::Unreachable } else { Upstream::Addresses(addresses, scheme) }
+    }
+
+    /// Where an edge finds the port of a service on one of its hosts.
+    fn address_of(&self, edge: &HostView, host: &HostView, service: &Service, route: &Route) -> Option<String> {
+        let (_, port) = service.port(route.port.as_deref())?;
+        let network = route.backend.network.as_deref().filter(|_| host.name != edge.name && port.bind != LOCAL);
+        let address = match network {
+            Some(network) => host.address(network),
+            None => self.address_between(Some(edge), host, &port.bind),
+        };
+        Some(socket(address?, port.port))
+    }
+
+    /// Where an edge finds the proxy of another host.
+    fn address_of_proxy(&self, edge: &HostView, host: &HostView, route: &Route) -> Option<String> {
+        let proxy = host.proxy();
+        let port = match route.backend.tls {
+            BackendTls::None => proxy.http_port,
+            BackendTls::Internal => proxy.https_port,
+        };
+        let named = route.backend.network.as_deref().and_then(|network| host.address(network));
+        let address = named.or_else(|| self.shared_network(edge, host).and_then(|network| host.address(&network)));
+        Some(socket(address?, port))
     }
 }
 

@@ -646,3 +646,77 @@ fn traefik_verifies_what_is_behind() {
         verifies_what_is_behind(&server);
     }
 }
+
+/// A service on two hosts shares the requests of an edge, and goes on where one of them is gone.
+fn shares_requests(server: &Server) {
+    let Some(machine) = Machine::new() else { return };
+    machine.must("ip addr add 10.9.0.1/24 dev lo; ip addr add 10.9.0.2/24 dev lo; ip addr add 10.9.0.3/24 dev lo");
+    let answer = |name: &'static str| {
+        let mut command = machine.command("python3");
+        let program = format!(
+            "import http.server as h\nclass A(h.BaseHTTPRequestHandler):\n def do_GET(self):\n  self.send_response(200); self.end_headers(); self.wfile.write(b'{name} ')\nh.HTTPServer(('10.9.0.{}', 8000), A).serve_forever()",
+            if name == "one" { 2 } else { 3 }
+        );
+        machine.start(name, command.args(["-c", &program]));
+    };
+    answer("one");
+    answer("two");
+    let back = |address: &str| json!({"os": "debian-12", "addresses": {"lan": [address]}, "ssh": {"keys": [KEY], "from": ["lan"]}});
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "many", "domain": "many.test", "networks": {"lan": {"cidrs": ["10.9.0.0/24"]}},
+        "hosts": {
+            "web": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"], "lan": ["10.9.0.1"]}, "ssh": {"keys": [KEY]},
+                "containers": {"engine": "docker"}, "proxy": server.with(json!({}))},
+            "one": back("10.9.0.2"), "two": back("10.9.0.3"),
+        },
+        "services": {"app": {"host": ["one", "two"], "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": {"port": 8000, "bind": "lan"}},
+            "backup": {"none": "a test"}, "proxy": [{"names": ["app.many.test"], "via": "web", "tls": "none", "accept_risk": ["public-plaintext"]}]}}
+    });
+    let found = crate::run::cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    assert!(
+        !String::from_utf8_lossy(&found.stdout).contains("not-rendered-yet"),
+        "{}",
+        String::from_utf8_lossy(&found.stdout)
+    );
+    server.start(&machine, &fleet, &[]);
+    let ask = "curl -sf --max-time 10 -H 'Host: app.many.test' http://192.0.2.1/";
+    machine.wait_for(ask, &[server.kind(), "one", "two"]);
+    let many = format!("for i in $(seq 20); do {ask} || echo lost; done");
+    // Each process of a proxy counts for itself.
+    let said = machine.must(&many);
+    let (one, two) = (said.matches("one").count(), said.matches("two").count());
+    assert!(one >= 5 && two >= 5 && one + two == 20, "{said}");
+    machine.must("kill $(pgrep -f '10.9.0[.]2')");
+    let said = machine.must(&many);
+    assert_eq!(said.matches("two").count(), 20, "{said}");
+    answer("one");
+    machine.wait_for(&format!("{ask} | grep one"), &[server.kind(), "one"]);
+}
+
+#[test]
+fn nginx_shares_requests_among_hosts() {
+    if let Some(server) = nginx() {
+        shares_requests(&server);
+    }
+}
+
+#[test]
+fn caddy_of_debian_shares_requests_among_hosts() {
+    if let Some(server) = old_caddy() {
+        shares_requests(&server);
+    }
+}
+
+#[test]
+fn caddy_as_it_is_now_shares_requests_among_hosts() {
+    if let Some(server) = caddy() {
+        shares_requests(&server);
+    }
+}
+
+#[test]
+fn traefik_shares_requests_among_hosts() {
+    if let Some(server) = traefik() {
+        shares_requests(&server);
+    }
+}

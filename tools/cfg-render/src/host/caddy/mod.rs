@@ -297,7 +297,7 @@ pub(crate) fn render_entry(
                 Line::new("file_server").body(server)
             });
         }
-        Upstream::Address(address, scheme) => {
+        Upstream::Addresses(addresses, scheme) => {
             let trusted = trusted(builder, proxy);
             let forwarded = !trusted.is_empty() && !has_client_address(builder);
             // What a client says about itself under this name counts for nothing.
@@ -309,7 +309,7 @@ pub(crate) fn render_entry(
             if forwarded {
                 upstream.push(Line::new(&format!("trusted_proxies {}", trusted.join(" "))));
             }
-            lines.extend(passed_on(builder, entry, address, *scheme, upstream)?);
+            lines.extend(passed_on(builder, entry, addresses, *scheme, upstream)?);
         }
         Upstream::Redirect(target) => {
             let target = builder.fit(word(target.trim_end_matches('/')), &at.join("redirect"))?;
@@ -395,17 +395,21 @@ fn rate_limit(builder: &HostBuilder<'_, '_>, entry: &Entry<'_>, limits: &Limits)
 fn passed_on(
     builder: &mut HostBuilder<'_, '_>,
     entry: &Entry<'_>,
-    address: &str,
+    addresses: &[String],
     scheme: Scheme,
     mut upstream: Vec<Line>,
 ) -> Option<Vec<Line>> {
     let at = &entry.pointer;
     let mut transport = Vec::new();
+    if addresses.len() > 1 {
+        // Whoever does not answer is passed over, for the request and for a while after it.
+        upstream.extend(["lb_policy round_robin", "lb_try_duration 10s", "fail_duration 10s"].map(Line::new));
+    }
     let scheme = match scheme {
         Scheme::Http => "http",
         Scheme::Https => "https",
         Scheme::H2c => "h2c",
-        Scheme::Fastcgi => return fastcgi(builder, entry.route, address, upstream, at),
+        Scheme::Fastcgi => return fastcgi(builder, entry.route, addresses, upstream, at),
         other => {
             builder.missing(at.join("scheme"), &format!("\"{}\" behind Caddy (so the whole entry)", other.as_str()));
             return None;
@@ -429,7 +433,8 @@ fn passed_on(
     if !transport.is_empty() {
         upstream.push(Line::new("transport http").body(transport));
     }
-    let line = Line::new("reverse_proxy").with(format!("{scheme}://{address}"));
+    let to = Line::new("reverse_proxy");
+    let line = addresses.iter().fold(to, |line, address| line.with(format!("{scheme}://{address}")));
     Some(vec![if upstream.is_empty() { line } else { line.body(upstream) }])
 }
 
@@ -437,24 +442,25 @@ fn passed_on(
 fn fastcgi(
     builder: &mut HostBuilder<'_, '_>,
     route: &Route,
-    address: &str,
+    addresses: &[String],
     mut upstream: Vec<Line>,
     at: &Pointer,
 ) -> Option<Vec<Line>> {
     let spec = route.fastcgi.clone().unwrap_or_default();
-    let target = match &spec.socket {
-        Some(socket) => builder.fit(word(&format!("unix/{socket}")), &at.join("fastcgi").join("socket"))?,
-        None => address.to_owned(),
+    let targets = match &spec.socket {
+        Some(socket) => vec![builder.fit(word(&format!("unix/{socket}")), &at.join("fastcgi").join("socket"))?],
+        None => addresses.to_vec(),
     };
+    let to = |name: &str| targets.iter().fold(Line::new(name), |line, target| line.with(target.clone()));
     let Some(root) = &spec.root else {
         upstream.push(Line::new("transport fastcgi"));
-        return Some(vec![Line::new("reverse_proxy").with(target).body(upstream)]);
+        return Some(vec![to("reverse_proxy").body(upstream)]);
     };
     let root = builder.fit(word(root), &at.join("fastcgi").join("root"))?;
     if let Some(timeout) = route.timeout {
         upstream.push(Line::new(&format!("read_timeout {}s", timeout.as_secs())));
     }
-    let php = Line::new("php_fastcgi").with(target);
+    let php = to("php_fastcgi");
     let php = if upstream.is_empty() { php } else { php.body(upstream) };
     Some(vec![Line::new("root *").with(root), php, Line::new("file_server")])
 }

@@ -39,8 +39,9 @@ pub(crate) fn write(
     }
     match &entry.upstream {
         Upstream::Files(files) => tail.extend(files_of(builder, entry, files, &path)?),
-        Upstream::Address(address, scheme) => {
-            tail.extend(upstream::write(builder, proxy, site, entry, address, *scheme)?);
+        Upstream::Addresses(addresses, scheme) => {
+            let target = upstream::target(site, addresses, shared);
+            tail.extend(upstream::write(builder, proxy, site, entry, &target, *scheme)?);
         }
         Upstream::Redirect(target) => {
             let target = builder.fit(interpolated(target.trim_end_matches('/')), &at.join("redirect"))?;
@@ -59,7 +60,7 @@ pub(crate) fn write(
         }
     }
     let scheme = match &entry.upstream {
-        Upstream::Address(_, scheme) => *scheme,
+        Upstream::Addresses(_, scheme) => *scheme,
         _ => Scheme::Http,
     };
     let mut locations = Vec::new();

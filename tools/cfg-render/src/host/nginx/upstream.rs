@@ -3,9 +3,30 @@
 use super::UNIT;
 use super::main_file::{FORWARDED_FOR, FORWARDED_PROTO};
 use crate::fleet::{FastCgi, ProxyServer, Route, Scheme};
+use crate::format::nftables;
 use crate::format::nginx::{Directive, interpolated, literal};
 use crate::host::{HostBuilder, certificates};
 use crate::model::{Entry, Site};
+
+/// What requests are passed on to: the one address, or the name of a group of several, which stands beside servers.
+/// <https://nginx.org/en/docs/http/ngx_http_upstream_module.html>
+pub(super) fn target(site: &Site<'_>, addresses: &[String], shared: &mut Vec<Directive>) -> Target {
+    let name = match addresses {
+        [one] => return Target { name: one.clone(), several: false },
+        _ => format!("{}_{}", nftables::identifier("upstream", site.name()), shared.len()),
+    };
+    // All workers know together who does not answer.
+    let mut body = vec![Directive::new("zone", [name.as_str(), "64k"])];
+    body.extend(addresses.iter().map(|address| Directive::new("server", [address])));
+    shared.push(Directive::block("upstream", [&name], body));
+    Target { name, several: true }
+}
+
+/// Where requests go.
+pub(super) struct Target {
+    name: String,
+    several: bool,
+}
 
 /// What a location does with a request. `None`, with a finding, where nginx does not speak what the service does.
 pub(super) fn write(
@@ -13,13 +34,13 @@ pub(super) fn write(
     proxy: &ProxyServer,
     site: &Site<'_>,
     entry: &Entry<'_>,
-    address: &str,
+    target: &Target,
     scheme: Scheme,
 ) -> Option<Vec<Directive>> {
     match scheme {
-        Scheme::Http | Scheme::Https => Some(http(builder, proxy, site, entry, address, scheme)),
-        Scheme::H2c => Some(grpc(proxy, entry, address)),
-        Scheme::Fastcgi => fastcgi(builder, proxy, entry, address),
+        Scheme::Http | Scheme::Https => Some(http(builder, proxy, site, entry, target, scheme)),
+        Scheme::H2c => Some(grpc(proxy, entry, target)),
+        Scheme::Fastcgi => fastcgi(builder, proxy, entry, target),
         Scheme::Tcp | Scheme::Ssh | Scheme::Rdp => {
             let at = entry.pointer.join("scheme");
             builder.missing(at, &format!("\"{}\" behind nginx (so the whole entry)", scheme.as_str()));
@@ -33,11 +54,11 @@ fn http(
     proxy: &ProxyServer,
     site: &Site<'_>,
     entry: &Entry<'_>,
-    address: &str,
+    target: &Target,
     scheme: Scheme,
 ) -> Vec<Directive> {
     let at = &entry.pointer;
-    let mut body = vec![Directive::new("proxy_pass", [&format!("{}://{address}", scheme.as_str())])];
+    let mut body = vec![Directive::new("proxy_pass", [&format!("{}://{}", scheme.as_str(), target.name)])];
     body.push(Directive::new("proxy_http_version", ["1.1"]));
     body.extend(forwarded("proxy_set_header", proxy, entry));
     if entry.verify && scheme == Scheme::Https {
@@ -55,7 +76,7 @@ fn http(
         body.push(Directive::new("proxy_set_header", ["Upgrade", "$http_upgrade"]));
         body.push(Directive::new("proxy_set_header", ["Connection", "$connection_upgrade"]));
     }
-    body.extend(timeouts("proxy", entry.route));
+    body.extend(timeouts("proxy", entry.route, target));
     if entry.route.streaming {
         body.push(Directive::new("proxy_buffering", ["off"]));
         body.push(Directive::new("proxy_request_buffering", ["off"]));
@@ -87,17 +108,24 @@ fn forwarded(directive: &str, proxy: &ProxyServer, entry: &Entry<'_>) -> Vec<Dir
     all.into_iter().map(|(name, value)| Directive::new(directive, [name, value])).collect()
 }
 
-fn timeouts(protocol: &str, route: &Route) -> Vec<Directive> {
-    let Some(timeout) = route.timeout else { return Vec::new() };
-    let seconds = format!("{}s", timeout.as_secs());
-    ["read", "send"].map(|way| Directive::new(&format!("{protocol}_{way}_timeout"), [&seconds])).to_vec()
+fn timeouts(protocol: &str, route: &Route, target: &Target) -> Vec<Directive> {
+    let mut all = Vec::new();
+    if target.several {
+        // A host that is away costs one request a moment, and not the minute that it is by default.
+        all.push(Directive::new(&format!("{protocol}_connect_timeout"), ["3s"]));
+    }
+    if let Some(timeout) = route.timeout {
+        let seconds = format!("{}s", timeout.as_secs());
+        all.extend(["read", "send"].map(|way| Directive::new(&format!("{protocol}_{way}_timeout"), [&seconds])));
+    }
+    all
 }
 
 /// HTTP/2 without TLS. Only nginx' module for gRPC speaks it to servers.
-fn grpc(proxy: &ProxyServer, entry: &Entry<'_>, address: &str) -> Vec<Directive> {
-    let mut body = vec![Directive::new("grpc_pass", [&format!("grpc://{address}")])];
+fn grpc(proxy: &ProxyServer, entry: &Entry<'_>, target: &Target) -> Vec<Directive> {
+    let mut body = vec![Directive::new("grpc_pass", [&format!("grpc://{}", target.name)])];
     body.extend(forwarded("grpc_set_header", proxy, entry));
-    body.extend(timeouts("grpc", entry.route));
+    body.extend(timeouts("grpc", entry.route, target));
     body
 }
 
@@ -105,13 +133,13 @@ fn fastcgi(
     builder: &mut HostBuilder<'_, '_>,
     proxy: &ProxyServer,
     entry: &Entry<'_>,
-    address: &str,
+    target: &Target,
 ) -> Option<Vec<Directive>> {
     let spec = entry.route.fastcgi.clone().unwrap_or_default();
     let at = entry.pointer.join("fastcgi");
-    let target = match &spec.socket {
+    let server = match &spec.socket {
         Some(socket) => builder.fit(literal(&format!("unix:{socket}")).map(str::to_owned), &at.join("socket"))?,
-        None => address.to_owned(),
+        None => target.name.clone(),
     };
     let asked = |spec: &FastCgi| {
         let mut body = vec![Directive::new("include", ["/etc/nginx/fastcgi_params"])];
@@ -132,8 +160,8 @@ fn fastcgi(
         body.extend(
             headers.into_iter().filter(|header| header.args.first().is_some_and(|name| name != "Host")).map(parameter),
         );
-        body.extend(timeouts("fastcgi", entry.route));
-        body.push(Directive::new("fastcgi_pass", [&target]));
+        body.extend(timeouts("fastcgi", entry.route, target));
+        body.push(Directive::new("fastcgi_pass", [&server]));
         body
     };
     let Some(root) = &spec.root else { return Some(asked(&spec)) };

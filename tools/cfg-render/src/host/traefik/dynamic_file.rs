@@ -213,6 +213,12 @@ fn chain(
             json!({"regex": "^https?://[^/]+/(.*)$", "replacement": format!("{target}/${{1}}"), "permanent": true});
         add(parts, "redirect", json!({"redirectRegex": body}));
     }
+    if let Upstream::Addresses(addresses, _) = &entry.upstream
+        && addresses.len() > 1
+    {
+        // The next one is asked where one does not answer.
+        add(parts, "retry", json!({"retry": {"attempts": addresses.len()}}));
+    }
     Some(chain)
 }
 
@@ -273,9 +279,9 @@ fn target(
     parts: &mut Parts,
 ) -> Option<String> {
     let at = &entry.pointer;
-    let (address, scheme) = match &entry.upstream {
+    let (addresses, scheme) = match &entry.upstream {
         Upstream::Redirect(_) => return Some("noop@internal".into()),
-        Upstream::Address(address, scheme) => (address, scheme),
+        Upstream::Addresses(addresses, scheme) => (addresses, scheme),
         Upstream::Files(_) => {
             let message = "Traefik serves no files itself";
             let finding = Finding::error("unsupported-feature", at.clone(), message);
@@ -296,7 +302,8 @@ fn target(
             return None;
         }
     };
-    let mut balancer = json!({"servers": [{"url": format!("{scheme}://{address}")}], "passHostHeader": true});
+    let servers: Vec<_> = addresses.iter().map(|address| json!({"url": format!("{scheme}://{address}")})).collect();
+    let mut balancer = json!({"servers": servers, "passHostHeader": true});
     let mut transport = Map::new();
     if scheme == "https" {
         if entry.verify {
@@ -308,9 +315,15 @@ fn target(
             transport.insert("insecureSkipVerify".into(), json!(true));
         }
     }
+    let mut timeouts = Map::new();
+    if addresses.len() > 1 {
+        timeouts.insert("dialTimeout".into(), json!("3s"));
+    }
     if let Some(timeout) = entry.route.timeout {
-        let seconds = format!("{}s", timeout.as_secs());
-        transport.insert("forwardingTimeouts".into(), json!({"responseHeaderTimeout": seconds}));
+        timeouts.insert("responseHeaderTimeout".into(), json!(format!("{}s", timeout.as_secs())));
+    }
+    if !timeouts.is_empty() {
+        transport.insert("forwardingTimeouts".into(), Value::Object(timeouts));
     }
     if let Value::Object(balancer) = &mut balancer {
         if !transport.is_empty() {
