@@ -11,6 +11,7 @@ pub mod docs;
 pub mod fleet;
 pub mod format;
 pub mod host;
+mod memory;
 pub mod model;
 pub mod nixos;
 mod verb;

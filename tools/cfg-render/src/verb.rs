@@ -19,6 +19,7 @@ use cli::{Failure, Session, did_you_mean};
 use contract::document::HealthChecks;
 use contract::{Exit, Finding, Findings, Pointer};
 
+use crate::check::check_model;
 use crate::derive::{self, Vantage};
 use crate::host::render;
 use crate::model::{HostView, Model};
@@ -204,12 +205,12 @@ pub fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
 
 /// Everything that is wrong with a fleet, or cannot be rendered.
 fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
-    let mut all = crate::check::check(fleet);
+    let resolved = fleet.resolved();
+    let model = Model::new(fleet, &resolved);
+    let mut all = check_model(&model);
     let broken = all.iter().any(|finding| finding.level == contract::Level::Error);
     // What a host would look like says nothing where its names lead nowhere.
     if !broken {
-        let resolved = fleet.resolved();
-        let model = Model::new(fleet, &resolved);
         for host in model.hosts() {
             all.extend(render(&model, host).findings);
         }
@@ -243,28 +244,23 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
     if args.keep_going {
         return keep_going::run(&args.fleet, session);
     }
-    let fleet = args.fleet.read(session)?;
+    let fleet = args.fleet.read_unchecked(session)?;
     let resolved = fleet.document.resolved();
     let model = Model::new(&fleet.document, &resolved);
+    fleet_input::good(&fleet, check_model(&model))?;
     let hosts: Vec<&HostView> = match &args.host {
         Some(name) => vec![find_host(&model, name)?],
         None => model.hosts().collect(),
     };
-    // All or nothing: a host that cannot be rendered must not leave half of the output behind.
-    let good = |findings: Vec<Finding>| {
-        if findings.iter().any(|finding| finding.level == contract::Level::Error) {
-            return Err(fleet.source.failure(findings));
-        }
-        Ok(())
-    };
     if args.all && args.out.is_none() {
-        // The line of a host is kept, not the host: ten thousand services are a hundred megabytes as lines.
+        // All or nothing: a host that cannot be rendered must not leave half of the output behind. The line of a host is kept, not
+        // the host: ten thousand services are a hundred megabytes as lines.
         let mut lines = Vec::with_capacity(hosts.len());
         for host in hosts {
             let rendered = render(&model, host);
             lines.push((session.line(&rendered.desired, text::host)?, rendered.findings));
         }
-        good(lines.iter().flat_map(|(_, findings)| findings.clone()).collect())?;
+        fleet_input::good(&fleet, lines.iter().flat_map(|(_, findings)| findings.clone()).collect())?;
         for (line, findings) in lines {
             warn(session, &findings);
             session.print_bytes(line.as_bytes())?;
@@ -272,7 +268,7 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
-    good(rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect())?;
+    fleet_input::good(&fleet, rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect())?;
     for rendered in &rendered {
         warn(session, &rendered.findings);
     }

@@ -19,7 +19,7 @@ pub(crate) use text::push_text;
 /// # Errors
 /// A value that JSON cannot hold, such as a map whose keys are no texts.
 pub fn canonical<T: Serialize + ?Sized>(schema: SchemaId, value: &T, one_line: bool) -> Result<String, Error> {
-    let mut writer = Canonical { text: String::new(), one_line, depth: 0, schema: Some(schema) };
+    let mut writer = Canonical::new(String::new(), one_line, 0, Some(schema));
     value.serialize(&mut writer)?;
     writer.text.push('\n');
     Ok(writer.text)
@@ -35,13 +35,14 @@ pub(crate) fn write_inner<T: Serialize + ?Sized>(
     one_line: bool,
     depth: usize,
 ) -> Result<(), Error> {
-    let mut writer = Canonical { text: std::mem::take(text), one_line, depth, schema: None };
+    let mut writer = Canonical::new(std::mem::take(text), one_line, depth, None);
     let written = value.serialize(&mut writer);
     *text = writer.text;
     written
 }
 
 /// Begins a line, where there are lines.
+#[inline]
 pub(crate) fn push_line(out: &mut String, one_line: bool, depth: usize) {
     if !one_line {
         out.push('\n');
@@ -57,9 +58,26 @@ struct Canonical {
     depth: usize,
     /// What the outermost object begins with.
     schema: Option<SchemaId>,
+    /// The entries so far of all objects that are open, those of the innermost last. One list for all: there are as many objects as
+    /// a large document has lines.
+    entries: Vec<Entry>,
+    /// Where entries are put in order.
+    spare: String,
+}
+
+/// An entry of an object: its key, and where it stands in the text.
+struct Entry {
+    key: Cow<'static, str>,
+    start: usize,
+    end: usize,
 }
 
 impl Canonical {
+    fn new(text: String, one_line: bool, depth: usize, schema: Option<SchemaId>) -> Self {
+        Self { text, one_line, depth, schema, entries: Vec::new(), spare: String::new() }
+    }
+
+    #[inline]
     fn line(&mut self) {
         push_line(&mut self.text, self.one_line, self.depth);
     }
@@ -70,6 +88,7 @@ impl Canonical {
         let _ = write!(self.text, "{number}");
     }
 
+    #[inline]
     fn key(&mut self, key: &str) {
         self.line();
         push_text(&mut self.text, key);
@@ -99,8 +118,8 @@ impl Canonical {
             push_text(&mut self.text, schema.as_str());
             self.text.push(',');
         }
-        let start = self.text.len();
-        Object { writer: self, start, entries: Vec::new(), key: None, sorted: true, headed: schema.is_some() }
+        let (start, first) = (self.text.len(), self.entries.len());
+        Object { writer: self, start, first, key: None, sorted: true, headed: schema.is_some() }
     }
 
     fn list(&mut self) -> List<'_> {
@@ -126,8 +145,8 @@ impl Canonical {
 struct Object<'w> {
     writer: &'w mut Canonical,
     start: usize,
-    /// Each entry's key, and where it begins.
-    entries: Vec<(Cow<'static, str>, usize)>,
+    /// Where its entries begin among those of all open objects.
+    first: usize,
     key: Option<String>,
     sorted: bool,
     headed: bool,
@@ -135,32 +154,40 @@ struct Object<'w> {
 
 impl Object<'_> {
     fn entry<T: Serialize + ?Sized>(&mut self, key: Cow<'static, str>, value: &T) -> Result<(), Error> {
-        self.sorted &= self.entries.last().is_none_or(|(last, _)| *last < key);
-        let at = self.writer.text.len();
-        self.writer.key(&key);
-        self.entries.push((key, at));
-        value.serialize(&mut *self.writer)?;
-        self.writer.text.push(',');
+        let writer = &mut *self.writer;
+        self.sorted &= writer.entries[self.first..].last().is_none_or(|last| last.key < key);
+        let start = writer.text.len();
+        writer.key(&key);
+        let place = writer.entries.len();
+        writer.entries.push(Entry { key, start, end: start });
+        value.serialize(&mut *writer)?;
+        writer.text.push(',');
+        writer.entries[place].end = writer.text.len();
         Ok(())
     }
 
+    #[inline]
     fn finish(self) {
-        let text = &mut self.writer.text;
+        let writer = self.writer;
+        let entries = &mut writer.entries[self.first..];
+        let empty = entries.is_empty() && !self.headed;
         if !self.sorted {
-            let mut ends: Vec<usize> = self.entries.iter().skip(1).map(|(_, start)| *start).collect();
-            ends.push(text.len());
-            let mut order: Vec<(&str, usize, usize)> =
-                self.entries.iter().zip(ends).map(|((key, start), end)| (key.as_ref(), *start, end)).collect();
-            order.sort_by(|a, b| a.0.cmp(b.0));
-            let mut sorted = String::with_capacity(text.len() - self.start);
-            for (_, start, end) in order {
-                sorted.push_str(&text[start..end]);
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+            // Those that stand where they belong stay there.
+            let mut end = self.start;
+            writer.spare.clear();
+            for entry in entries {
+                if writer.spare.is_empty() && entry.start == end {
+                    end = entry.end;
+                } else {
+                    writer.spare.push_str(&writer.text[entry.start..entry.end]);
+                }
             }
-            text.truncate(self.start);
-            text.push_str(&sorted);
+            writer.text.truncate(end);
+            writer.text.push_str(&writer.spare);
         }
-        let empty = self.entries.is_empty() && !self.headed;
-        self.writer.close('}', empty);
+        writer.entries.truncate(self.first);
+        writer.close('}', empty);
     }
 }
 

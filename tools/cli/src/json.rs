@@ -4,6 +4,7 @@ use std::fmt;
 
 use contract::{Pointer, SchemaId};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::canonical::{canonical, push_line, push_text, write_inner};
@@ -126,12 +127,16 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            if object.contains_key(&key) {
-                let place = Pointer::root().join(&key);
-                return Err(de::Error::custom(format_args!("{MARK}{place}{MARK}the key \"{key}\" stands twice")));
+            match object.entry(key) {
+                Entry::Vacant(entry) => {
+                    let Unique(value) = map.next_value().map_err(|error| inside(entry.key(), error))?;
+                    entry.insert(value);
+                }
+                Entry::Occupied(entry) => {
+                    let (key, place) = (entry.key(), Pointer::root().join(entry.key()));
+                    return Err(de::Error::custom(format_args!("{MARK}{place}{MARK}the key \"{key}\" stands twice")));
+                }
             }
-            let Unique(value) = map.next_value().map_err(|error| inside(&key, error))?;
-            object.insert(key, value);
         }
         Ok(Value::Object(object))
     }

@@ -21,6 +21,17 @@ impl Pointer {
         Self(text.into())
     }
 
+    /// A place from its keys, made at once.
+    pub fn of<const N: usize>(keys: [&dyn fmt::Display; N]) -> Self {
+        let mut escaped = Escaped(String::with_capacity(64));
+        for key in keys {
+            escaped.0.push('/');
+            // Writing to a string does not fail.
+            let _ = write!(escaped, "{key}");
+        }
+        Self(escaped.0)
+    }
+
     /// The place of `key` (an object key or an array index) inside this one, escaped as RFC 6901 section 3 says.
     #[must_use]
     pub fn join(&self, key: impl fmt::Display) -> Self {
@@ -76,6 +87,7 @@ mod tests {
         let pointer = Pointer::root().join("zones").join("a/b~c.org").join(0);
         assert_eq!(pointer.as_str(), "/zones/a~1b~0c.org/0");
         assert_eq!(pointer.keys().collect::<Vec<_>>(), ["zones", "a/b~c.org", "0"]);
+        assert_eq!(Pointer::of([&"zones", &"a/b~c.org", &0]), pointer);
         assert_eq!(Pointer::root().keys().count(), 0);
     }
 }

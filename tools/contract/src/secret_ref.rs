@@ -138,11 +138,17 @@ pub fn placeholder(name: &SecretName) -> String {
     format!("{PLACEHOLDER_START}{name}{PLACEHOLDER_END}")
 }
 
+/// Where a placeholder begins. Every text of a fleet is looked at, and few have its first letter at all.
+fn next_start(text: &str) -> Option<usize> {
+    let mut places = text.match_indices('@').map(|(place, _)| place);
+    places.find(|place| text[*place..].starts_with(PLACEHOLDER_START))
+}
+
 /// Every placeholder in a text: its byte range and the name between the marks (which may be no valid name).
 pub fn placeholders(text: &str) -> impl Iterator<Item = (std::ops::Range<usize>, &str)> {
     let mut from = 0;
     std::iter::from_fn(move || {
-        let start = from + text.get(from..)?.find(PLACEHOLDER_START)?;
+        let start = from + next_start(text.get(from..)?)?;
         let name_start = start + PLACEHOLDER_START.len();
         let name_end = name_start + text.get(name_start..)?.find(PLACEHOLDER_END)?;
         from = name_end + PLACEHOLDER_END.len();
@@ -170,6 +176,7 @@ mod tests {
         let text = "a=@@secret:one@@\nb=@@secret:two@@@@secret:x";
         let found: Vec<_> = placeholders(text).map(|(range, name)| (&text[range], name)).collect();
         assert_eq!(found, [("@@secret:one@@", "one"), ("@@secret:two@@", "two")]);
+        assert_eq!(placeholders("a@b @@@secret:one@@").map(|(_, name)| name).collect::<Vec<_>>(), ["one"]);
         assert_eq!(placeholder(&"one".parse().unwrap()), "@@secret:one@@");
     }
 }

@@ -8,7 +8,7 @@ use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ProxyServer, ResolvedRoute, TlsM
 
 /// `cert-impossible`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
-    for route in &context.routes {
+    for route in context.routes {
         let Edge::Host(edge) = route.edge else {
             tunnel(route, found);
             continue;

@@ -1,11 +1,12 @@
 //! What all checks look at.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Write};
+use std::fmt::Display;
 
 use contract::Pointer;
 
 use crate::fleet::{Dependency, Fleet, Host, Listener, PUBLIC, ResolvedRoute, SecretUse};
+use crate::model::Model;
 
 /// A fleet and what follows from it, worked out once.
 pub(crate) struct Context<'a> {
@@ -14,23 +15,24 @@ pub(crate) struct Context<'a> {
     /// As it takes effect.
     pub(crate) fleet: &'a Fleet,
     /// Its proxy entries.
-    pub(crate) routes: Vec<ResolvedRoute<'a>>,
+    pub(crate) routes: &'a [ResolvedRoute<'a>],
     /// What listens where.
     pub(crate) listeners: Vec<Listener>,
     /// Who uses which secret.
-    pub(crate) uses: Vec<SecretUse>,
+    pub(crate) uses: &'a [SecretUse],
     /// What depends on what.
     pub(crate) dependencies: Vec<Dependency>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(written: &'a Fleet, fleet: &'a Fleet) -> Self {
+    pub(crate) fn new(model: &'a Model<'_>) -> Self {
+        let (written, fleet) = (model.written, model.fleet);
         Self {
             written,
             fleet,
-            routes: fleet.routes(),
+            routes: model.routes(),
             listeners: fleet.listeners(),
-            uses: fleet.secret_uses(),
+            uses: model.secret_uses(),
             dependencies: fleet.dependencies(),
         }
     }
@@ -55,49 +57,12 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A place from its keys, made at once: places are made for everything that is looked at.
+/// A place from its keys: places are made for everything that is looked at.
 pub(crate) fn place<const N: usize>(keys: [&dyn Display; N]) -> Pointer {
-    let mut escaped = Escaped(String::with_capacity(64));
-    for key in keys {
-        escaped.0.push('/');
-        // Writing to a string does not fail.
-        let _ = write!(escaped, "{key}");
-    }
-    Pointer::parse(escaped.0)
-}
-
-/// Escapes what stands for something else in a pointer (RFC 6901 section 3).
-struct Escaped(String);
-
-impl Write for Escaped {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.contains(['~', '/']) {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        for letter in text.chars() {
-            match letter {
-                '~' => self.0.push_str("~0"),
-                '/' => self.0.push_str("~1"),
-                other => self.0.push(other),
-            }
-        }
-        Ok(())
-    }
+    Pointer::of(keys)
 }
 
 /// Whether a person has accepted findings of this code.
 pub(crate) fn accepted(list: &[String], code: &str) -> bool {
     list.iter().any(|accepted| accepted == code)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_those_that_joining_makes() {
-        let joined = Pointer::root().join("files").join("/etc/a~b").join(3);
-        assert_eq!(place([&"files", &"/etc/a~b", &3]), joined);
-    }
 }

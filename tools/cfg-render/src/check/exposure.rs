@@ -29,7 +29,7 @@ const ADMIN: &str = "public-unauthenticated-admin";
 
 /// `public-plaintext`, `public-unauthenticated-admin`, `access-without-tunnel`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
-    for route in &context.routes {
+    for route in context.routes {
         plaintext(route, found);
         admin_route(context, route, found);
         access(context, route, found);

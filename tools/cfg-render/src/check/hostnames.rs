@@ -10,7 +10,7 @@ use crate::fleet::{Edge, ResolvedRoute};
 /// `bad-hostname`, `no-name`, `no-edge`, `hostname-clash`, `shadowed-wildcard`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     let mut taken: BTreeMap<(Edge<'_>, String, &str), &ResolvedRoute<'_>> = BTreeMap::new();
-    for route in &context.routes {
+    for route in context.routes {
         if route.names.is_empty() {
             let message = format!("the proxy entry of service {} has no name", route.service);
             found.push(

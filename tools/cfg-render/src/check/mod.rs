@@ -34,12 +34,17 @@ pub(crate) use hostnames::is_hostname;
 use contract::{Finding, Findings, Pointer};
 
 use crate::fleet::Fleet;
+use crate::model::Model;
 use context::Context;
 
 /// Everything that is wrong or doubtful in a fleet, sorted. No finding of level error means that it can be compiled.
 pub fn check(fleet: &Fleet) -> Vec<Finding> {
-    let resolved = fleet.resolved();
-    let context = Context::new(fleet, &resolved);
+    check_model(&Model::new(fleet, &fleet.resolved()))
+}
+
+/// The same for whoever goes on with the model: what follows from a fleet is worked out once.
+pub(crate) fn check_model(model: &Model<'_>) -> Vec<Finding> {
+    let (fleet, context) = (model.written, Context::new(model));
     let mut found = Vec::new();
     let checks: [fn(&Context<'_>, &mut Vec<Finding>); 24] = [
         names::check,

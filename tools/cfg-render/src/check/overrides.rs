@@ -45,7 +45,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
 /// The proxies before each service.
 fn edges_of_services<'a>(context: &Context<'a>) -> std::collections::BTreeMap<&'a str, Vec<ProxyKind>> {
     let mut all: std::collections::BTreeMap<&str, Vec<ProxyKind>> = std::collections::BTreeMap::new();
-    for route in &context.routes {
+    for route in context.routes {
         let kinds = all.entry(route.service).or_default();
         if let Edge::Host(edge) = route.edge {
             kinds.push(kind_of(context.hosts().get(edge)));

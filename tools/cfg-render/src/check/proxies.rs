@@ -16,7 +16,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
         }
     }
     let usual = ProxyServer::default();
-    for route in &context.routes {
+    for route in context.routes {
         if let Edge::Host(edge) = route.edge {
             let proxy = context.hosts().get(edge).and_then(|host| host.proxy.as_ref());
             entry(route, proxy.unwrap_or(&usual), found);

@@ -23,7 +23,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     for (name, service) in &context.fleet.services {
         names.of_service(name, service);
     }
-    for used in &context.uses {
+    for used in context.uses {
         names.secret(&used.secret, &used.place);
     }
 }
@@ -378,7 +378,7 @@ impl Names<'_, '_> {
         for (key, value) in values {
             let Value::Reference(reference) = value else { continue };
             let at = at.join(key);
-            let Reference { service: other, database, bucket, mailer, sso, host, port, network, .. } = reference;
+            let Reference { service: other, database, bucket, mailer, sso, host, port, network, .. } = &**reference;
             if let Some(other) = other {
                 self.service(other, at.join("service"));
                 if let Some(service) = self.fleet.services.get(other).filter(|_| port.is_some()) {

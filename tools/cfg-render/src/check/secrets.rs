@@ -41,7 +41,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
 /// A host that shall get a secret and cannot decrypt one.
 fn backends(context: &Context<'_>, found: &mut Vec<Finding>) {
     let mut first: BTreeMap<&str, &Pointer> = BTreeMap::new();
-    for used in &context.uses {
+    for used in context.uses {
         if let Holder::Host(host) = &used.holder {
             first.entry(host).or_insert(&used.place);
         }

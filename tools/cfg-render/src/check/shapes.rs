@@ -144,7 +144,7 @@ fn values<'a>(
     for (key, value) in keys.zip(values) {
         let Value::Reference(reference) = value else { continue };
         let at = at.join(key);
-        let Reference { secret, template, service, database, bucket, mailer, sso, host, attr, .. } = reference;
+        let Reference { secret, template, service, database, bucket, mailer, sso, host, attr, .. } = &**reference;
         let kinds = [
             ("secret", secret.is_some()),
             ("template", template.is_some()),

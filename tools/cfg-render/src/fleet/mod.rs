@@ -117,6 +117,7 @@ pub use portal::*;
 pub use proxy_server::*;
 pub use rollout::*;
 pub use route::*;
+pub(crate) use routes::served;
 pub use routes::*;
 pub use run::*;
 pub use secret::*;

@@ -1,5 +1,6 @@
 //! Proxy entries as they take effect.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use contract::Pointer;
@@ -70,35 +71,6 @@ impl Fleet {
         routes.flat_map(|(index, route)| self.resolve_route(name, service, index, route)).collect()
     }
 
-    /// All proxy entries at every proxy that serves them: at their edges, and, where an edge talks to the proxy of the
-    /// service's host (`backend.through`), there too. What that proxy speaks is what the edge expects of it: nobody else
-    /// talks to it.
-    pub fn served(&self) -> Vec<ResolvedRoute<'_>> {
-        let mut served = Vec::new();
-        for route in self.routes() {
-            if let (Edge::Host(edge), Some(_), Through::Proxy) =
-                (route.edge, &route.route.via, route.route.backend.through)
-            {
-                let tls = match route.route.backend.tls {
-                    BackendTls::None => TlsMode::None,
-                    BackendTls::Internal => TlsMode::Internal,
-                };
-                for host in route.hosts.iter().copied().filter(|host| *host != edge) {
-                    let names = route.names.iter();
-                    served.push(ResolvedRoute {
-                        hosts: vec![host],
-                        edge: Edge::Host(host),
-                        behind: Some(edge),
-                        names: names.map(|name| RouteName { name: name.name.clone(), tls: tls.clone() }).collect(),
-                        ..route.clone()
-                    });
-                }
-            }
-            served.push(route);
-        }
-        served
-    }
-
     /// Hosts with a reverse proxy: those that have the key `proxy`, and those that a proxy entry needs one on.
     pub fn edges(&self) -> BTreeSet<&str> {
         let declared = self.hosts.iter().filter(|(_, host)| host.proxy.is_some()).map(|(name, _)| name.as_str());
@@ -120,7 +92,7 @@ impl Fleet {
         route: &'a Route,
     ) -> Vec<ResolvedRoute<'a>> {
         let hosts: Vec<&str> = service.host.iter().map(String::as_str).collect();
-        let place = Pointer::root().join("services").join(name).join("proxy").join(index);
+        let place = Pointer::of([&"services", &name, &"proxy", &index]);
         let one = |edge: Edge<'a>, hosts: Vec<&'a str>| ResolvedRoute {
             service: name,
             hosts,
@@ -139,8 +111,8 @@ impl Fleet {
     }
 
     fn route_names(&self, service: &str, edge: Edge<'_>, route: &Route) -> Vec<RouteName> {
-        let names = if route.names.is_empty() { self.usual_names(service, edge) } else { route.names.clone() };
-        let names = names.iter().map(|name| name.trim_end_matches('.').to_lowercase());
+        let usual = if route.names.is_empty() { self.usual_names(service, edge) } else { Vec::new() };
+        let names = usual.iter().chain(&route.names).map(|name| name.trim_end_matches('.').to_lowercase());
         names.map(|name| RouteName { tls: usual_tls(&name, route), name }).collect()
     }
 
@@ -171,6 +143,33 @@ impl Fleet {
     pub fn domain_of<'a>(&'a self, host: &'a Host) -> Option<&'a str> {
         host.domain.as_deref().or(self.domain.as_deref())
     }
+}
+
+/// Proxy entries at every proxy that serves them: at their edges, and, where an edge talks to the proxy of the service's host
+/// (`backend.through`), there too. What that proxy speaks is what the edge expects of it: nobody else talks to it.
+pub(crate) fn served<'r, 'a>(routes: &'r [ResolvedRoute<'a>]) -> Vec<Cow<'r, ResolvedRoute<'a>>> {
+    let mut served = Vec::with_capacity(routes.len());
+    for route in routes {
+        if let (Edge::Host(edge), Some(_), Through::Proxy) = (route.edge, &route.route.via, route.route.backend.through)
+        {
+            let tls = match route.route.backend.tls {
+                BackendTls::None => TlsMode::None,
+                BackendTls::Internal => TlsMode::Internal,
+            };
+            for host in route.hosts.iter().copied().filter(|host| *host != edge) {
+                let names = route.names.iter();
+                served.push(Cow::Owned(ResolvedRoute {
+                    hosts: vec![host],
+                    edge: Edge::Host(host),
+                    behind: Some(edge),
+                    names: names.map(|name| RouteName { name: name.name.clone(), tls: tls.clone() }).collect(),
+                    ..route.clone()
+                }));
+            }
+        }
+        served.push(Cow::Borrowed(route));
+    }
+    served
 }
 
 /// Where the TLS of a name comes from if the entry does not say.

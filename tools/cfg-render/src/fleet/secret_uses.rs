@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{Pointer, SecretName, placeholders};
 
-use super::{Acme, AcmeChallenge, Edge, Fleet, RouteName, Step, TlsMode, Value, visit_texts};
+use super::{Acme, AcmeChallenge, Edge, Fleet, ResolvedRoute, RouteName, Step, TlsMode, Value, visit_texts};
 
 /// That a secret is mentioned somewhere, and who gets it because of that.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,11 @@ impl Fleet {
     /// Every place that mentions a secret, once for each holder. Found by walking the document, so that no place can be
     /// forgotten when a type grows. To be asked of the resolved fleet.
     pub fn secret_uses(&self) -> Vec<SecretUse> {
+        self.secret_uses_with(&self.routes())
+    }
+
+    /// The same for whoever knows the proxy entries already.
+    pub(crate) fn secret_uses_with(&self, routes: &[ResolvedRoute<'_>]) -> Vec<SecretUse> {
         let users = Users::of(self);
         let mut found = Vec::new();
         for (path, name) in mentions(self) {
@@ -92,7 +97,7 @@ impl Fleet {
                 }
                 ["dns", "providers", provider, ..] => {
                     add(Holder::Controller, None);
-                    for (host, service) in self.proving_by(provider) {
+                    for (host, service) in self.proving_by(provider, routes) {
                         add(Holder::Host(host.into()), Some(service));
                     }
                 }
@@ -135,9 +140,9 @@ impl Fleet {
     }
 
     /// Hosts whose proxy proves names of a service through this DNS provider with the provider's own token.
-    fn proving_by(&self, provider: &str) -> BTreeSet<(&str, &str)> {
+    fn proving_by<'r>(&self, provider: &str, routes: &'r [ResolvedRoute<'_>]) -> BTreeSet<(&'r str, &'r str)> {
         let mut proving = BTreeSet::new();
-        for route in self.routes() {
+        for route in routes {
             let Edge::Host(edge) = route.edge else { continue };
             let acme = self.hosts.get(edge).and_then(|host| host.proxy.as_ref()?.acme.as_ref());
             let always = acme.is_some_and(|acme| acme.challenge == AcmeChallenge::Dns01);

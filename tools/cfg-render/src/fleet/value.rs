@@ -13,8 +13,8 @@ use super::shorthand::{Shorthand, read};
 pub enum Value {
     /// A text.
     Text(String),
-    /// A reference.
-    Reference(Reference),
+    /// A reference. Boxed: it is large, and most values are texts.
+    Reference(Box<Reference>),
 }
 
 /// A value that the fleet knows. Exactly one of the keys before `attr` names the kind.
@@ -67,7 +67,7 @@ impl Value {
 
     /// The value of a secret.
     pub fn secret(name: SecretName) -> Self {
-        Self::Reference(Reference { secret: Some(name), ..Reference::default() })
+        Reference { secret: Some(name), ..Reference::default() }.into()
     }
 
     /// Names of the secrets that stand in it as such (not those that a database or mailer brings along).
@@ -83,6 +83,12 @@ impl Value {
     }
 }
 
+impl From<Reference> for Value {
+    fn from(reference: Reference) -> Self {
+        Self::Reference(Box::new(reference))
+    }
+}
+
 impl From<SecretRef> for Value {
     fn from(secret: SecretRef) -> Self {
         Self::secret(secret.secret)
@@ -94,7 +100,7 @@ impl Shorthand for Value {
     type Full = Reference;
 
     fn from_full(full: Reference) -> Result<Self, String> {
-        Ok(Self::Reference(full))
+        Ok(full.into())
     }
 
     fn from_text(text: &str) -> Result<Self, String> {

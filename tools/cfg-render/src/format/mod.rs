@@ -39,7 +39,7 @@ pub type Written<T = String> = Result<T, Unrepresentable>;
 
 /// Refuses control characters (line ends and NUL among them), which most formats cannot hold.
 pub(crate) fn one_line<'a>(format: &'static str, text: &'a str) -> Written<&'a str> {
-    if text.chars().any(char::is_control) {
+    if has_control(text) {
         Err(Unrepresentable::new(format, "a line end or another control character here"))
     } else {
         Ok(text)
@@ -70,5 +70,10 @@ pub fn header(mark: &str, fleet: &str, places: &[&str]) -> String {
 
 /// A text for a comment: control characters would end the comment.
 fn tame(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
+    if has_control(text) { text.replace(char::is_control, " ").into() } else { text.into() }
+}
+
+/// Whether there is a control character in a text. Nearly every text is plain ASCII, of which bytes say enough.
+fn has_control(text: &str) -> bool {
+    !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.chars().any(char::is_control)
 }

@@ -109,7 +109,7 @@ fn quote(out: &mut String, text: &str) {
 
 /// Whether nginx reads the text as it is.
 fn is_plain(text: &str) -> bool {
-    let usual = |byte: u8| byte.is_ascii_graphic() && !b"\"';{}\\#".contains(&byte);
+    let usual = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b';' | b'{' | b'}' | b'\\' | b'#');
     if !text.is_empty() && text.bytes().all(usual) {
         return true;
     }

@@ -90,14 +90,19 @@ pub fn exec<S: AsRef<str>>(argv: &[S]) -> Written {
     if !program.as_ref().starts_with('/') {
         return Err(Unrepresentable::new(UNIT, "a program without its absolute path"));
     }
-    let words: Written<Vec<_>> = argv.iter().map(|arg| quoted(arg.as_ref(), true)).collect();
-    Ok(words?.join(" "))
+    words(argv)
 }
 
 /// Words of a line that ends up in a command line (`Exec=` and other keys of a quadlet).
 pub fn words<S: AsRef<str>>(words: &[S]) -> Written {
-    let words: Written<Vec<_>> = words.iter().map(|word| quoted(word.as_ref(), true)).collect();
-    Ok(words?.join(" "))
+    let mut line = String::with_capacity(words.iter().map(|word| word.as_ref().len() + 1).sum());
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        push_quoted(&mut line, word.as_ref(), true)?;
+    }
+    Ok(line)
 }
 
 /// An assignment for `Environment=`.
@@ -127,15 +132,24 @@ pub fn path_word(path: &str) -> Written {
 }
 
 fn quoted(text: &str, command_line: bool) -> Written {
+    let mut out = String::with_capacity(text.len());
+    push_quoted(&mut out, text, command_line)?;
+    Ok(out)
+}
+
+fn push_quoted(out: &mut String, text: &str, command_line: bool) -> Written<()> {
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b'=' | b':' | b',' | b'@' | b'+')
+    };
+    // What marks a command line (`-`, `@`, `!`) stands before the program only, which begins with a slash.
+    if !text.is_empty() && text.bytes().all(plain) {
+        out.push_str(text);
+        return Ok(());
+    }
     if text.contains('\0') {
         return Err(Unrepresentable::new(UNIT, "a NUL character"));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,@+".contains(c);
-    // What marks a command line (`-`, `@`, `!`) stands before the program only, which begins with a slash.
-    if !text.is_empty() && text.chars().all(plain) {
-        return Ok(text.to_owned());
-    }
-    let mut out = String::from("\"");
+    out.push('"');
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -150,7 +164,7 @@ fn quoted(text: &str, command_line: bool) -> Written {
         }
     }
     out.push('"');
-    Ok(out)
+    Ok(())
 }
 
 #[cfg(test)]

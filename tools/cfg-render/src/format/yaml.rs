@@ -1,6 +1,9 @@
 //! YAML in block style from JSON values. Every string is quoted as in JSON, so that none is taken for a number, a truth
 //! value or a date.
 
+use std::borrow::Cow;
+use std::iter::repeat_n;
+
 use serde_json::Value;
 
 /// The text of a value.
@@ -21,7 +24,7 @@ fn write_map(out: &mut String, map: &serde_json::Map<String, Value>, depth: usiz
     for (index, (key, value)) in map.iter().enumerate() {
         // The first key of a map in a list stands behind the dash.
         if index > 0 || !out.ends_with("- ") {
-            out.push_str(&"  ".repeat(depth));
+            out.extend(repeat_n("  ", depth));
         }
         out.push_str(&key_text(key));
         out.push(':');
@@ -49,7 +52,7 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
 
 fn write_list(out: &mut String, items: &[Value], depth: usize) {
     for item in items {
-        out.push_str(&"  ".repeat(depth));
+        out.extend(repeat_n("  ", depth));
         out.push_str("- ");
         match item {
             Value::Object(map) if !map.is_empty() && tagged(item).is_none() => write_map(out, map, depth + 1),
@@ -65,16 +68,16 @@ fn write_list(out: &mut String, items: &[Value], depth: usize) {
     }
 }
 
-fn key_text(key: &str) -> String {
+fn key_text(key: &str) -> Cow<'_, str> {
     let plain = !key.is_empty()
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && key.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !matches!(
-            key.to_ascii_lowercase().as_str(),
-            "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null"
-        );
-    if plain { key.to_owned() } else { string_text(key) }
+        && !WORDS.iter().any(|word| key.eq_ignore_ascii_case(word));
+    if plain { key.into() } else { string_text(key).into() }
 }
+
+/// Words that mean something else than their letters.
+const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
 
 /// Tags of Authentik's blueprints: an object with one of them as its only key is a value of that tag.
 const TAGS: [&str; 2] = ["!Find", "!KeyOf"];
@@ -99,6 +102,9 @@ fn scalar_text(value: &Value) -> String {
 
 /// JSON's quoting, with those characters escaped that YAML does not take raw (YAML 1.2 section 5.1).
 fn string_text(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        return format!("\"{text}\"");
+    }
     let json = Value::String(text.to_owned()).to_string();
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {

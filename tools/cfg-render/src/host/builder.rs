@@ -1,6 +1,6 @@
 //! Collects the items of a host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use contract::document::{
     Access, Directory, File, FileSet, Handler, HostDesired, HostItem, ManifestTemplate, Packages, Stage,
@@ -19,8 +19,8 @@ pub(crate) struct HostBuilder<'m, 'f> {
     /// Boxed, because an item is large and passes through many hands.
     #[expect(clippy::vec_box, reason = "an item is large, and all are moved when they are sorted")]
     items: Vec<Box<HostItem>>,
-    /// Where in `items` an id stands.
-    places: BTreeMap<String, usize>,
+    /// Where in `items` an id stands. Hashed, because ids are long and begin alike.
+    places: HashMap<String, usize>,
     /// Where those items come from that were added more than once, by their place in `items`.
     joined: BTreeMap<usize, BTreeSet<Pointer>>,
     packages: BTreeMap<Stage, PackageSet>,
@@ -47,7 +47,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
             model,
             host,
             items: Vec::new(),
-            places: BTreeMap::new(),
+            places: HashMap::new(),
             joined: BTreeMap::new(),
             packages: BTreeMap::new(),
             absent: Vec::new(),
@@ -211,6 +211,11 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
         }
     }
 
+    /// The same with a place that is only made for a finding, where there are very many.
+    pub(crate) fn fit_at<T>(&mut self, written: Written<T>, at: impl FnOnce() -> Pointer) -> Option<T> {
+        if written.is_ok() { written.ok() } else { self.fit(written, &at()) }
+    }
+
     /// Says that something is not rendered yet.
     pub(crate) fn missing(&mut self, at: Pointer, what: &str) {
         self.findings.push(
@@ -277,7 +282,7 @@ impl<'m, 'f> HostBuilder<'m, 'f> {
                 );
             }
         }
-        self.items.sort_by_key(|item| (item.stage, rank(item)));
+        self.items.sort_by_cached_key(|item| (item.stage, rank(item)));
         self.findings.sort_by(|a, b| (a.level, &a.pointer, &a.message).cmp(&(b.level, &b.pointer, &b.message)));
         self.findings.dedup();
         debug_assert!(self.findings.iter().all(|finding| finding.level != Level::Note || !finding.message.is_empty()));
@@ -394,6 +399,10 @@ fn stage_word(stage: Stage) -> &'static str {
 }
 
 fn unique(from: &[Pointer]) -> Vec<Pointer> {
+    // Most of what is made comes from one place, and lists of many are mostly in order.
+    if from.is_sorted_by(|a, b| a < b) {
+        return from.to_vec();
+    }
     let mut all: Vec<&Pointer> = from.iter().collect();
     all.sort_unstable();
     all.dedup();
@@ -403,9 +412,7 @@ fn unique(from: &[Pointer]) -> Vec<Pointer> {
 /// `/services/x/proxy/0` as `/services/x`: enough for a person who looks at a file on a host.
 fn shorten(pointer: &Pointer) -> &str {
     let text = pointer.as_str();
-    let end = text
-        .match_indices('/')
-        .nth(if text.starts_with("/hosts/") { 3 } else { 2 })
-        .map_or(text.len(), |(index, _)| index);
-    &text[..end]
+    let last = if text.starts_with("/hosts/") { 3 } else { 2 };
+    let mut slashes = text.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+    slashes.nth(last).map_or(text, |(index, _)| &text[..index])
 }

@@ -29,7 +29,7 @@ pub(super) fn fitted(model: &Model<'_>, service: &mut Cow<'_, Service>) {
     let Some(mailer) = model.fleet.mailers.get(name) else { return };
     let Some(program) = PROGRAMS.iter().find(|program| is_program(service, program.image)) else { return };
     let of = |attr: &str| {
-        Value::Reference(Reference { mailer: Some(name.clone()), attr: Some(attr.to_owned()), ..Reference::default() })
+        Value::from(Reference { mailer: Some(name.clone()), attr: Some(attr.to_owned()), ..Reference::default() })
     };
     let variables = (program.variables)(mailer, &of);
     let service = service.to_mut();

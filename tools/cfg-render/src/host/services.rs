@@ -303,8 +303,9 @@ pub(crate) fn resolve(
 ) -> (Vec<(String, String, Pointer)>, String, String) {
     let (model, host) = (builder.model, builder.host);
     let (mut clear, mut secret_lines, mut url_lines) = (Vec::new(), String::new(), String::new());
+    let at = at.join("env");
     for (variable, value) in values {
-        let at = at.join("env").join(variable);
+        let at = at.join(variable);
         let resolved = model.resolve_value(host, name, value);
         if let Some(problem) = resolved.problem {
             let message = format!("{variable}: {problem}");

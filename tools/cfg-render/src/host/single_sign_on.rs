@@ -21,7 +21,7 @@ pub(crate) fn fitted<'s>(model: &Model<'_>, name: &str, service: &'s Service) ->
     let Some(client) = model.oidc_client(name) else { return Cow::Borrowed(service) };
     let mut fitted = service.clone();
     let of = |attr: &str| {
-        Value::Reference(Reference {
+        Value::from(Reference {
             sso: Some(client.provider.to_owned()),
             attr: Some(attr.to_owned()),
             ..Reference::default()

@@ -70,6 +70,7 @@ pub struct Model<'f> {
     scrapes: OnceCell<Vec<Scrape>>,
     databases: OnceCell<BTreeMap<&'f str, Vec<DatabaseUse<'f>>>>,
     dependencies: OnceCell<BTreeMap<String, Vec<Dependency>>>,
+    secret_uses: OnceCell<Vec<crate::fleet::SecretUse>>,
     secrets: OnceCell<SecretTable>,
 }
 
@@ -87,8 +88,14 @@ impl<'f> Model<'f> {
             scrapes: OnceCell::new(),
             databases: OnceCell::new(),
             dependencies: OnceCell::new(),
+            secret_uses: OnceCell::new(),
             secrets: OnceCell::new(),
         }
+    }
+
+    /// Every place that mentions a secret, once for each holder.
+    pub(crate) fn secret_uses(&self) -> &[crate::fleet::SecretUse] {
+        self.secret_uses.get_or_init(|| self.fleet.secret_uses_with(self.routes()))
     }
 
     fn secret_table(&self) -> &SecretTable {

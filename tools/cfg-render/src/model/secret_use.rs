@@ -118,15 +118,17 @@ impl Model<'_> {
     /// becomes.
     pub(super) fn find_secrets(&self) -> SecretTable {
         let mut table = SecretTable::default();
-        for used in self.fleet.secret_uses() {
-            let user = match used.holder {
-                Holder::Host(host) if self.host(&host).is_none() => continue,
-                Holder::Host(host) => Some(host),
+        for used in self.secret_uses() {
+            let user = match &used.holder {
+                Holder::Host(host) if self.host(host).is_none() => continue,
+                Holder::Host(host) => Some(host.clone()),
                 Holder::Controller => None,
             };
             let found = table.on(user, &used.secret, &used.place);
-            let service = used.service.map(|name| Self::service_at(&name));
-            found.because.extend(service.filter(|at| !used.place.as_str().starts_with(&format!("{at}/"))));
+            let service = used.service.as_ref().map(|name| Self::service_at(name));
+            let inside =
+                |at: &Pointer| used.place.as_str().strip_prefix(at.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            found.because.extend(service.filter(|at| !inside(at)));
         }
         for host in self.hosts() {
             self.host_secrets(&mut table, host);

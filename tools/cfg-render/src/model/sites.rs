@@ -7,6 +7,7 @@ use contract::Pointer;
 use super::{Certificate, HostView, Model};
 use crate::fleet::{
     BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
+    served,
 };
 
 /// Names with the same entries behind them.
@@ -96,7 +97,7 @@ impl<'f> Model<'f> {
 
     fn find_sites(&self) -> BTreeMap<&'f str, Vec<Site<'f>>> {
         let mut by_host: BTreeMap<&'f str, ByName<'f>> = BTreeMap::new();
-        for served in self.fleet.served() {
+        for served in served(self.routes()) {
             let Edge::Host(edge) = served.edge else { continue };
             let Some((host, service)) = self.host(edge).zip(self.service(served.service)) else { continue };
             let here = service.host.iter().any(|name| name == edge);
@@ -105,13 +106,13 @@ impl<'f> Model<'f> {
                 route: served.route,
                 behind: served.behind,
                 verify: !here && served.route.backend.tls == BackendTls::Internal,
-                pointer: served.place,
+                pointer: served.place.clone(),
                 path: served.route.path.clone().unwrap_or_else(|| "/".into()),
                 upstream: self.upstream(host, service, served.route),
             };
             let by_name = by_host.entry(edge).or_default();
-            for name in served.names {
-                by_name.entry(name.name).or_default().push((entry.clone(), name.tls));
+            for name in &served.names {
+                by_name.entry(name.name.clone()).or_default().push((entry.clone(), name.tls.clone()));
             }
         }
         let with_certificates = |(host, by_name)| {

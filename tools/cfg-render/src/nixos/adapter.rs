@@ -165,7 +165,7 @@ fn database_url(
         ..crate::fleet::Reference::default()
     };
     let at = Model::service_at(name).join("databases").join(0);
-    let resolved = builder.model.resolve_value(builder.host, name, &crate::fleet::Value::Reference(reference));
+    let resolved = builder.model.resolve_value(builder.host, name, &reference.into());
     if let Some(problem) = resolved.problem {
         builder.shared.findings.push(Finding::error("unknown-ref", at, problem));
         return None;

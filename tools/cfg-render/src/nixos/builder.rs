@@ -165,7 +165,8 @@ impl<'m, 'f> NixosBuilder<'m, 'f> {
 
     fn takes_inputs(&self, module: &str) -> bool {
         let text = self.tree.entries.get(&self.path_of(module)).and_then(|entry| entry.file.content.as_deref());
-        text.is_some_and(|text| text.lines().any(|line| line == "inputs:"))
+        // What a module begins with behind its head.
+        text.is_some_and(|text| text.lines().find(|line| !line.starts_with('#')) == Some("inputs:"))
     }
 
     /// A file of the user as it lies in the flake: below the user's own flake, where there is one, relative to that.

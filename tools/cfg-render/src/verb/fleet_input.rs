@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use cli::{Failure, Input, Session, Sourced};
-use contract::{Exit, Level};
+use contract::{Exit, Finding, Level};
 
 use crate::fleet::Fleet;
 
@@ -17,6 +17,14 @@ pub(crate) struct FleetInput {
     base: Option<PathBuf>,
     #[command(flatten)]
     input: Input,
+}
+
+/// Refuses a fleet in which something is wrong.
+pub(super) fn good(fleet: &Sourced<Fleet>, findings: Vec<Finding>) -> Result<(), Failure> {
+    if findings.iter().any(|finding| finding.level == Level::Error) {
+        return Err(fleet.source.failure(findings));
+    }
+    Ok(())
 }
 
 impl FleetInput {
@@ -41,10 +49,7 @@ impl FleetInput {
     /// Reads a fleet in which nothing is wrong.
     pub(crate) fn read(&self, session: &Session) -> Result<Sourced<Fleet>, Failure> {
         let fleet = self.read_unchecked(session)?;
-        let findings = crate::check::check(&fleet.document);
-        if findings.iter().any(|finding| finding.level == Level::Error) {
-            return Err(fleet.source.failure(findings));
-        }
+        good(&fleet, crate::check::check(&fleet.document))?;
         Ok(fleet)
     }
 

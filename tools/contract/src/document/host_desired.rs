@@ -8,25 +8,27 @@ use serde::{Deserialize, Serialize};
 use super::{Document, Nixos};
 use crate::{Duration, FileMode, Pointer, SchemaId};
 
+// Here, in an item and in a file the fields stand in the order of their keys, in which they are written: a render writes thousands
+// of them, and nothing has to be put in order afterwards.
 /// Everything that one owner wants on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostDesired {
+    /// What must keep working for the owner to get in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// The host's name in the inventory.
     pub host: String,
+    /// The items, in order of execution within their stage.
+    pub items: Vec<HostItem>,
     /// Who declares these items (`fleet`, `backup`). What this owner placed earlier and no longer declares is removed.
     pub owner: String,
     /// The document holds only some of the owner's items, so that nothing may be removed because of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
-    /// What must keep working for the owner to get in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access: Option<Access>,
     /// Sets of files that only make sense together, by name, each with the programs that check it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sets: BTreeMap<String, FileSet>,
-    /// The items, in order of execution within their stage.
-    pub items: Vec<HostItem>,
 }
 
 /// The ways in that an apply must never cut.
@@ -63,73 +65,72 @@ pub enum Stage {
     Services,
 }
 
-/// One thing on a host. Exactly one of the keys below `from` names its kind.
+/// One thing on a host. Exactly one of the keys besides `id`, `stage`, `notify` and `from` names its kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostItem {
-    /// Name of the item, unique in the document.
-    pub id: String,
-    /// When it is made.
-    #[serde(default)]
-    pub stage: Stage,
-    /// What happens once after a change of it, in the order of first mention.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notify: Vec<Handler>,
-    /// Places in the fleet that made this item (provenance, for people).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub from: Vec<Pointer>,
-
-    /// The host's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hostname: Option<Hostname>,
-    /// The host's time zone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<Timezone>,
-    /// The host's locale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locale: Option<Locale>,
     /// A source of packages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apt_repository: Option<AptRepository>,
-    /// Packages of the distribution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packages: Option<Packages>,
-    /// A group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<Group>,
-    /// A user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
     /// SSH keys that may log in as a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorized_keys: Option<AuthorizedKeys>,
+    /// A command that knows when it has nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
     /// A directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<Directory>,
     /// A file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<File>,
-    /// A symbolic link.
+    /// Places in the fleet that made this item (provenance, for people).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Pointer>,
+    /// A group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub symlink: Option<Symlink>,
-    /// A mounted file system.
+    pub group: Option<Group>,
+    /// The host's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mount: Option<Mount>,
-    /// A program of the box on the host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<ToolLink>,
+    pub hostname: Option<Hostname>,
+    /// Name of the item, unique in the document.
+    pub id: String,
     /// A container image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// A command that knows when it has nothing to do.
+    /// The host's locale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Command>,
-    /// A systemd unit.
+    pub locale: Option<Locale>,
+    /// A mounted file system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Unit>,
+    pub mount: Option<Mount>,
     /// A whole NixOS system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nixos: Option<Nixos>,
+    /// What happens once after a change of it, in the order of first mention.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Handler>,
+    /// Packages of the distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Packages>,
+    /// When it is made.
+    #[serde(default)]
+    pub stage: Stage,
+    /// A symbolic link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symlink: Option<Symlink>,
+    /// The host's time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Timezone>,
+    /// A program of the box on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolLink>,
+    /// A systemd unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// A user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
 }
 
 /// What follows a change: `reload:UNIT`, `restart:UNIT`, `run:ITEM` (a command item that is otherwise not run), or
@@ -320,38 +321,38 @@ pub struct Directory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Absolute path.
-    pub path: String,
-    /// Permission bits.
-    #[serde(default = "mode_0644")]
-    pub mode: FileMode,
-    /// Owner.
-    #[serde(default = "root")]
-    pub owner: String,
-    /// Group.
-    #[serde(default = "root")]
-    pub group: String,
     /// The text of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// The bytes of the file, where they are no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_base64: Option<String>,
-    /// A file on the controller, relative to `--base`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Hash of the bytes of `source` in hexadecimal; a plan fills it in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// A command line that checks the new file before it replaces the old; `%s` is its temporary path.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub validate: Vec<String>,
-    /// The set that it is checked with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set: Option<String>,
+    /// Group.
+    #[serde(default = "root")]
+    pub group: String,
     /// Written only where no file is; an existing one is left as it is (an internal CA's leaf that ACME replaces).
     #[serde(default)]
     pub keep_existing: bool,
+    /// Permission bits.
+    #[serde(default = "mode_0644")]
+    pub mode: FileMode,
+    /// Owner.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Absolute path.
+    pub path: String,
+    /// The set that it is checked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Hash of the bytes of `source` in hexadecimal; a plan fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A file on the controller, relative to `--base`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A command line that checks the new file before it replaces the old; `%s` is its temporary path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validate: Vec<String>,
 }
 
 /// A symbolic link.

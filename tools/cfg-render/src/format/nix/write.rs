@@ -84,12 +84,16 @@ fn write_list(out: &mut String, list: &[Nix], depth: usize) -> Written<()> {
     }
     let start = out.len();
     out.push_str("[ ");
+    let fits = |out: &str| out.len() - start < 100 && !out[start..].contains('\n');
     for value in list {
         write_value(out, value, depth + 1, true)?;
         out.push(' ');
+        if !fits(out) {
+            break;
+        }
     }
-    out.push(']');
-    if out.len() - start <= 100 && !out[start..].contains('\n') {
+    if fits(out) {
+        out.push(']');
         return Ok(());
     }
     // Too long for a line of its own: one element a line.
@@ -148,7 +152,7 @@ pub fn attribute(name: &str) -> String {
 fn push_attribute(out: &mut String, name: &str) {
     let mut chars = name.chars();
     let plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || "_-'".contains(c))
+        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '\''))
         && !KEYWORDS.contains(&name)
         && name != "with";
     if plain {
@@ -194,7 +198,7 @@ fn write_quoted(out: &mut String, parts: &[Part]) -> Written<()> {
 
 /// The inside of a quoted string. `${` begins an expression, and `$${` does not, whatever was meant.
 fn quoted(out: &mut String, text: &str, before_expression: bool) {
-    if !text.bytes().any(|byte| b"\"\\\n\r\t$".contains(&byte)) {
+    if !text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t' | b'$')) {
         out.push_str(text);
         return;
     }

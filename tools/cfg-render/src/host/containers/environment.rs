@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::document::{Stage, TemplateEscape};
 use contract::{Finding, Pointer, SecretName, places};
 
-use crate::fleet::{Reference, Value};
+use crate::fleet::Value;
 use crate::format::env::{self, Dialect};
 use crate::host::HostBuilder;
 
@@ -59,7 +59,7 @@ pub(super) fn sort(
             }
             continue;
         }
-        let whole = matches!(value, Value::Reference(Reference { secret: Some(_), .. }))
+        let whole = matches!(value, Value::Reference(reference) if reference.secret.is_some())
             || secrets.first().is_some_and(|name| resolved.text == contract::placeholder(name));
         if let (true, Some(secret), Some(image)) = (whole, secrets.first(), image)
             && takes_files(image, variable)

@@ -20,7 +20,7 @@ pub(crate) fn write(
     shared: &mut Vec<Directive>,
 ) -> Option<Vec<Directive>> {
     let at = &entry.pointer;
-    let path = builder.fit(location_path(&entry.path), &at.join("path"))?;
+    let path = builder.fit_at(location_path(&entry.path), || at.join("path"))?;
     let guard = guard(builder, proxy, site, entry, shared)?;
     let mut tail = Vec::new();
     if let Some(size) = &entry.route.max_body {
@@ -29,8 +29,8 @@ pub(crate) fn write(
     }
     // A header at an inner level takes away all those of outer levels: the whole set stands here.
     for (name, value) in headers::of(proxy, entry, site.tls != TlsMode::None) {
-        let name = builder.fit(header_name(&name), &at.join("headers"))?;
-        let value = builder.fit(interpolated(&value), &at.join("headers").join(&name))?;
+        let name = builder.fit_at(header_name(&name), || at.join("headers"))?;
+        let value = builder.fit_at(interpolated(&value), || at.join("headers").join(&name))?;
         tail.push(Directive::new("add_header", [&name, &value, "always"]));
     }
     if quic {
