@@ -104,11 +104,11 @@ pub(super) fn header_comment(text: &str, extent: &Range<usize>) -> Option<(Range
     Some((extent.start..extent.start + header, extent.start + line.len()..extent.end.max(extent.start + line.len())))
 }
 
-/// The indentation of the content of a block scalar.
+/// The indentation of the content of a block scalar. One of blank lines alone has none, and what begins below it is another's.
 pub(super) fn content_column(text: &str, node: &Node, column: usize) -> usize {
     let line = line_start(text, node.span.start);
     let indent = text[line..node.span.start].chars().count();
-    if text[line..node.span.start].trim().is_empty() && indent > 0 { indent } else { column + 2 }
+    if text[line..node.span.start].trim().is_empty() && indent > column { indent } else { column + 2 }
 }
 
 /// Where a pair of a mapping ends: behind its value, and behind its colon where it has none.
