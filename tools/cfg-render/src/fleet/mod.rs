@@ -68,6 +68,7 @@ mod user_file;
 mod value;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use contract::{Document, SchemaId, SecretName};
 use schemars::JsonSchema;
@@ -165,7 +166,8 @@ pub struct Fleet {
     pub hosts: BTreeMap<String, Host>,
     /// What runs on them, and what they need from elsewhere.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub services: BTreeMap<String, Service>,
+    // Nearly all of them are the same in the fleet as it takes effect, which shares them.
+    pub services: BTreeMap<String, Arc<Service>>,
     /// Database clusters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub databases: BTreeMap<String, Cluster>,

@@ -1,6 +1,7 @@
 //! The fleet as it takes effect: without what is switched off, with what hosts take over from one another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use contract::Pointer;
 
@@ -14,9 +15,12 @@ impl Fleet {
         let mut fleet = self.clone();
         fleet.hosts = self.hosts.keys().map(|name| (name.clone(), self.resolved_host(name))).collect();
         fleet.hosts.retain(|_, host| host.enable != Some(false));
+        let is_off = |host: &String| !fleet.hosts.contains_key(host) && self.hosts.contains_key(host);
         fleet.services.retain(|_, service| {
             let anywhere = service.host.is_empty();
-            service.host.0.retain(|host| fleet.hosts.contains_key(host) || !self.hosts.contains_key(host));
+            if service.host.iter().any(is_off) {
+                Arc::make_mut(service).host.0.retain(|host| !is_off(host));
+            }
             service.enable && (anywhere || !service.host.is_empty())
         });
         fleet

@@ -23,7 +23,7 @@ impl<'f> ByHost<'f> {
         let mut running: BTreeMap<&str, Vec<Named<'f>>> = BTreeMap::new();
         let mut exposing: BTreeMap<&str, Vec<Named<'f>>> = BTreeMap::new();
         for (name, service) in &fleet.services {
-            let named = (name.as_str(), service);
+            let named = (name.as_str(), &**service);
             for host in &service.host {
                 add(&mut running, host, named);
             }

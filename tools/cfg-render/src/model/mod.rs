@@ -114,12 +114,12 @@ impl<'f> Model<'f> {
 
     /// The services that take part, by name.
     pub fn services(&self) -> impl Iterator<Item = (&'f str, &'f Service)> + '_ {
-        self.fleet.services.iter().map(|(name, service)| (name.as_str(), service))
+        self.fleet.services.iter().map(|(name, service)| (name.as_str(), &**service))
     }
 
     /// The service of this name, if it takes part.
     pub fn service(&self, name: &str) -> Option<&'f Service> {
-        self.fleet.services.get(name)
+        self.fleet.services.get(name).map(|service| &**service)
     }
 
     /// What a service depends on.

@@ -26,7 +26,7 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
             .filter(|d| is_service && d.service == node.name())
             .map(|d| (d.on.to_string(), word(d.strength)));
         let above = dependencies.iter().filter(|d| d.on == node).map(|d| (d.service.clone(), word(d.strength)));
-        let external = is_service && fleet.services.get(node.name()).is_some_and(fleet::Service::is_external);
+        let external = is_service && fleet.services.get(node.name()).is_some_and(|service| service.is_external());
         alike.entry((below.collect(), above.collect(), external || !is_service)).or_default().push(node);
     }
     let mut groups: Vec<Vec<fleet::Node>> = alike.into_values().collect();

@@ -58,7 +58,7 @@ pub(super) fn draw(fleet: &Fleet) -> Diagram {
 
 fn filled(fleet: &Fleet, reach: &[reach::Reach], mut node: Node, zone: &str) -> Node {
     for found in reach.iter().filter(|found| found.from == zone) {
-        let kind = fleet.services.get(&found.what).map_or(Kind::Agent, kind_of);
+        let kind = fleet.services.get(&found.what).map_or(Kind::Agent, |service| kind_of(service));
         let port = found.port;
         let place = match found.names.as_slice() {
             [] => format!("{}:{port}", found.host),
