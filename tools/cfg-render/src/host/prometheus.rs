@@ -222,7 +222,7 @@ pub(crate) fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) ->
                     alert.hold,
                     alert.severity,
                     &escape(alert.summary.as_deref().unwrap_or(&alert.name)),
-                    &alert.labels,
+                    &alert.labels.iter().map(|(name, text)| (name.clone(), escape(text))).collect(),
                 )
             })
             .collect()
@@ -237,7 +237,7 @@ pub(crate) fn rules(model: &Model<'_>, spec: &Prometheus, scrapes: &[Scrape]) ->
     (json!({"groups": groups}), from)
 }
 
-/// A text of the user is no template.
+/// A text of the user is no template, as which Prometheus reads annotations and labels.
 fn escape(text: &str) -> String {
     text.replace("{{", "{{\"{{\"}}")
 }

@@ -159,6 +159,55 @@ fn every_question_of_the_dashboards_is_one() {
     assert!(good, "{said}");
 }
 
+/// Prometheus' own tests of rules: what fires, when, with which words, and what does not.
+#[test]
+fn alerts_fire_when_and_as_the_fleet_says() {
+    let Some(promtool) = peer("promtool", "apt-get install prometheus=2.42.0+ds-5+deb12u1") else { return };
+    const SUMMARY: &str = "{{ $labels.x }} \"quoted\" 'and' `ticked` \\ {{ .Value }} %s";
+    let mut fleet = fleet(&packaged);
+    fleet["monitoring"]["prometheus"]["alerts"] = json!([
+        {"name": "TooMany", "expr": "sum by (job) (jobs_waiting) > 5", "for": "2m", "severity": "warning", "summary": SUMMARY, "labels": {"team": "a\"b {{ .Value }}"}}
+    ]);
+    let all = files(&fleet, "mon");
+    let rules = of(&all, "/etc/prometheus/rules/plumbline.yml");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.yml"), &rules).unwrap();
+    let fires = |name: &str, at: &str, labels: Value, summary: &str| json!({"alertname": name, "eval_time": at, "exp_alerts": [{"exp_labels": labels, "exp_annotations": {"summary": summary}}]});
+    let silent = |name: &str, at: &str| json!({"alertname": name, "eval_time": at, "exp_alerts": []});
+    let node = |series: &str| format!("{series}, job=\"node\", instance=\"i\", host=\"app\"}}");
+    let test = json!({
+        "rule_files": ["rules.yml"], "evaluation_interval": "1m",
+        "tests": [{
+            "interval": "1m",
+            "input_series": [
+                {"series": "up{job=\"node\", instance=\"i\", host=\"app\"}", "values": "1x9 0x30"},
+                {"series": node("node_filesystem_size_bytes{mountpoint=\"/srv\", fstype=\"ext4\""), "values": "100x60"},
+                {"series": node("node_filesystem_avail_bytes{mountpoint=\"/srv\", fstype=\"ext4\""), "values": "11x9 9x50"},
+                {"series": node("node_filesystem_size_bytes{mountpoint=\"/run\", fstype=\"tmpfs\""), "values": "100x60"},
+                {"series": node("node_filesystem_avail_bytes{mountpoint=\"/run\", fstype=\"tmpfs\""), "values": "1x60"},
+                {"series": "node_memory_MemAvailable_bytes{host=\"app\"}", "values": "6x9 4x50"},
+                {"series": "node_memory_MemTotal_bytes{host=\"app\"}", "values": "100x60"},
+                {"series": "jobs_waiting{job=\"queue\"}", "values": "9x60"}
+            ],
+            "alert_rule_test": [
+                // Down since minute 10, for five minutes.
+                silent("TargetDown", "14m"),
+                fires("TargetDown", "15m", json!({"severity": "critical", "job": "node", "instance": "i", "host": "app"}), "node on app gives no metrics"),
+                silent("DiskFull", "24m"),
+                fires("DiskFull", "25m", json!({"severity": "warning", "job": "node", "instance": "i", "host": "app", "mountpoint": "/srv", "fstype": "ext4"}), "/srv on app is nearly full"),
+                silent("MemoryLow", "24m"),
+                fires("MemoryLow", "25m", json!({"severity": "warning", "host": "app"}), "app has hardly any memory left"),
+                silent("TooMany", "1m"),
+                fires("TooMany", "2m", json!({"severity": "warning", "job": "queue", "team": "a\"b {{ .Value }}"}), SUMMARY)
+            ]
+        }]
+    });
+    let path = folder.path().join("test.yml");
+    fs::write(&path, test.to_string()).unwrap();
+    let (good, said) = say(Command::new(promtool).args(["test", "rules"]).arg(&path));
+    assert!(good, "{said}\n{rules}");
+}
+
 #[test]
 fn logs_come_with_the_name_of_the_service() {
     let fleet = fleet(&contained);
