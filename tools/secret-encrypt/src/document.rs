@@ -226,7 +226,7 @@ impl OpenDocument {
         let mut metadata = document.metadata.clone();
         if !rotate {
             // A rule without a threshold leaves that of the file as it is.
-            let needed = crate::verb::needed_groups(&metadata);
+            let needed = metadata.needed_groups();
             if same_recipients(&metadata, rule) && (rule.threshold.is_none() || rule.threshold == needed) {
                 return Ok(None);
             }

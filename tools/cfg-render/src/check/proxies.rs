@@ -192,8 +192,9 @@ fn no_way(
             Some((format!("port {name} is bound to loopback of host {to}"), fix))
         }
         Some((name, network)) if network != ANY && network != PUBLIC && !shared.contains(&network) => {
-            let fix = format!("give host {from} an address on {network}");
-            Some((format!("port {name} is bound to network {network}, where host {from} is not"), fix))
+            let absent = if context.on_network(to, network) { from } else { to };
+            let fix = format!("give host {absent} an address on {network}");
+            Some((format!("port {name} is bound to network {network}, where host {absent} is not"), fix))
         }
         // Over the internet only with TLS between the two.
         _ if shared.is_empty() && !(tls == BackendTls::Internal && context.on_network(to, PUBLIC)) => {

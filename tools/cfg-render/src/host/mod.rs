@@ -55,7 +55,7 @@ pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
 pub(crate) use postgres::{client_authentication, listen_addresses};
 pub(crate) use secrets::manifest;
-pub(crate) use sources::Source;
+pub(crate) use sources::{Beginning, Source};
 
 /// Who owns what is made from a fleet.
 pub const OWNER: &str = "fleet";

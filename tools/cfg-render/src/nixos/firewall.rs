@@ -6,7 +6,7 @@ use super::builder::NixosBuilder;
 use crate::fleet::{ANY, PUBLIC};
 use crate::format::nftables;
 use crate::format::nix::{Nix, Part};
-use crate::host::{Source, holes};
+use crate::host::{Beginning, Source, holes};
 
 const MODULE: &str = "firewall";
 
@@ -117,20 +117,10 @@ pub(super) fn rules(
 }
 
 fn prefixes(builder: &NixosBuilder<'_, '_>, source: &Source) -> Vec<String> {
-    let name = match source {
-        Source::Public => return vec![String::new()],
-        Source::Address(address) => {
-            let family = if address.is_ipv4() { "ip" } else { "ip6" };
-            return vec![format!("{family} saddr {address} ")];
-        }
-        Source::Network(name) => name,
+    let (network, interface) = match source.beginning(builder.model.fleet) {
+        Beginning::Texts(texts) => return texts,
+        Beginning::Ranges { network, interface, .. } => (network, interface),
     };
-    let Some(network) = builder.model.fleet.networks.get(name) else { return Vec::new() };
-    // Where an overlay makes its own interface, a packet from there cannot be forged on another.
-    if let (Some(interface), true) = (network.interface(), network.tailscale.is_some()) {
-        return vec![format!("iifname \"{interface}\" ")];
-    }
-    let interface = network.interface().map(|interface| format!("iifname \"{interface}\" ")).unwrap_or_default();
     let mut prefixes = Vec::new();
     for (family, v4) in [("ip", true), ("ip6", false)] {
         let ranges: Vec<String> =

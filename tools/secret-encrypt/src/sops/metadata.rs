@@ -30,6 +30,17 @@ pub(crate) struct AgeEntry {
 }
 
 impl Metadata {
+    /// How many of its key groups the file needs; `None` if it has none.
+    pub(crate) fn needed_groups(&self) -> Option<usize> {
+        let groups = self.groups().len();
+        let given = match self.raw.get("shamir_threshold") {
+            Some(Json::Number(number)) => number.as_u64().map(|number| number as usize),
+            Some(Json::String(text)) => text.parse().ok(),
+            _ => None,
+        };
+        (groups > 1).then(|| given.filter(|given| *given > 0).unwrap_or(groups))
+    }
+
     /// Metadata of a new file: the rule and nothing else yet.
     pub(crate) fn new(rule: &CryptRule, mac_only_encrypted: bool) -> Self {
         let mut metadata = Self::default();

@@ -28,8 +28,6 @@ use crate::creation_rules::{CreationRule, CreationRules};
 use crate::host::guard_process;
 use crate::keys::Recipient;
 
-pub(crate) use rekey::needed_groups;
-
 /// What the program is asked to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {

@@ -6,7 +6,6 @@ use clap::Args;
 use cli::{Failure, Session};
 use contract::Exit;
 use contract::document::SecretsResult;
-use serde_json::Value as Json;
 
 use super::{RuleFlags, describe};
 use crate::agenix::{AgenixFlags, AgenixRules};
@@ -15,7 +14,7 @@ use crate::document::{SopsDocument, same_recipients};
 use crate::files::{self, Batch, Lock};
 use crate::format::{Side, Slot, format_of};
 use crate::keys::{Identities, IdentityFlags};
-use crate::sops::{EncText, Metadata};
+use crate::sops::EncText;
 use crate::{Error, agenix};
 
 /// Bring encrypted files to the recipients of .sops.yaml. Every file is prepared before the first is written; if one cannot
@@ -180,7 +179,7 @@ impl Rekey {
                 continue;
             }
             let rule = self.with_threshold(rule, &document, &path, result);
-            let threshold = self.threshold.is_some() && needed_groups(&document.metadata) != rule.threshold;
+            let threshold = self.threshold.is_some() && document.metadata.needed_groups() != rule.threshold;
             if self.rotate || threshold || !same_recipients(&document.metadata, &rule) {
                 if !self.rotate {
                     warn_of_removed(&document, &rule, &path, result);
@@ -204,7 +203,7 @@ impl Rekey {
             rule.threshold = None;
             return rule;
         }
-        let old = needed_groups(&document.metadata);
+        let old = document.metadata.needed_groups();
         let threshold = match self.threshold {
             Some(given) => Some(usize::from(given)),
             // A file that had no groups takes what its rule says.
@@ -234,17 +233,6 @@ fn warn_of_removed(document: &SopsDocument, rule: &CreationRule, path: &Path, re
             path.display()
         ));
     }
-}
-
-/// How many of its key groups a file needs; `None` if it has none.
-pub(crate) fn needed_groups(metadata: &Metadata) -> Option<usize> {
-    let groups = metadata.groups().len();
-    let given = match metadata.raw.get("shamir_threshold") {
-        Some(Json::Number(number)) => number.as_u64().map(|number| number as usize),
-        Some(Json::String(text)) => text.parse().ok(),
-        _ => None,
-    };
-    (groups > 1).then(|| given.filter(|given| *given > 0).unwrap_or(groups))
 }
 
 /// The file, if it is an encrypted one.

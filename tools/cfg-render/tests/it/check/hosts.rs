@@ -165,6 +165,33 @@ fn proxies() {
     );
 }
 
+/// Of two hosts the one that lacks the address is named, also where it is the one behind.
+#[test]
+fn the_host_that_is_not_on_the_network_is_named() {
+    let host = |addresses: Value| json!({"os": "debian-12", "addresses": addresses, "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}});
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "two", "domain": "two.test", "networks": {"lan": {"cidrs": ["10.9.0.0/24"]}},
+        "hosts": {
+            "web": host(json!({"public": ["192.0.2.1"], "lan": ["10.9.0.1"]})),
+            "one": host(json!({"public": ["192.0.2.2"], "lan": ["10.9.0.2"]})),
+            "two": host(json!({"public": ["192.0.2.3"]})),
+        },
+        "services": {"app": {"host": ["one", "two"], "run": {"systemd": {"exec": ["/bin/true"]}}, "ports": {"http": {"port": 8000, "bind": "lan"}},
+            "backup": {"none": "a test"}, "proxy": [{"names": ["app.two.test"], "via": "web"}]}}
+    });
+    let output = crate::run::cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<_> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["code"] == "unreachable-upstream")
+        .collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0]["fix"], "give host two an address on lan", "{found:#?}");
+    assert!(found[0]["message"].as_str().unwrap().ends_with("network lan, where host two is not"), "{found:#?}");
+}
+
 #[test]
 fn addresses_and_paths() {
     bad(
