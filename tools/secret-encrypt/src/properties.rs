@@ -135,6 +135,8 @@ fn ini() -> impl Strategy<Value = String> {
     let mark = prop::sample::select(vec![";", "#", "; ", "## "]);
     let line = prop_oneof![
         4 => (word(), prop::sample::select(vec![" = ", "=", ": ", "  =  "]), comment()).prop_map(|(value, equals, behind)| {
+            // Three quotes end what stands between three quotes: what goes on behind them is no INI, and refused.
+            let value = if value.contains('`') && value.contains("\"\"\"") { value.replace('"', "'") } else { value };
             let value = if value.contains('`') { format!("\"\"\"{value}\nmore\"\"\"") } else if value.contains([';', '#']) { format!("`{value}`") } else { value };
             format!("K{equals}{value}{}", behind.filter(|_| !value.ends_with(['"', '`'])).map_or(String::new(), |text| format!(" ;{text}")))
         }),
