@@ -24,6 +24,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
             let message = format!("a tunnel does not speak {}", route.route.scheme.as_str());
             let fix = "put a reverse proxy before the service and lead the tunnel there";
             found.push(unsupported(route.place.join("scheme"), message, fix));
+        } else {
+            behind_tunnel(context, route, found);
         }
         upstream(context, route, found);
     }
@@ -131,6 +133,24 @@ fn entry(route: &ResolvedRoute<'_>, proxy: &ProxyServer, found: &mut Vec<Finding
         }
         _ => {}
     }
+}
+
+/// A tunnel passes requests on to a port, and knows nothing of files and redirections.
+fn behind_tunnel(context: &Context<'_>, route: &ResolvedRoute<'_>, found: &mut Vec<Finding>) {
+    let service = context.fleet.services.get(route.service);
+    let (what, fix) = if route.route.redirect.is_some() {
+        ("redirects nobody", "let the service redirect, or a rule of the tunnel's provider")
+    } else if service.is_some_and(|service| matches!(service.run, Run::Static(_))) {
+        (
+            "serves no files",
+            "serve them by a program with a port of its own, such as a container or services.static-web-server",
+        )
+    } else if route.port.is_none() {
+        ("passes requests on to a port, and the service has none", "add \"ports\": {\"http\": NUMBER} to the service")
+    } else {
+        return;
+    };
+    found.push(unsupported(route.place.clone(), format!("a tunnel {what}"), fix));
 }
 
 /// Whether an edge gets through to what is behind it.

@@ -69,7 +69,12 @@ pub fn comment(text: &str) -> Written<&str> {
 
 /// The text that replaces the table. Never a `flush ruleset`: other tables belong to others.
 pub fn write(table: &str, sets: &[Set], chains: &[Chain]) -> String {
-    let mut out = format!("table {table}\ndelete table {table}\n\ntable {table} {{\n");
+    format!("table {table}\ndelete table {table}\n\ntable {table} {{\n{}}}\n", body(sets, chains))
+}
+
+/// What stands in a table.
+pub fn body(sets: &[Set], chains: &[Chain]) -> String {
+    let mut out = String::new();
     for set in sets {
         let _ = writeln!(out, "\tset {} {{\n\t\ttype {}", set.name, set.kind);
         if set.dynamic {
@@ -98,7 +103,6 @@ pub fn write(table: &str, sets: &[Set], chains: &[Chain]) -> String {
         }
         out.push_str("\t}\n");
     }
-    out.push_str("}\n");
     out
 }
 

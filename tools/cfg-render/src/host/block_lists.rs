@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use super::HostBuilder;
 use crate::format::nftables::identifier;
 
-const TABLE: &str = "inet plumbline_lists";
+/// The table, with its family.
+pub(crate) const TABLE: &str = "inet plumbline_lists";
 
 /// The text that follows the host's own table; empty without lists.
-pub(super) fn write(builder: &HostBuilder<'_, '_>) -> String {
+pub(crate) fn write(builder: &HostBuilder<'_, '_>) -> String {
     let firewall = builder.host.spec.firewall.clone().unwrap_or_default();
     if firewall.block.is_empty() {
         return String::new();

@@ -199,6 +199,19 @@ fn watched<'m>(model: &'m Model<'_>, host: &HostView) -> Vec<(&'m HostView, u16,
     found
 }
 
+/// Most new connections from one address: the sets that count, and the rules that drop what is over.
+pub(crate) fn new_connections(limits: &crate::fleet::Limits) -> (Vec<Set>, Vec<Rule>) {
+    let unit = if limits.rate.seconds == 1 { "second" } else { "minute" };
+    let (mut sets, mut rules) = (Vec::new(), Vec::new());
+    for (name, family, kind) in [("new_4", "ip", "ipv4_addr"), ("new_6", "ip6", "ipv6_addr")] {
+        sets.push(Set { name: name.into(), kind, interval: false, dynamic: true, elements: Vec::new() });
+        let rate = format!("limit rate over {}/{unit} burst {} packets", limits.rate.requests, limits.burst.max(1));
+        let rule = format!("tcp flags syn ct state new add @{name} {{ {family} saddr {rate} }} counter drop");
+        rules.push(Rule::new(rule).comment("too many new connections"));
+    }
+    (sets, rules)
+}
+
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let host = builder.host;
     let firewall = host.spec.firewall.clone().unwrap_or_default();
@@ -227,13 +240,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
         elements: vec![ssh.port.to_string()],
     }];
     if let Some(limits) = &firewall.new_connections {
-        let unit = if limits.rate.seconds == 1 { "second" } else { "minute" };
-        for (name, family, kind) in [("new_4", "ip", "ipv4_addr"), ("new_6", "ip6", "ipv6_addr")] {
-            sets.push(Set { name: name.into(), kind, interval: false, dynamic: true, elements: Vec::new() });
-            let rate = format!("limit rate over {}/{unit} burst {} packets", limits.rate.requests, limits.burst.max(1));
-            let rule = format!("tcp flags syn ct state new add @{name} {{ {family} saddr {rate} }} counter drop");
-            rules.push(Rule::new(rule).comment("too many new connections"));
-        }
+        let (of_limits, found) = new_connections(limits);
+        sets.extend(of_limits);
+        rules.extend(found);
     }
     if firewall.ping {
         rules.push(Rule::new("icmp type echo-request limit rate 20/second accept"));

@@ -7,7 +7,7 @@ mod access;
 mod acme;
 mod backup;
 mod bans;
-mod block_lists;
+pub(crate) mod block_lists;
 mod builder;
 pub(crate) mod caddy;
 pub(crate) mod certificates;
@@ -49,7 +49,7 @@ use crate::fleet::ProxyKind;
 use crate::model::{HostView, Model};
 
 pub(crate) use builder::HostBuilder;
-pub(crate) use firewall::holes;
+pub(crate) use firewall::{holes, new_connections};
 pub(crate) use missing::several_hosts;
 pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;

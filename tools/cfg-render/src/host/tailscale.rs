@@ -55,15 +55,18 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     if !spec.tags.is_empty() {
         argv.push(format!("--advertise-tags={}", spec.tags.join(",")));
     }
+    // Servers that listen on the host's address there may start before it is there.
+    let mut kernel = String::from("net.ipv4.ip_nonlocal_bind = 1\nnet.ipv6.ip_nonlocal_bind = 1\n");
     if let Some(routes) = spec.routes.get(&host.name) {
         let routes: Vec<_> = routes.iter().map(ToString::to_string).collect();
         argv.push(format!("--advertise-routes={}", routes.join(",")));
-        let text = builder.header("#", &from) + "net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n";
-        builder
-            .file(Stage::Base, "/etc/sysctl.d/61-plumbline-tailscale.conf", text, &from)
-            .notify(Handler::restart("systemd-sysctl.service"))
-            .add(builder);
+        kernel.push_str("net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n");
     }
+    let text = builder.header("#", &from) + &kernel;
+    builder
+        .file(Stage::Base, "/etc/sysctl.d/61-plumbline-tailscale.conf", text, &from)
+        .notify(Handler::restart("systemd-sysctl.service"))
+        .add(builder);
     let Some(exec) = builder.fit(systemd::exec(&argv), &at) else { return };
     // Asked again at each start: where nothing is new, nothing happens.
     let unit = UnitFile::new()

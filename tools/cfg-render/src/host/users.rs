@@ -24,7 +24,8 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
     let mut keys: BTreeMap<String, (Vec<SshKey>, BTreeSet<Pointer>, bool)> = BTreeMap::new();
     for (name, user) in &host.spec.users {
         let at = host.at("users").join(name);
-        builder.push(user_item(
+        let forced = super::operations::shell(builder.model, host, name).filter(|_| user.shell.is_none());
+        let mut item = user_item(
             User {
                 name: name.clone(),
                 presence: if user.absent { Presence::Absent } else { Presence::Present },
@@ -36,13 +37,16 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>) {
                 shell: user
                     .shell
                     .clone()
+                    .or_else(|| forced.as_ref().map(|(shell, _)| (*shell).into()))
                     .or_else(|| user.system.then(|| "/usr/sbin/nologin".into()))
                     .or_else(|| Some("/bin/bash".into())),
                 comment: user.comment.clone(),
                 linger: user.linger,
             },
             &at,
-        ));
+        );
+        item.from.extend(forced.map(|(_, operation)| operation));
+        builder.push(item);
         if user.admin && !user.absent {
             admins.entry(name.clone()).or_default().insert(at.join("admin"));
         }

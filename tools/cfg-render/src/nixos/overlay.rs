@@ -36,13 +36,30 @@ fn tailscale(builder: &mut NixosBuilder<'_, '_>, name: &str, interface: Option<&
         let path = secrets::path(key.secret.as_str());
         builder.option(MODULE, "services.tailscale.authKeyFile", Nix::text(path), &at.join("auth_key"));
     }
-    if let Some(server) = &spec.login_server {
-        builder.option(
-            MODULE,
-            "services.tailscale.extraUpFlags",
-            Nix::texts([format!("--login-server={server}")]),
-            &at.join("login_server"),
-        );
+    let mut up = Vec::new();
+    up.extend(spec.login_server.as_ref().map(|server| format!("--login-server={server}")));
+    if !spec.tags.is_empty() {
+        up.push(format!("--advertise-tags={}", spec.tags.join(",")));
+    }
+    if !up.is_empty() {
+        builder.option(MODULE, "services.tailscale.extraUpFlags", Nix::texts(up), &at);
+    }
+    // An overlay must not change how the host resolves names.
+    let mut set = vec!["--accept-dns=false".to_owned()];
+    if let Some(routes) = spec.routes.get(&builder.host.name) {
+        let routes: Vec<String> = routes.iter().map(ToString::to_string).collect();
+        set.push(format!("--advertise-routes={}", routes.join(",")));
+        let at = at.join("routes").join(&builder.host.name);
+        builder.option(MODULE, "services.tailscale.useRoutingFeatures", Nix::text("server"), &at);
+    }
+    builder.option(MODULE, "services.tailscale.extraSetFlags", Nix::texts(set), &at);
+    // Servers that listen on the host's address there may start before it is there.
+    for family in ["ipv4", "ipv6"] {
+        let key = format!("net.{family}.ip_nonlocal_bind");
+        if !builder.host.spec.sysctl.contains_key(&key) {
+            let path = ["boot", "kernel", "sysctl", &key];
+            builder.set(MODULE, &path, Nix::number(1_u8), std::slice::from_ref(&at));
+        }
     }
     // What comes in over the overlay goes out over it again, which a strict filter of return paths does not see.
     builder.option("firewall", "networking.firewall.checkReversePath", Nix::text("loose"), &at);

@@ -84,23 +84,6 @@ fn add_cluster(builder: &mut NixosBuilder<'_, '_>, cluster: &ClusterView<'_>) {
         let value = if name == "listen_addresses" { force(Nix::text(value)) } else { Nix::text(value) };
         builder.set(MODULE, &["services", "postgresql", "settings", name], value, &[at.join("settings").join(name)]);
     }
-    // An address of an overlay may come after the server starts.
-    if cluster
-        .spec
-        .bind
-        .iter()
-        .any(|name| builder.model.fleet.networks.get(name).is_some_and(|network| network.tailscale.is_some()))
-    {
-        builder.option(
-            MODULE,
-            "boot.kernel.sysctl",
-            Nix::set([
-                ("net.ipv4.ip_nonlocal_bind", Nix::number(1_u8)),
-                ("net.ipv6.ip_nonlocal_bind", Nix::number(1_u8)),
-            ]),
-            &at.join("bind"),
-        );
-    }
     let (rules, from) = client_authentication(&mut builder.shared, cluster);
     if let Some(text) = rules {
         builder.set(MODULE, &["services", "postgresql", "authentication"], force(Nix::text(text)), &from);

@@ -8,6 +8,7 @@ use contract::{Finding, Pointer, placeholder};
 use super::builder::NixosBuilder;
 use crate::fleet::SshKey;
 use crate::format::nix::Nix;
+use crate::host::operations;
 
 const MODULE: &str = "users";
 
@@ -42,6 +43,11 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
         value.extend(user.uid.map(|uid| ("uid", Nix::number(uid))));
         value.extend(user.home.as_ref().map(|home| ("home", Nix::text(home))));
         value.extend(user.shell.as_ref().map(|shell| ("shell", Nix::text(shell))));
+        if let Some((shell, operation)) = operations::shell(builder.model, host, name).filter(|_| user.shell.is_none())
+        {
+            value.push(("shell", Nix::text(shell)));
+            builder.also_from(MODULE, &operation);
+        }
         if user.linger {
             value.push(("linger", Nix::Bool(true)));
         }

@@ -388,7 +388,9 @@ fn the_overlay_is_joined_with_what_the_fleet_says() {
         of("/etc/systemd/system/plumbline-tailscale.service.d/10-plumbline-secrets.conf")
             .contains("plumbline-secrets.service")
     );
-    assert!(of("/etc/sysctl.d/61-plumbline-tailscale.conf").contains("net.ipv4.ip_forward = 1"));
+    let kernel = of("/etc/sysctl.d/61-plumbline-tailscale.conf");
+    assert!(kernel.contains("net.ipv4.ip_forward = 1"));
+    assert!(kernel.contains("net.ipv4.ip_nonlocal_bind = 1"), "servers may start before the address is there");
     let rules = of("/etc/nftables.conf");
     assert!(
         rules.contains("udp dport 41641 accept")

@@ -80,7 +80,7 @@ pub(crate) fn come_to(fleet: &Value, store: &Path, tree: &Path) -> Option<Result
     evaluate(
         store,
         &format!(
-            "import {} {{ tree = {}; modulesOfUser = [ {} ]; packages = [ \"htop\" ]; }}",
+            "import {} {{ tree = {}; modulesOfUser = [ {} ]; packages = [ \"htop\" \"backrest\" ]; }}",
             stub.display(),
             tree.display(),
             words(&modules)
@@ -187,6 +187,10 @@ fn the_seeds_come_to_what_they_say() {
     assert_eq!(all["lab-matrix"]["services"]["postgresql"]["package"], "/stub/postgresql_18");
     assert_eq!(all["lab-matrix"]["services"]["forgejo"]["settings"]["mailer"]["SMTP_ADDR"], "in-v3.mailjet.com");
     assert_eq!(all["vps-pacman"]["security"]["acme"]["certs"]["git.alienzj.org"]["dnsProvider"], "cloudflare");
+    for host in ["vps-pacman", "lab-matrix", "id3-eniac"] {
+        let sysctl = &all[host]["boot"]["kernel"]["sysctl"];
+        assert_eq!(sysctl["net.ipv4.ip_nonlocal_bind"], 1, "{host}: nginx starts before Tailscale has an address");
+    }
     let script = all["id3-eniac"]["system"]["activationScripts"]["plumbline-templates"]["text"].as_str().unwrap();
     assert!(script.contains("replace-secret '@@secret:vaultwarden-db@@' /run/secrets/vaultwarden-db"), "{script}");
 

@@ -194,3 +194,20 @@ fn sudo_and_sshd_read_what_they_get() {
     assert!(of_user("agent").lines().any(|line| line == "disableforwarding yes"));
     assert!(of_user("root").lines().any(|line| line == "forcecommand none"));
 }
+
+/// sshd runs the dispatcher through the login shell; the one of a system user would refuse.
+#[test]
+fn a_system_user_of_operations_has_a_shell() {
+    let shell = |fleet: &Value| -> Value {
+        let desired = crate::run::document(&["host", "--host", "a"], fleet);
+        let items = desired["items"].as_array().unwrap().clone();
+        let user = items.into_iter().find(|item| item["user"]["name"] == "agent").unwrap();
+        user["user"]["shell"].clone()
+    };
+    let mut fleet = fleet();
+    assert_eq!(shell(&fleet), "/bin/bash");
+    fleet["hosts"]["a"]["users"]["agent"]["system"] = json!(true);
+    assert_eq!(shell(&fleet), "/bin/sh");
+    fleet["operations"] = json!({});
+    assert_eq!(shell(&fleet), "/usr/sbin/nologin");
+}

@@ -147,6 +147,25 @@ fn seed_000_is_complete() {
     let proxy = fleet.hosts["snek"].proxy.as_ref().unwrap();
     assert_eq!(proxy.limits.as_ref().map(|l| (l.rate.to_string(), l.burst)), Some(("10r/s".into(), 20)));
     assert!(proxy.on_demand.is_some());
+    // "Firewall Filters (Rate Limiting, IP Blocks)"
+    let firewall = fleet.hosts["snek"].firewall.as_ref().unwrap();
+    assert!(firewall.new_connections.is_some() && !firewall.block.is_empty());
+    // Each port that the text names is one that the module is told of: by us, or by its options.
+    let untold: Vec<&String> = fleet
+        .services
+        .iter()
+        .filter(|(_, service)| match &service.run {
+            cfg_render::fleet::Run::Nixos(run) => {
+                let known = ["bluesky-pds", "grafana", "prometheus", "radicle", "radicle.httpd"];
+                let port = service.ports.values().next().unwrap().inner().to_string();
+                !known.iter().any(|known| run.module == format!("services.{known}"))
+                    && !serde_json::to_string(&run.options).unwrap().contains(&port)
+            }
+            _ => false,
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(untold, Vec::<&String>::new());
 }
 
 #[test]
@@ -243,6 +262,21 @@ fn seed_003_is_complete() {
     assert_eq!(fleet.dns.zones.keys().collect::<Vec<_>>(), ["javiersc.com"]);
     assert!(fleet.secrets.values().all(|secret| secret.reference.as_ref().is_some_and(|r| r.starts_with("op://"))));
     assert_eq!(fleet.operations.len(), 4);
+    let host = &fleet.hosts["nixos"];
+    // "main user"; agents come over SSH and have a shell for it.
+    assert!(host.users["javier"].admin && !host.users["mcp"].keys.is_empty());
+    let nixos = host.nixos.as_ref().unwrap();
+    assert!(nixos.modules.contains(&"home-manager/home.nix".to_owned()) && nixos.inputs.contains_key("home-manager"));
+    // What is behind a login of the tunnel is behind the tunnel.
+    let dns = crate::run::document(&["dns"], &crate::run::fleet("seed-003.json"));
+    let routes: Vec<&serde_json::Value> =
+        dns["tunnels"][0]["routes"].as_array().unwrap().iter().map(|route| &route["hostname"]).collect();
+    assert_eq!(dns["access"][0]["hostnames"].as_array().unwrap().iter().collect::<Vec<_>>(), routes);
+    // What writes to the shared media storage belongs to its group.
+    for name in ["jellyfin", "radarr", "sonarr", "transmission"] {
+        let cfg_render::fleet::Run::Nixos(run) = &fleet.services[name].run else { panic!("{name}") };
+        assert_eq!(run.options["group"], "media", "{name}");
+    }
 }
 
 #[test]
@@ -366,6 +400,20 @@ fn seed_004_has_its_secrets() {
         count += 1;
     }
     assert_eq!(count, 12, "all apps but Prometheus and Loki, which have no secret");
+    // Programs that have a user of their own choice in mind are told ours.
+    for (app, user) in [
+        ("authentik", "AUTHENTIK_POSTGRESQL__USER"),
+        ("espocrm", "ESPOCRM_DATABASE_USER"),
+        ("grafana", "GF_DATABASE_USER"),
+        ("leantime", "LEAN_DB_USER"),
+        ("n8n", "DB_POSTGRESDB_USER"),
+        ("nextcloud", "POSTGRES_USER"),
+        ("onlyoffice", "DB_USER"),
+        ("zabbix", "POSTGRES_USER"),
+        ("zabbix-server", "POSTGRES_USER"),
+    ] {
+        assert!(fleet.services[app].env.contains_key(user), "{app}");
+    }
     let expected: BTreeMap<&str, usize> = BTreeMap::from([
         ("authentik", 2),
         ("decidim", 3),

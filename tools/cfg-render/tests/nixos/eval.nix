@@ -6,14 +6,14 @@ let
   flake = import (tree + "/flake.nix");
   options = import ./options.nix { inherit (lib) types; inherit modulesOfUser; };
   stub = name: { inherit name; value = "/stub/${name}"; };
-  pkgs = builtins.listToAttrs (map stub ([ "avahi" "cloudflared" "docker-compose" "gawk" "gitMinimal" "nginxQuic" "replace-secret" "restic" "socat" ] ++ map (v: "postgresql_${toString v}") [ 13 14 15 16 17 18 ] ++ packages)) // {
+  pkgs = builtins.listToAttrs (map stub ([ "avahi" "cloudflared" "docker-compose" "gawk" "gitMinimal" "nftables" "nginxQuic" "replace-secret" "restic" "socat" ] ++ map (v: "postgresql_${toString v}") [ 13 14 15 16 17 18 ] ++ packages)) // {
     caddy = { outPath = "/stub/caddy"; withPlugins = { plugins, hash }: "/stub/caddy-with-${toString (builtins.length plugins)}"; };
     writeText = name: text: "/stub/${builtins.hashString "sha256" text}-${name}";
   };
   module = { };
   input = {
     lib.nixosSystem = { modules, specialArgs }: lib.evalModules { inherit modules specialArgs options pkgs; };
-    nixosModules = { sops = module; disko = module; default = module; home-manager = module; };
+    nixosModules = { knot = module; spindle = module; sops = module; disko = module; default = module; home-manager = module; };
     homeManagerModules = { openclaw = module; default = module; };
   };
   inputs = builtins.mapAttrs (_: _: input) flake.inputs;

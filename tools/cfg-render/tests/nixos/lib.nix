@@ -37,13 +37,18 @@ rec {
     b;
 
   mkForce = content: { _type = "override"; inherit content; };
-  unwrap = value: if builtins.isAttrs value && (value._type or "") == "override" then value.content else value;
+  # Lists and lines come in the order of these; without one they are in the middle.
+  mkOrder = priority: content: { _type = "order"; inherit priority content; };
+  mkBefore = mkOrder 500;
+  mkAfter = mkOrder 1500;
+  unwrap = value: if builtins.isAttrs value && builtins.elem (value._type or "") [ "override" "order" ] then value.content else value;
+  priority = value: if builtins.isAttrs value && (value._type or "") == "order" then value.priority else 1000;
 
   # What several modules say about one part of the tree of options.
   merge = tree: at: values:
     let
       forced = builtins.filter (value: builtins.isAttrs value && (value._type or "") == "override") values;
-      counted = map unwrap (if forced == [ ] then values else forced);
+      counted = map unwrap (builtins.sort (a: b: priority a < priority b) (if forced == [ ] then values else forced));
     in
     if tree ? _leaf then
       (if builtins.all tree.check counted then tree.merge counted
@@ -81,8 +86,10 @@ rec {
       };
       placeholders = builtins.mapAttrs (name: _: "<placeholder of ${name}>") (result.sops.secrets or { });
       config = known // { sops.placeholder = placeholders; };
-      lib = { inherit mkForce; mkAfter = content: content; fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
-      result = merge options "config" (collect (specialArgs // { inherit config lib pkgs; }) modules);
+      lib = { inherit mkForce mkBefore mkAfter; fakeHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; };
+      # The real one puts the last module first; nothing may rely on either order.
+      reverse = builtins.foldl' (all: one: [ one ] ++ all) [ ];
+      result = merge options "config" (reverse (collect (specialArgs // { inherit config lib pkgs; }) modules));
     in
     result;
 }

@@ -11,7 +11,7 @@ let
   deep = a: b: a // builtins.mapAttrs (name: value: if a ? ${name} && !(a.${name} ? _leaf) then deep a.${name} value else a.${name} or value) b;
   service = {
     enable = bool; description = str; after = listOf str; wants = listOf str; requires = listOf str; before = listOf str; requiredBy = listOf str;
-    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; reloadTriggers = listOf anything; restartIfChanged = bool;
+    wantedBy = listOf str; path = listOf package; script = lines; preStart = lines; restartTriggers = listOf anything; reloadTriggers = listOf anything; restartIfChanged = bool; reloadIfChanged = bool;
     unitConfig."*" = unit; serviceConfig."*" = unit;
   };
   addresses = listOf anything;
@@ -55,7 +55,7 @@ let
         enable = bool; allowPing = bool; logRefusedConnections = bool; extraInputRules = lines; checkReversePath = either bool (enum [ "strict" "loose" ]);
       };
       interfaces."*" = { useDHCP = bool; ipv4 = { inherit addresses; }; ipv6 = { inherit addresses; }; };
-      nftables.enable = bool;
+      nftables = { enable = bool; tables."*" = { family = str; content = lines; }; };
     };
     nix.settings.experimental-features = listOf str;
     nixpkgs = { config.allowUnfree = bool; hostPlatform = str; };
@@ -121,7 +121,7 @@ let
         enable = bool; nssmdns4 = bool; nssmdns6 = bool; openFirewall = bool;
         publish = { enable = bool; addresses = bool; userServices = bool; };
       };
-      tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; };
+      tailscale = { enable = bool; openFirewall = bool; port = port; interfaceName = str; authKeyFile = path; extraUpFlags = listOf str; extraSetFlags = listOf str; useRoutingFeatures = enum [ "none" "client" "server" "both" ]; };
       traefik = { enable = bool; package = package; staticConfigOptions = structured; dynamicConfigOptions = structured; };
       forgejo = {
         enable = bool; secrets."*"."*" = path; settings."*"."*" = either str (either int bool);

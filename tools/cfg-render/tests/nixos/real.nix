@@ -43,7 +43,7 @@ let
       age = lib.mkOption { type = real.submodule { options = optionsOf ours.age; }; default = { }; };
     };
   };
-  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "gawk" "gitMinimal" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
+  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "gawk" "gitMinimal" "nftables" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
     caddy.withPlugins = arguments: "/stub/caddy";
     writeText = name: text: "/stub/${name}";
     callPackage = file: arguments: { sops-install-secrets = "/stub/sops-install-secrets"; };
@@ -54,7 +54,7 @@ let
   sopsModule = { imports = [ (sopsNix + "/modules/sops") ]; config._module.args.utils = { }; };
   input = {
     lib.nixosSystem = { modules, specialArgs }: lib.evalModules { modules = [ base { _module.args.pkgs = pkgs; } ] ++ modules; inherit specialArgs; };
-    nixosModules = { sops = sopsModule; disko = diskoModule; default = { }; home-manager = { }; };
+    nixosModules = { knot = { }; spindle = { }; sops = sopsModule; disko = diskoModule; default = { }; home-manager = { }; };
     homeManagerModules = { openclaw = { }; default = { }; };
   };
   hosts = (flake.outputs (builtins.mapAttrs (_: _: input) flake.inputs)).nixosConfigurations;

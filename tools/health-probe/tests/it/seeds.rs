@@ -369,8 +369,7 @@ fn seed_000_each_layer_explains_what_stands_on_it() {
     assert_eq!(state(&output, "snek.pds.check-0"), "up");
     // Services: Spindle builds what Knot holds. Monitoring: Grafana shows what Prometheus has.
     let mut town = vps();
-    town.failed_units =
-        vec!["tangled-knot.service", "tangled-spindle.service", "prometheus.service", "grafana.service"];
+    town.failed_units = vec!["knot.service", "spindle.service", "prometheus.service", "grafana.service"];
     for service in ["knot", "spindle", "prometheus", "grafana"] {
         town.put(service, free_port());
     }

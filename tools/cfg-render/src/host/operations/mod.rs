@@ -13,8 +13,8 @@ use contract::{Finding, Pointer};
 use serde_json::{Map, Value, json};
 
 use super::HostBuilder;
-use crate::fleet::Operation;
-use crate::model::Model;
+use crate::fleet::{Operation, Service};
+use crate::model::{HostView, Model};
 
 /// Where scripts lie and programs are, which differs between systems.
 #[derive(Debug, Clone, Copy)]
@@ -152,16 +152,10 @@ fn here<'f>(builder: &mut HostBuilder<'_, 'f>, layout: Layout) -> Vec<Here<'f>> 
     let (model, host) = (builder.model, builder.host);
     let mut found = Vec::new();
     for (name, spec) in &model.fleet.operations {
-        let target = spec.restart.as_ref().or(spec.status.as_ref()).or(spec.logs.as_ref());
-        let service = target.and_then(|name| Some((name, model.service(name)?)));
-        let mine = match (&spec.host, service) {
-            (Some(on), _) => *on == host.name,
-            (None, Some((_, service))) => service.host.iter().any(|on| *on == host.name),
-            (None, None) => false,
-        };
-        if !mine {
+        if !is_here(model, host, spec) {
             continue;
         }
+        let service = service(model, spec);
         let at = Pointer::root().join("operations").join(name);
         let units = service.map(|(name, service)| model.units_on(host, name, service)).unwrap_or_default();
         let units: Vec<String> = units.into_iter().map(|(_, unit)| unit).collect();
@@ -178,22 +172,49 @@ fn here<'f>(builder: &mut HostBuilder<'_, 'f>, layout: Layout) -> Vec<Here<'f>> 
     found
 }
 
-/// sshd runs the dispatcher for these users, whatever they ask for. Not for those who administer the host: they would be
-/// locked out.
+/// sshd runs the dispatcher for these users, whatever they ask for.
 fn forced(builder: &HostBuilder<'_, '_>, layout: Layout, users: &BTreeSet<&str>) -> String {
-    let host = builder.host;
-    let admin = |user: &str| {
-        user == "root" || user == host.ssh().user || host.spec.users.get(user).is_some_and(|user| user.admin)
-    };
-    let forced = |user: &&&str| host.spec.users.contains_key(**user) && is_plain(user) && !admin(user);
     let mut text = String::new();
-    for user in users.iter().filter(forced) {
+    for user in users.iter().filter(|user| is_confined(builder.host, user)) {
         text.push_str(&format!(
             "Match User {user}\n    ForceCommand {}/dispatch-{user}\n    DisableForwarding yes\n    PermitTTY no\n    PermitUserRC no\n",
             layout.folder
         ));
     }
     text
+}
+
+/// Whether a user of operations can do nothing else over SSH. Not those who administer the host: they would be locked out.
+fn is_confined(host: &HostView, user: &str) -> bool {
+    let Some(spec) = host.spec.users.get(user) else { return false };
+    is_plain(user) && user != "root" && user != host.ssh().user && !spec.admin
+}
+
+/// The login shell of a user who runs operations of this host and nothing else: sshd runs the dispatcher through it, and the
+/// one of a system user would refuse that. With the operation that says so.
+pub(crate) fn shell<'f>(model: &Model<'f>, host: &HostView, user: &str) -> Option<(&'static str, Pointer)> {
+    if !is_confined(host, user) || !host.spec.users.get(user)?.system {
+        return None;
+    }
+    let named = |spec: &'f Operation| spec.users.iter().any(|name| name == user) && is_here(model, host, spec);
+    let (operation, _) = model.fleet.operations.iter().find(|(_, spec)| named(spec))?;
+    Some(("/bin/sh", Pointer::root().join("operations").join(operation)))
+}
+
+/// Whether an operation is one of this host.
+fn is_here<'f>(model: &Model<'f>, host: &HostView, spec: &'f Operation) -> bool {
+    let service = service(model, spec);
+    match (&spec.host, service) {
+        (Some(on), _) => *on == host.name,
+        (None, Some((_, service))) => service.host.iter().any(|on| *on == host.name),
+        (None, None) => false,
+    }
+}
+
+/// The service that an operation is about.
+fn service<'f>(model: &Model<'f>, spec: &'f Operation) -> Option<(&'f String, &'f Service)> {
+    let name = spec.restart.as_ref().or(spec.status.as_ref()).or(spec.logs.as_ref())?;
+    Some((name, model.service(name)?))
 }
 
 /// A tool as the Model Context Protocol lists it.

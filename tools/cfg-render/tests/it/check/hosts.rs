@@ -272,3 +272,31 @@ fn units_of_users() {
     bad("no-linger", "/services/worker/user", unit(json!("ann"), json!({ "ann": {} })));
     good("no-linger", unit(json!("ann"), json!({ "ann": { "linger": true } })));
 }
+
+/// It passes requests on to a port, or the route would be left out without a word.
+#[test]
+fn tunnels_lead_to_a_port() {
+    let tunnel = json!({ "cf-tunnel": {} });
+    let with = |services: Value| {
+        json!({
+            "tunnels": { "main": { "host": "edge", "provider": "cf", "credentials": { "secret": "cf-tunnel" } } },
+            "secrets": tunnel, "services": services
+        })
+    };
+    let open = json!([{ "names": ["t.example.net"], "tunnel": "main" }]);
+    bad(
+        "unsupported-feature",
+        "/services/site/proxy/1",
+        with(
+            json!({ "site": { "proxy": [{ "names": ["example.net"] }, { "names": ["t.example.net"], "tunnel": "main" }] } }),
+        ),
+    );
+    bad(
+        "unsupported-feature",
+        "/services/app/proxy/0",
+        with(
+            json!({ "app": { "proxy": [{ "names": ["t.example.net"], "tunnel": "main", "redirect": "https://example.net" }] } }),
+        ),
+    );
+    good("unsupported-feature", with(json!({ "app": { "proxy": open } })));
+}

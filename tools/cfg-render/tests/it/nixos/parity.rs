@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{come_to, tree_of, written};
-use crate::run::{cfg_render, document};
+use crate::run::{cfg_render, document, is_root, peer, say};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
 
@@ -383,4 +383,166 @@ fn nothing_of_it_is_called_missing() {
     let missing: Vec<_> =
         found["findings"].as_array().unwrap().iter().filter(|one| one["code"] == "not-rendered-yet").collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// On NixOS the rules of several modules come in no order that one could rely on; what turns away comes first, what the user
+/// adds last.
+#[test]
+fn what_turns_away_comes_before_what_lets_in() {
+    let store = tempfile::tempdir().unwrap();
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["networks"]["tail"] = json!({"tailscale": {}});
+    fleet["hosts"]["box"]["addresses"]["tail"] = json!(["100.64.0.1"]);
+    fleet["hosts"]["box"]["firewall"] = json!({"new_connections": {"rate": "10r/s", "burst": 20}, "block": {"abuse": ["198.51.100.0/24", "2001:db8:bad::/48"]}});
+    fleet["hosts"]["box"]["extra"] = json!({"nftables": ["tcp dport 7 drop"]});
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
+    let rules = host["networking"]["firewall"]["extraInputRules"].as_str().unwrap();
+    let lines: Vec<&str> = rules.lines().filter(|line| !line.is_empty()).collect();
+    assert!(
+        lines[0].ends_with("drop comment \"tail: forged address\"") && lines[0].contains("100.64.0.0/10"),
+        "{rules}"
+    );
+    assert!(lines[2].contains("accept") && lines.last() == Some(&"tcp dport 7 drop"), "{rules}");
+
+    let limits = &host["networking"]["nftables"]["tables"]["plumbline_limits"];
+    assert_eq!(limits["family"], "inet");
+    let text = limits["content"].as_str().unwrap();
+    assert!(text.contains("limit rate over 10/second burst 20 packets"), "{text}");
+    let unit = &host["systemd"]["services"]["plumbline-block-lists"];
+    assert_eq!(unit["reloadIfChanged"], true, "a start anew would empty what was added here");
+    assert_eq!(unit["serviceConfig"]["ExecReload"], "/stub/nftables/bin/nft -f /etc/plumbline/block-lists.nft");
+    assert!(
+        host["environment"]["etc"]["plumbline/block-lists.nft"]["source"].as_str().unwrap().ends_with("-block-lists")
+    );
+    let Some(nft) = peer("nft", "apt-get install nftables") else { return };
+    if !is_root() {
+        eprintln!("skipped: nft needs a network namespace (run as root)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let limits = folder.path().join("limits.nft");
+    std::fs::write(&limits, format!("table inet plumbline_limits {{\n{text}}}\n")).unwrap();
+    let lists = folder.path().join("lists.nft");
+    let module = std::fs::read_to_string(tree.join("hosts/box/refused.nix")).unwrap();
+    let text = module.split("\"block-lists\" ''\n").nth(1).unwrap().split("'';").next().unwrap();
+    std::fs::write(&lists, text).unwrap();
+    let script = format!(
+        "set -e; {0} -f {1}; {0} -f {2}; {0} add element inet plumbline_lists block_abuse_4 '{{ 192.0.2.7 }}'; {0} -f {2}; {0} list ruleset",
+        nft.display(),
+        limits.display(),
+        lists.display()
+    );
+    let (good, said) = say(std::process::Command::new("unshare").args(["-n", "sh", "-c", &script]));
+    assert!(good && said.contains("192.0.2.7") && said.contains("198.51.100.0/24"), "what was added stays: {said}");
+}
+
+#[test]
+fn an_overlay_has_its_server_its_tags_and_its_routes() {
+    let store = tempfile::tempdir().unwrap();
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["networks"]["tail"] = json!({"tailscale": {"login_server": "https://head.parity.net", "auth_key": {"secret": "tail-key"},
+        "tags": ["tag:server"], "routes": {"box": ["10.1.0.0/24"]}}});
+    fleet["secrets"]["tail-key"] = json!({});
+    for (host, address) in [("box", "100.64.0.1"), ("back", "100.64.0.2")] {
+        fleet["hosts"][host]["addresses"]["tail"] = json!([address]);
+    }
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let all = found.unwrap_or_else(|error| panic!("{error}"));
+    let tailscale = &all["box"]["services"]["tailscale"];
+    assert_eq!(
+        tailscale["extraUpFlags"],
+        json!(["--login-server=https://head.parity.net", "--advertise-tags=tag:server"])
+    );
+    assert_eq!(tailscale["extraSetFlags"], json!(["--accept-dns=false", "--advertise-routes=10.1.0.0/24"]));
+    assert_eq!(
+        (&tailscale["useRoutingFeatures"], &tailscale["authKeyFile"]),
+        (&json!("server"), &json!("/run/secrets/tail-key"))
+    );
+    let other = &all["back"]["services"]["tailscale"];
+    assert_eq!((&other["extraSetFlags"], &other["useRoutingFeatures"]), (&json!(["--accept-dns=false"]), &Value::Null));
+    for host in ["box", "back"] {
+        assert_eq!(all[host]["boot"]["kernel"]["sysctl"]["net.ipv6.ip_nonlocal_bind"], 1);
+    }
+}
+
+/// sshd runs the forced command through the login shell, and that of a system user says no.
+#[test]
+fn a_system_user_of_operations_has_a_shell() {
+    let store = tempfile::tempdir().unwrap();
+    let mut fleet = fleet(&json!({"kind": "nginx"}));
+    fleet["hosts"]["box"]["users"]["agent"]["system"] = json!(true);
+    fleet["hosts"]["box"]["users"]["bot"] = json!({"system": true});
+    let (_home, tree) = written(&fleet);
+    let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+    let users = found.unwrap_or_else(|error| panic!("{error}"))["box"]["users"]["users"].clone();
+    assert_eq!(users["agent"]["shell"], "/bin/sh");
+    assert_eq!(users["bot"]["shell"], Value::Null, "others keep the one that refuses");
+    fleet["hosts"]["box"]["users"]["agent"]["shell"] = json!("/run/current-system/sw/bin/bash");
+    let (_home, tree) = written(&fleet);
+    let users = come_to(&fleet, store.path(), &tree).unwrap().unwrap()["box"]["users"]["users"].clone();
+    assert_eq!(users["agent"]["shell"], "/run/current-system/sw/bin/bash");
+}
+
+/// A service on two hosts behind an edge elsewhere: each request goes to one of them, and one that is gone is passed over.
+#[test]
+fn each_proxy_shares_requests_among_hosts() {
+    let store = tempfile::tempdir().unwrap();
+    let back = |address: &str| json!({"os": "nixos-25.11", "addresses": {"lan": [address]}, "ssh": {"keys": [KEY], "from": ["lan"]}});
+    let fleet = |kind: &str| {
+        json!({
+            "schema": "fleet/v1", "name": "many", "domain": "many.net", "email": "ops@many.net", "networks": {"lan": {"cidrs": ["10.9.0.0/24"]}},
+            "hosts": {
+                "web": {"os": "nixos-25.11", "addresses": {"public": ["192.0.2.1"], "lan": ["10.9.0.1"]}, "ssh": {"keys": [KEY]}, "proxy": {"kind": kind}},
+                "one": back("10.9.0.2"), "two": back("10.9.0.3"),
+            },
+            "services": {"app": {"host": ["one", "two"], "run": {"systemd": {"exec": ["/run/current-system/sw/bin/true"]}},
+                "ports": {"http": {"port": 8000, "bind": "lan"}}, "backup": {"none": "a test"}, "proxy": [{"names": ["app.many.net"], "via": "web"}]}}
+        })
+    };
+    for kind in ["nginx", "caddy", "traefik"] {
+        let fleet = fleet(kind);
+        let found = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        assert!(!found.contains("not-rendered-yet"), "{found}");
+        let (_home, tree) = written(&fleet);
+        let Some(found) = come_to(&fleet, store.path(), &tree) else { return };
+        let all = found.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        let services = &all["web"]["services"];
+        match kind {
+            "nginx" => {
+                let target =
+                    services["nginx"]["virtualHosts"]["app.many.net"]["locations"]["/"]["proxyPass"].as_str().unwrap();
+                let upstreams = services["nginx"]["upstreams"].as_object();
+                let text = services["nginx"]["commonHttpConfig"].as_str().unwrap();
+                let name = target.strip_prefix("http://").unwrap();
+                assert!(upstreams.is_none() && text.contains(&format!("upstream {name} {{")), "{target}: {text}");
+                for server in ["server 10.9.0.2:8000", "server 10.9.0.3:8000"] {
+                    assert!(text.contains(server), "{text}");
+                }
+            }
+            "caddy" => {
+                let site = services["caddy"]["virtualHosts"]["https://app.many.net"]["extraConfig"].as_str().unwrap();
+                assert!(site.contains("reverse_proxy http://10.9.0.2:8000 http://10.9.0.3:8000 {"), "{site}");
+                assert!(site.contains("lb_policy") && site.contains("fail_duration"), "{site}");
+            }
+            _ => {
+                let balancer =
+                    &services["traefik"]["dynamicConfigOptions"]["http"]["services"]["app-many-net-0"]["loadBalancer"];
+                assert_eq!(
+                    balancer["servers"],
+                    json!([{"url": "http://10.9.0.2:8000"}, {"url": "http://10.9.0.3:8000"}])
+                );
+            }
+        }
+        for host in ["one", "two"] {
+            let rules = all[host]["networking"]["firewall"]["extraInputRules"].as_str().unwrap();
+            assert!(
+                rules.contains("ip saddr 10.9.0.1 tcp dport 8000 accept comment \"app from web\""),
+                "{host}: {rules}"
+            );
+        }
+    }
 }

@@ -78,7 +78,7 @@ fn a_rich_host_comes_to_what_it_says() {
         json!([{"address": "192.0.2.1", "prefixLength": 24}])
     );
     assert_eq!(host["networking"]["defaultGateway6"]["address"], "2001:db8::fe");
-    assert_eq!(host["boot"]["kernelModules"], json!(["wireguard", "fuse"]));
+    assert_eq!(host["boot"]["kernelModules"], json!(["fuse", "wireguard"]));
     let worker = &host["systemd"]["services"]["worker"];
     assert_eq!(worker["serviceConfig"]["ExecStart"], "/run/current-system/sw/bin/worker \"--flag=$$HOME\" \"a b\"");
     assert_eq!(worker["serviceConfig"]["MemoryMax"], "1G");
