@@ -390,6 +390,7 @@ fn find_host<'m>(model: &'m Model<'_>, name: &str) -> Result<&'m HostView, Failu
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, key: &str) -> Failure {
     let hint = match did_you_mean(name, known.clone()) {
         Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.clone().next().is_none() => format!("it has none: \"{key}\" is empty"),
         None => format!("{key}: {}", known.collect::<Vec<_>>().join(", ")),
     };
     Failure::new(Exit::Usage, &format!("unknown_{kind}"), format!("the fleet has no {kind} \"{name}\"")).hint(hint)

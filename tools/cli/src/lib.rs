@@ -36,7 +36,7 @@ pub use progress::Progress;
 pub use secret_store::{Secret, SecretStore};
 pub use session::Session;
 pub use signals::Signals;
-pub use source::{RawDocument, Source, Sourced};
+pub use source::{RawDocument, Source, Sourced, other_format};
 pub use style::Style;
 pub use suggest::did_you_mean;
 pub use tool::{Tool, command, main};

@@ -137,7 +137,11 @@ impl RawDocument {
     /// Splits a text into its documents and reads what each says it is. `name` is what the input is called in errors.
     pub(crate) fn parse_all(name: &str, text: &str, expected: &[SchemaId]) -> Result<Vec<RawDocument>, Failure> {
         let values = parse_json(text).map_err(|error| {
+            let hint = other_format(text).filter(|_| error.code == "syntax");
             let mut failure = Failure::new(Exit::BadDocument, error.code, error.message).place(name);
+            if let Some(hint) = hint {
+                failure = failure.hint(hint);
+            }
             for object in failure.errors_mut() {
                 object.pointer.clone_from(&error.pointer);
                 object.line = Some(error.line);
@@ -260,14 +264,50 @@ fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
     failure(code, text).at(pointer)
 }
 
-/// Takes the value out of serde's `invalid type: string "VALUE", expected ...`: it may be a secret in the wrong place.
+/// What to do about a text that is no JSON but looks like something else that people write.
+pub fn other_format(text: &str) -> Option<&'static str> {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with("//") || text.starts_with("/*") || text.contains("{ //") || text.contains("{//") {
+        return Some("JSON has no such comments: write one as a key, \"//\": \"TEXT\"");
+    }
+    let first = text.lines().next().unwrap_or_default();
+    if text.starts_with(['{', '[']) && !first.contains('=') {
+        return None;
+    }
+    (first.starts_with("---") || first.starts_with('#') || first.contains(':')).then_some(
+        "it looks like YAML, and documents are JSON: a converter such as `yq --output-format json` may stand before this in the pipe",
+    )
+}
+
+/// Serde's `invalid type: string "VALUE", expected ...` in plain words, and without the value: it may be a secret in the wrong
+/// place.
 fn without_values(text: &str) -> String {
     for kind in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = text.strip_prefix(kind) {
-            let expected = rest.rfind(", expected ").unwrap_or(rest.len());
-            let what = rest[..expected].split([' ', '`']).next().unwrap_or_default();
-            return format!("{kind}{what}{}", &rest[expected..]);
+            let Some((found, expected)) = rest.rsplit_once(", expected ") else { break };
+            let found = found.split([' ', '`']).next().unwrap_or_default();
+            return format!("expected {}, found {}", plain(expected), plain(found));
         }
     }
     text.to_owned()
+}
+
+/// Serde's word for a kind of value, in JSON's.
+fn plain(word: &str) -> String {
+    let known = match word {
+        "map" | "a map" => "an object",
+        "sequence" | "a sequence" => "a list",
+        "string" | "a string" | "character" | "str" => "a text",
+        "boolean" | "a boolean" => "true or false",
+        "integer" | "floating" => "a number",
+        "null" | "unit" | "Option" => "null",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number",
+        "i8" | "i16" | "i32" | "i64" => "a whole number, which may be negative",
+        "map with a single key" => "an object with exactly one key",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    known.to_owned()
 }

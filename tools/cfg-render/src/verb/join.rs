@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cli::{Failure, RawDocument, Session, Source, Sourced, parse_json, strip_extensions};
+use cli::{Failure, RawDocument, Session, Source, Sourced, other_format, parse_json, strip_extensions};
 use contract::{Document, Exit, Level, Pointer, SchemaId};
 use serde_json::{Map, Value};
 
@@ -25,6 +25,11 @@ pub struct JoinArgs {
 
 /// Does it.
 pub(super) fn run(args: &JoinArgs, session: &Session) -> Result<Exit, Failure> {
+    if args.directory.is_file() {
+        return Err(Failure::new(Exit::Unreadable, "not_a_directory", "this is a file, and a directory was expected")
+            .place(args.directory.display().to_string())
+            .hint("name the directory that holds fleet.json, hosts/ and services/"));
+    }
     let (value, source) = put_together(&args.directory)?;
     let fleet: Sourced<Fleet> = RawDocument::joined(value.clone(), source, &[Fleet::ID])?.read()?;
     let findings = crate::check::check(&fleet.document);
@@ -104,7 +109,24 @@ fn files(directory: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
             entry.map_err(|error| Failure::io(Exit::Unreadable, "read the directory", directory.display(), &error))?;
         let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // What people mean to be read and is not would be missed without a word.
+        let other = [".yaml", ".yml", ".toml", ".jsonc", ".json5"].iter().any(|ending| name.ends_with(ending));
+        if other && !name.starts_with('.') {
+            return Err(Failure::new(
+                Exit::BadDocument,
+                "other_format",
+                "the files of a fleet are JSON, and this is not read",
+            )
+            .place(path.display().to_string())
+            .hint("write it as NAME.json (`yq --output-format json` turns YAML into JSON), or move it away"));
+        }
         if let Some(key) = name.strip_suffix(".json").filter(|key| !key.is_empty() && !key.starts_with('.')) {
+            // A pipe would be waited for without end.
+            if path.metadata().is_ok_and(|what| !what.is_file()) {
+                return Err(Failure::new(Exit::Unreadable, "not_a_file", "this is no file, and one was expected")
+                    .place(path.display().to_string())
+                    .hint("move it away: each host and each service is a file"));
+            }
             found.push((key.to_owned(), path.clone()));
         }
     }
@@ -125,6 +147,10 @@ fn read_file(path: &Path) -> Result<(Value, String), Failure> {
         let failure =
             Failure::new(Exit::BadDocument, error.code, format!("{} (line {line}, column {column})", error.message))
                 .place(&name);
+        let failure = match other_format(&text).filter(|_| error.pointer.is_none()) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        };
         match error.pointer {
             Some(pointer) => failure.at(pointer),
             None => failure,

@@ -19,21 +19,31 @@ pub(super) fn findings(findings: &Findings, style: Style) -> String {
         text.push_str(&format!(
             "{level}: {}{}: {} [{}]\n",
             finding.file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default(),
-            place(finding.pointer.as_str()),
-            finding.message,
+            visible(place(finding.pointer.as_str())),
+            visible(&finding.message),
             finding.code
         ));
         for related in &finding.related {
             text.push_str(&format!("  see:  {}\n", place(related.as_str())));
         }
         if let Some(fix) = &finding.fix {
-            text.push_str(&format!("  hint: {fix}\n"));
+            text.push_str(&format!("  hint: {}\n", visible(fix)));
         }
     }
+    let count = |level: Level, word: &str| {
+        let count = findings.count(level);
+        format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+    };
     let (errors, warnings, notes) =
-        (findings.count(Level::Error), findings.count(Level::Warning), findings.count(Level::Note));
-    text.push_str(&format!("Check: {errors} errors, {warnings} warnings, {notes} notes.\n"));
+        (count(Level::Error, "error"), count(Level::Warning, "warning"), count(Level::Note, "note"));
+    text.push_str(&format!("Check: {errors}, {warnings}, {notes}.\n"));
     text
+}
+
+/// A text of the fleet on a terminal: what controls it is shown and does nothing.
+fn visible(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 fn place(pointer: &str) -> &str {

@@ -394,3 +394,59 @@ fn nothing_is_kept_going_where_an_error_may_concern_any_host() {
     let output = cfg_render(&["host", "--all", "--keep-going", "--out", "x"], &four_hosts().to_string());
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// What a person who is new to it does wrong: the message says in plain words what is there and what to do.
+#[test]
+fn mistakes_are_named_in_plain_words() {
+    let mine = json!({
+        "schema": "fleet/v1", "name": "mine",
+        "hosts": {"web1": {"os": "debian-12", "addresses": {"public": ["192.0.2.1"]}, "ssh": {"keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me"]}}},
+        "services": {"site": {"host": "web1", "run": {"static": {"root": "/srv/site"}}, "proxy": [{"names": ["a.test"]}]}}
+    });
+    let good = |patch: Value| crate::fleet::merged(mine.clone(), patch).to_string();
+    let said = |text: &str| {
+        let output = cfg_render(&["check", "--output", "text"], text);
+        (output.status.code().unwrap(), stderr(&output) + &String::from_utf8_lossy(&output.stdout))
+    };
+    for (text, words) in [
+        ("schema: fleet/v1\nname: a\n".to_owned(), "hint: it looks like YAML"),
+        ("{ // mine\n\"schema\": \"fleet/v1\"}".to_owned(), "hint: JSON has no such comments"),
+        (good(json!({"services": {"site": {"proxy": {"names": ["a.test"]}}}})), "expected a list, found an object"),
+        (good(json!({"hosts": {"web1": {"addresses": {"public": 7}}}})), "expected"),
+        (
+            good(json!({"services": {"site": {"run": {"static": {"root": "/x"}, "external": {}}}}})),
+            "expected an object with exactly one key, found an object",
+        ),
+    ] {
+        let (code, said) = said(&text);
+        assert!(code == 65 && said.contains(words), "{code} {words}: {said}");
+        assert!(!said.contains("sequence") && !said.contains("invalid type"), "no words of a program: {said}");
+    }
+    // A name that would control the terminal is shown, and does nothing.
+    let (code, said) = said(&good(json!({"services": {"site": {"proxy": [{"names": ["a\u{1b}[2J\nb.test"]}]}}})));
+    assert!(code == 1 && !said.contains('\u{1b}') && said.contains("\\u{1b}[2j\\nb.test"), "{said}");
+    assert!(said.contains("Check: 1 error, "), "{said}");
+    let output = cfg_render(&["postgres", "--cluster", "x"], &good(json!({})));
+    assert!(stderr(&output).contains("it has none"), "{}", stderr(&output));
+}
+
+/// What lies in the directory of a fleet and is not read would be missed without a word.
+#[test]
+fn a_directory_says_what_it_does_not_read() {
+    let (home, _) = directory("first.json");
+    let path = home.path().to_str().unwrap().to_owned();
+    let check = || cfg_render(&["check", &path], "");
+    assert!(check().status.success());
+    write(home.path(), "services/README.md", "mine");
+    write(home.path(), "services/.site.json.swp", "x");
+    assert!(check().status.success(), "notes and editors' files are left alone");
+    write(home.path(), "services/more.yaml", "host: web1");
+    assert!(stderr(&check()).contains("services/more.yaml: the files of a fleet are JSON"), "{}", stderr(&check()));
+    std::fs::remove_file(home.path().join("services/more.yaml")).unwrap();
+    let fifo = home.path().join("services/pipe.json");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert_eq!(check().status.code(), Some(66), "a pipe is not waited for");
+    std::fs::remove_file(fifo).unwrap();
+    let output = cfg_render(&["join", &format!("{path}/fleet.json")], "");
+    assert!(stderr(&output).contains("this is a file") && output.status.code() == Some(66), "{}", stderr(&output));
+}

@@ -43,7 +43,7 @@ let
       age = lib.mkOption { type = real.submodule { options = optionsOf ours.age; }; default = { }; };
     };
   };
-  pkgs = lib.genAttrs [ "cloudflared" "docker-compose" "gawk" "gitMinimal" "nftables" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
+  pkgs = lib.genAttrs [ "avahi" "backrest" "cloudflared" "docker-compose" "gawk" "gitMinimal" "nftables" "nginxQuic" "restic" "socat" "replace-secret" "postgresql_18" "postgresql_17" "gnupg" ] (name: "/stub/${name}") // {
     caddy.withPlugins = arguments: "/stub/caddy";
     writeText = name: text: "/stub/${name}";
     callPackage = file: arguments: { sops-install-secrets = "/stub/sops-install-secrets"; };
