@@ -19,6 +19,7 @@ mod secret_use;
 mod service_database;
 mod sites;
 mod sso;
+mod units;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -235,6 +236,7 @@ impl<'f> Model<'f> {
                 run.units
                     .first()
                     .cloned()
+                    .or_else(|| units::of_module(&run.module))
                     .unwrap_or_else(|| format!("{}.service", run.module.rsplit('.').next().unwrap_or(name))),
             ),
             // One unit stands for all containers of a service.

@@ -61,6 +61,8 @@ pub(super) fn options(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &
         "services.mosquitto" => mosquitto(builder, name, service, &mut all),
         "services.home-assistant" => home_assistant(builder, name, &mut all),
         "services.bluesky-pds" => pds(builder, name, &mut all),
+        "services.openthread-border-router" => border_router(name, service, &mut all),
+        "services.cockpit" => cockpit(builder, name, &mut all),
         "services.zabbixServer" => zabbix_server(builder, name, service, &mut all),
         "services.zabbixWeb" => zabbix_web(builder, name, service, &mut all),
         _ => {}
@@ -330,6 +332,19 @@ fn zabbix_web(builder: &NixosBuilder<'_, '_>, name: &str, service: &Service, all
         Some((server, found)) if service.databases.is_empty() => zabbix_database(builder, server, found, &mut set),
         _ => zabbix_database(builder, name, service, &mut set),
     }
+}
+
+/// The page is off unless it is asked for; without it nothing listens on the port.
+fn border_router(name: &str, service: &Service, all: &mut Vec<Setting>) {
+    let Some((port_name, _)) = service.port(None) else { return };
+    all.push(("web.enable".into(), Nix::Bool(true), Model::service_at(name).join("ports").join(port_name)));
+}
+
+/// A browser that comes by another name is turned away; TLS ends at the proxy.
+fn cockpit(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {
+    let Some((_, url, at)) = public(builder, name) else { return };
+    all.push(("allowed-origins".into(), Nix::texts([url]), at.clone()));
+    all.push(("settings.WebService.ProtocolHeader".into(), Nix::text("X-Forwarded-Proto"), at));
 }
 
 fn pds(builder: &NixosBuilder<'_, '_>, name: &str, all: &mut Vec<Setting>) {

@@ -134,9 +134,9 @@ fn nixos(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service, run:
             builder.set(&file, &path, value, &[at]);
         }
     }
-    if let Some(unit) =
-        builder.model.unit_of(name, service).and_then(|unit| unit.strip_suffix(".service").map(str::to_owned))
-    {
+    // What starts with its first visitor is a service all the same.
+    let stem = |unit: String| unit.strip_suffix(".service").or(unit.strip_suffix(".socket")).map(str::to_owned);
+    if let Some(unit) = builder.model.unit_of(name, service).and_then(stem) {
         dependencies(builder, &file, &unit, service, &at);
         environment(builder, Scope::System, &file, name, &unit, &service.env, &service.env_secrets, &at);
         extra(builder, Scope::System, &file, &unit, service, &at);

@@ -204,6 +204,20 @@ fn the_seeds_come_to_what_they_say() {
             .unwrap()
             .contains("--token-file %d/token")
     );
+    let cockpit = &home["services"]["cockpit"];
+    assert_eq!(cockpit["allowed-origins"], json!(["https://cockpit-home.javiersc.com"]), "else nobody gets in by name");
+    let router = &home["services"]["openthread-border-router"];
+    assert_eq!((&router["web"]["enable"], &router["web"]["listenPort"]), (&json!(true), &json!(8086)));
+    assert_eq!(
+        home["systemd"]["services"]["home-assistant"]["after"],
+        json!([
+            "mosquitto.service",
+            "matter-server.service",
+            "otbr-agent.service",
+            "wyoming-faster-whisper-main.service",
+            "wyoming-piper-main.service"
+        ])
+    );
     assert_eq!(home["services"]["wyoming"]["piper"]["servers"]["main"]["uri"], "tcp://127.0.0.1:10200");
 }
 
@@ -233,7 +247,14 @@ fn health_asks_for_the_units_that_nixos_has() {
     assert_eq!(found["box.two.db.unit"], "podman-two-db.service");
     assert_eq!(found["box.worker.unit"], "worker.service");
     // One server, whatever its version; a cluster's name is Debian's.
-    assert_eq!(units(&fleet("seed-000.json"), "snek")["snek.postgres.unit"], "postgresql.service");
+    let snek = fleet("seed-000.json");
+    assert_eq!(units(&snek, "snek")["snek.postgres.unit"], "postgresql.service");
+    // Units that are not called after their module.
+    assert_eq!(units(&snek, "snek")["snek.knot.unit"], "knot.service");
+    assert_eq!(units(&snek, "cobh")["cobh.radicle.unit"], "radicle-node.service");
+    let home = units(&fleet("seed-003.json"), "nixos");
+    assert_eq!(home["nixos.cockpit.unit"], "cockpit.socket");
+    assert_eq!(home["nixos.otbr.unit"], "otbr-agent.service");
 }
 
 #[test]
