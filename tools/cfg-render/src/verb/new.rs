@@ -186,7 +186,9 @@ const IGNORED: &str = "# What the pipelines remember, and keys that open secrets
 
 const WORKFLOW: &str = "# Every change of the fleet is checked before it is merged.\n\
 name: fleet\non: [push, pull_request]\npermissions:\n  contents: read\njobs:\n  check:\n    runs-on: ubuntu-latest\n    steps:\n      \
-- uses: actions/checkout@v4\n      - name: Check the fleet\n        run: cfg-render check --output text fleet.json\n      \
+- uses: actions/checkout@v4\n      # Both are single files: a runner of your own may have them, or a step before this one fetches yours.\n      \
+- name: The programs are on this runner\n        run: command -v cfg-render && command -v secret-encrypt\n      \
+- name: Check the fleet\n        run: cfg-render check --output text fleet.json\n      \
 - name: Check that every secret is there and encrypted for its hosts\n        run: cfg-render secrets --all fleet.json | secret-encrypt check --base .\n";
 
 fn create(path: &Path, text: &str) -> Result<(), Failure> {
