@@ -107,10 +107,11 @@ fn limit(builder: &mut NixosBuilder<'_, '_>, firewall: &Firewall) {
         rules: all,
     };
     // Without the tabs of a table, so that it is written as lines.
-    let text: String = nftables::body(&sets, &[chain])
-        .lines()
-        .map(|line| format!("{}\n", line.strip_prefix('\t').unwrap_or(line)))
-        .collect();
+    let mut text = String::new();
+    for line in nftables::body(&sets, &[chain]).lines() {
+        text.push_str(line.strip_prefix('\t').unwrap_or(line));
+        text.push('\n');
+    }
     let table = Nix::set([("family", Nix::text("inet")), ("content", Nix::text(text))]);
     builder.set(REFUSED, &["networking", "nftables", "tables", TABLE], table, &[at]);
 }
