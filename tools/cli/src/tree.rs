@@ -466,11 +466,7 @@ impl<'de> VariantAccess<'de> for Variant {
         )
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
         self.within(
             |value| match value {
                 Tree::Object(_) => value.deserialize_any(visitor),
@@ -478,5 +474,119 @@ impl<'de> VariantAccess<'de> for Variant {
             },
             "struct variant",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::json::parse_trees;
+    use crate::json::tests::any_json;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Odd {
+        list: Vec<Kind>,
+        #[serde(default)]
+        map: BTreeMap<Kind, Option<f64>>,
+        #[serde(default)]
+        two: Option<(i8, Name)>,
+        #[serde(default)]
+        any: Value,
+    }
+
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Kind {
+        Plain,
+        With(String),
+        Two(bool, Vec<u8>),
+        Named { port: u16 },
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Name(String);
+
+    fn read(value: &Value) -> Result<Odd, (String, String)> {
+        let tree = parse_trees(&value.to_string()).unwrap().remove(0).1;
+        tree.read().map_err(|misfit: Misfit| (misfit.pointer().to_string(), misfit.to_string()))
+    }
+
+    #[test]
+    fn types_are_read_as_serde_json_reads_them() {
+        let value = json!({
+            "list": ["plain", {"with": "é\"\n"}, {"two": [true, [1, 255]]}, {"named": {"port": 1}}, {"plain": null}],
+            "map": {"plain": 1, "with": null}, "two": [-1, "x"], "any": {"b": [1.5, {}], "a": null}
+        });
+        let odd = read(&value);
+        assert_eq!(odd.is_err(), serde_json::from_value::<Odd>(value.clone()).is_err());
+        let mut value = value;
+        value["map"] = json!({"plain": 1});
+        assert_eq!(read(&value).unwrap(), serde_json::from_value(value).unwrap());
+    }
+
+    #[test]
+    fn what_does_not_fit_has_its_place() {
+        for (value, place, text) in [
+            (json!({"list": ["plain", 5]}), "/list/1", "invalid type: number, expected string or map"),
+            (json!({"list": ["plan"]}), "/list/0", "unknown variant `plan`"),
+            (json!({"list": [{"plan": 1}]}), "/list/0", "unknown variant `plan`"),
+            (json!({"list": [{"with": 1, "two": 2}]}), "/list/0", "map with a single key"),
+            (json!({"list": ["with"]}), "/list/0", "expected newtype variant"),
+            (json!({"list": [{"with": null}]}), "/list/0/with", "invalid type: null, expected a string"),
+            (json!({"list": [{"two": [true, [1, 256]]}]}), "/list/0/two/1/1", "expected u8"),
+            (json!({"list": [{"two": [true]}]}), "/list/0/two", "invalid length 1"),
+            (json!({"list": [{"two": [true, [], 3]}]}), "/list/0/two", "invalid length 3"),
+            (json!({"list": [{"named": {"port": "x"}}]}), "/list/0/named/port", "expected u16"),
+            (json!({"list": [{"named": {}}]}), "/list/0/named", "missing field `port`"),
+            (json!({"list": [{"plain": 1}]}), "/list/0/plain", "expected unit"),
+            (json!({"list": [], "map": {"plan": 1}}), "/map/plan", "unknown variant `plan`"),
+            (json!({"list": [], "map": {"plain": "x"}}), "/map/plain", "expected f64"),
+            (json!({"list": [], "two": [1, 2]}), "/two/1", "invalid type: integer `2`, expected a string"),
+            (json!({"list": [], "a/b~": 1}), "/a~1b~0", "unknown field `a/b~`"),
+            (json!({}), "", "missing field `list`"),
+            (json!(3), "", "invalid type: integer `3`, expected struct Odd"),
+        ] {
+            let (at, said) = read(&value).unwrap_err();
+            assert_eq!(at, place, "{value}: {said}");
+            assert!(said.contains(text), "{value}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_found_among_many() {
+        for count in [1, MANY - 1, MANY, MANY + 1, 3 * MANY] {
+            for again in [0, count / 2, count - 1] {
+                let keys: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
+                let text = format!("{{{},\"k{again}\":[]}}", keys.join(","));
+                let error = parse_trees(&text).unwrap_err();
+                assert_eq!(error.pointer.unwrap().to_string(), format!("/k{again}"));
+                assert!(parse_trees(&format!("{{{}}}", keys.join(","))).is_ok());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_was_written(value in any_json()) {
+            let tree = parse_trees(&value.to_string()).unwrap().remove(0).1;
+            prop_assert_eq!(Value::from(tree.clone()), value.clone());
+            prop_assert_eq!(Value::from(Tree::from(value.clone())), value.clone());
+            prop_assert_eq!(tree.read::<Value>().unwrap(), value);
+        }
+
+        #[test]
+        fn what_fits_is_what_fits_serde_json(value in any_json(), key in "list|map|two|any") {
+            let value = json!({"list": [], key: value});
+            let ours = read(&value).ok();
+            prop_assert_eq!(ours, serde_json::from_value::<Odd>(value).ok());
+        }
     }
 }
