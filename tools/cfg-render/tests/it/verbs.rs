@@ -422,6 +422,9 @@ fn mistakes_are_named_in_plain_words() {
         assert!(code == 65 && said.contains(words), "{code} {words}: {said}");
         assert!(!said.contains("sequence") && !said.contains("invalid type"), "no words of a program: {said}");
     }
+    let fleet = good(json!({"services": {"site": {"proxy": {"names": ["a.test"]}}}}));
+    let error = stderr(&cfg_render(&["dns", "--log-format", "json"], &fleet));
+    assert!(error.contains("\"code\":\"wrong_type\""), "the words change, the code stays: {error}");
     // A name that would control the terminal is shown, and does nothing.
     let (code, said) = said(&good(json!({"services": {"site": {"proxy": [{"names": ["a\u{1b}[2J\nb.test"]}]}}})));
     assert!(code == 1 && !said.contains('\u{1b}') && said.contains("\\u{1b}[2j\\nb.test"), "{said}");
