@@ -155,7 +155,11 @@ fn errors_keep_their_place() {
     let cases = [
         (json!({ "hosts": { "web1": { "osx": 1 } } }), "/hosts/web1/osx", "unknown key"),
         (json!({ "hosts": { "web1": { "os": "plan9" } } }), "/hosts/web1/os", "debian-12"),
-        (json!({ "hosts": { "web1": { "ssh": { "port": 70000 } } } }), "/hosts/web1/ssh/port", "u16"),
+        (
+            json!({ "hosts": { "web1": { "ssh": { "port": 70000 } } } }),
+            "/hosts/web1/ssh/port",
+            "a whole number from 0 to 65535",
+        ),
         (
             json!({ "services": { "site": { "run": { "static": null, "systemd": { "exe": [] } } } } }),
             "/services/site/run/systemd/exe",
