@@ -99,7 +99,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, runtime: &Runtime, name: &s
     let mut document = Value::Object(document);
     dollars(&mut document);
     if let Some(patch) = service.extra.as_ref().and_then(|extra| extra.compose.as_ref()) {
-        merge_patch::apply(builder, &mut document, patch, merge_patch::COMPOSE, &at.join("extra").join("compose"));
+        merge_patch::apply(builder, &mut document, patch, &merge_patch::COMPOSE, &at.join("extra").join("compose"));
     }
     warn_of_kept(builder, &kept, &at.join("env"));
     let path = format!("{directory}/compose.yaml");

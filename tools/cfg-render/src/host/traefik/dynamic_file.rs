@@ -109,7 +109,7 @@ pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site:
             builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.traefik.as_ref());
         if let Some(patch) = extra {
             let at = Model::service_at(service).join("extra").join("traefik");
-            merge_patch::apply(builder, &mut document, patch, merge_patch::TRAEFIK, &at);
+            merge_patch::apply(builder, &mut document, patch, &merge_patch::TRAEFIK, &at);
         }
     }
     Some(document)
