@@ -168,7 +168,7 @@ fn upstream(context: &Context<'_>, route: &ResolvedRoute<'_>, found: &mut Vec<Fi
 }
 
 /// Why one host does not get to a port of another, and what helps.
-fn no_way(
+pub(super) fn no_way(
     context: &Context<'_>,
     from: &str,
     to: &str,

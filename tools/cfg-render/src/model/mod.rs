@@ -178,6 +178,23 @@ impl<'f> Model<'f> {
             .cloned()
     }
 
+    /// The packages of Debian that a service comes from: those that are named, else those of its role, else one of its name.
+    pub fn packages_of(&self, name: &str, run: &crate::fleet::PackageRun) -> Vec<String> {
+        let monitoring = &self.fleet.monitoring;
+        if !run.packages.is_empty() {
+            run.packages.clone()
+        } else if self.is_zabbix_web(name) {
+            // A web server runs it, with packages of its own.
+            Vec::new()
+        } else if self.is_zabbix_server(name) {
+            vec!["zabbix-server-pgsql".into()]
+        } else if monitoring.alertmanager.as_ref().is_some_and(|role| role.service == name) {
+            vec!["prometheus-alertmanager".into()]
+        } else {
+            vec![name.to_owned()]
+        }
+    }
+
     /// The addresses from which connections of a host to an address of another may come: those on the same network and of
     /// the same family.
     pub(crate) fn sources_to(&self, from: &HostView, to: &HostView, target: IpAddr) -> Vec<IpAddr> {
@@ -250,11 +267,13 @@ impl<'f> Model<'f> {
             Run::Package(run) if run.unit.is_none() && self.is_zabbix_server(name) => {
                 Some("zabbix-server.service".into())
             }
-            Run::Package(run) => Some(
-                run.unit
-                    .clone()
-                    .unwrap_or_else(|| format!("{}.service", run.packages.first().map_or(name, String::as_str))),
-            ),
+            Run::Package(run) => Some(run.unit.clone().unwrap_or_else(|| {
+                match self.packages_of(name, run).first().map_or(name, String::as_str) {
+                    // The one that is not called like its package.
+                    "grafana" | "grafana-enterprise" => "grafana-server.service".into(),
+                    package => format!("{package}.service"),
+                }
+            })),
             Run::External(run) => run.unit.clone(),
             Run::Nixos(run) => Some(
                 run.units

@@ -150,3 +150,88 @@ fn names_in_other_scripts_are_ascii_in_all_that_is_made() {
         );
     }
 }
+
+/// Grafana without its sources, or Prometheus that tells nobody, looks like a fleet in which all is well.
+#[test]
+fn what_watches_the_fleet_reaches_one_another() {
+    let mut fleet = fleet();
+    let role = |host: &str, port: Value| json!({"host": host, "run": {"package": {}}, "ports": {"http": port}, "backup": {"none": "a test"}});
+    for (name, host, port) in [("grafana", "edge", 3000), ("prometheus", "back", 9090), ("alertmanager", "back", 9093)]
+    {
+        fleet["services"][name] = role(host, json!(port));
+        fleet["monitoring"][name] = json!({});
+    }
+    let mut found = findings(&fleet);
+    found.retain(|one| one.1.starts_with("/monitoring"));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for (one, whom) in found.iter().zip(["alertmanager", "prometheus"]) {
+        assert_eq!((one.0.as_str(), one.1.as_str()), ("unreachable-upstream", "/monitoring/grafana"));
+        assert!(one.2.contains(&format!("does not reach service {whom}")) && one.2.contains("loopback"), "{one:?}");
+    }
+    for (name, port) in [("prometheus", 9090), ("alertmanager", 9093)] {
+        fleet["services"][name]["ports"]["http"] = json!({"port": port, "bind": "lan"});
+    }
+    assert!(!findings(&fleet).iter().any(|one| one.1.starts_with("/monitoring")), "{:#?}", findings(&fleet));
+
+    // By their role they come from the packages that Debian has, under the names that their units have there.
+    let items = |fleet: &Value, host: &str| {
+        let desired = document(&["host", "--host", host], fleet);
+        let all = desired["items"].as_array().unwrap().clone();
+        let packages = all.iter().filter_map(|item| item["packages"]["present"].as_array()).flatten();
+        let units = all.iter().filter_map(|item| item["unit"]["name"].as_str());
+        packages.filter_map(Value::as_str).chain(units).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |items: &[String], name: &str| items.iter().any(|item| item == name);
+    let back = items(&fleet, "back");
+    assert!(has(&back, "prometheus-alertmanager") && has(&back, "prometheus-alertmanager.service"), "{back:?}");
+    assert!(!has(&back, "alertmanager") && !has(&back, "alertmanager.service"), "{back:?}");
+    let edge = items(&fleet, "edge");
+    assert!(has(&edge, "grafana") && has(&edge, "grafana-server.service"), "{edge:?}");
+}
+
+#[test]
+fn zabbix_comes_from_the_packages_that_debian_has() {
+    let mut fleet = fleet();
+    fleet["databases"] = json!({"main": {"host": "back"}});
+    fleet["services"]["zabbix-server"] = json!({"host": "back", "run": {"package": {}}, "ports": {"server": {"port": 10051, "bind": "lan"}}, "databases": [{"password": {"secret": "zabbix"}}], "backup": {"none": "a test"}});
+    fleet["services"]["zabbix-web"] =
+        json!({"host": "back", "run": {"package": {}}, "ports": {"http": 8080}, "backup": {"none": "a test"}});
+    fleet["monitoring"] = json!({"zabbix": {"web": "zabbix-web"}});
+    fleet["secrets"] = json!({"zabbix": {}});
+    let desired = document(&["host", "--host", "back"], &fleet);
+    let all = desired["items"].as_array().unwrap();
+    let packages: Vec<_> = all.iter().filter_map(|item| item["packages"]["present"].as_array()).flatten().collect();
+    for (name, there) in
+        [("zabbix-server-pgsql", true), ("zabbix-frontend-php", true), ("zabbix-server", false), ("zabbix-web", false)]
+    {
+        assert_eq!(packages.iter().any(|package| **package == name), there, "{name}: {packages:?}");
+    }
+}
+
+#[test]
+fn whoever_may_run_an_operation_is_on_its_host() {
+    let mut fleet = fleet();
+    fleet["hosts"]["edge"]["users"] = json!({"agent": {"keys": [KEY]}});
+    fleet["operations"] = json!({"again": {"restart": "web", "users": ["agent"]}});
+    let found = findings(&fleet);
+    let one = found.iter().find(|one| one.1 == "/operations/again/users/0").unwrap_or_else(|| panic!("{found:#?}"));
+    assert!(one.0 == "unknown-ref" && one.2.contains("host back does not have"), "{one:?}");
+    fleet["hosts"]["back"]["users"] = json!({"agent": {"keys": [KEY]}});
+    assert_eq!(findings(&fleet), []);
+}
+
+/// The place that the warning names is the one of the engine that is used.
+#[test]
+fn a_secret_in_the_environment_names_where_the_engine_keeps_it() {
+    for (engine, place) in [("docker", "/var/lib/docker/containers/"), ("podman", "/var/lib/containers/storage/")] {
+        let mut fleet = fleet();
+        fleet["hosts"]["back"]["os"] = json!("debian-13");
+        fleet["hosts"]["back"]["containers"] = json!({"engine": engine});
+        fleet["services"]["web"]["run"] = json!({"container": {"image": "docker.io/x/web:1"}});
+        fleet["services"]["web"]["env"] = json!({"TOKEN": {"secret": "token"}});
+        fleet["secrets"] = json!({"token": {}});
+        let found = findings(&fleet);
+        let is = |one: &(String, String, String)| one.0 == "secret-in-environment" && one.2.contains(place);
+        assert!(found.iter().any(is), "{engine}: {found:#?}");
+    }
+}
