@@ -146,7 +146,7 @@ fn upstream(context: &Context<'_>, route: &ResolvedRoute<'_>, found: &mut Vec<Fi
     let is_static = service.is_some_and(|service| matches!(service.run, Run::Static(_)));
     let traefik =
         context.hosts().get(edge).and_then(|host| host.proxy.as_ref()).is_some_and(|p| p.kind == ProxyKind::Traefik);
-    if is_static && traefik && matches!(route.edge, Edge::Host(_)) {
+    if is_static && traefik && matches!(route.edge, Edge::Host(_)) && route.hosts.contains(&edge) {
         let message = "Traefik serves no files".into();
         found.push(unsupported(route.place.clone(), message, "use nginx or Caddy, or a container that serves them"));
     }

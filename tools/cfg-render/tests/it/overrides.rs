@@ -387,3 +387,29 @@ fn every_key_of_the_published_schemas_is_known_and_no_other_at_any_depth() {
         assert_eq!(wrong(&patch), expected, "{key}");
     }
 }
+
+/// A service with several names has several files for Traefik: a patch reaches the one that has what it names.
+#[test]
+fn a_patch_for_traefik_finds_the_file_that_it_is_for() {
+    let mut fleet = fleet("debian-13");
+    fleet["hosts"]["box"]["containers"] = json!({"engine": "docker"});
+    fleet["hosts"]["box"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"});
+    fleet["services"]["app"]["proxy"] = json!([
+        {"names": ["one.strong.test"], "tls": "internal"}, {"names": ["two.strong.test"], "path": "/x", "tls": "internal"}
+    ]);
+    fleet["services"]["app"]["extra"] = json!({"traefik": {"http": {
+        "routers": {"two-strong-test-0": {"priority": 77}, "more": {"rule": "Host(`more.strong.test`)", "service": "one-strong-test-0"}}
+    }}});
+    let all = files(&fleet, "box");
+    let (one, two) =
+        (of(&all, "/etc/traefik/dynamic/one.strong.test.yaml"), of(&all, "/etc/traefik/dynamic/two.strong.test.yaml"));
+    assert!(two.contains("priority: 77") && !one.contains("priority: 77"), "{one}\n{two}");
+    assert!(one.contains("more.strong.test") && !two.contains("more.strong.test"), "{one}\n{two}");
+    // What is in none of them is an error, once.
+    fleet["services"]["app"]["extra"] =
+        json!({"traefik": {"http": {"routers": {"three-strong-test-0": {"priority": 77}}}}});
+    let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<_> = found["findings"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
+    assert_eq!(found, ["/services/app/extra/traefik/http/routers/three-strong-test-0"]);
+}

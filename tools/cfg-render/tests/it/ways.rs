@@ -235,3 +235,45 @@ fn a_secret_in_the_environment_names_where_the_engine_keeps_it() {
         assert!(found.iter().any(is), "{engine}: {found:#?}");
     }
 }
+
+/// Nobody else has them: the edge asks the proxy there, which is nginx or Caddy, whatever the edge is.
+#[test]
+fn files_on_another_host_are_served_by_the_proxy_there() {
+    for edge in [json!({"kind": "nginx"}), json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"})] {
+        let mut fleet = fleet();
+        fleet["hosts"]["edge"]["containers"] = json!({"engine": "docker"});
+        fleet["hosts"]["edge"]["proxy"] = edge.clone();
+        fleet["hosts"]["edge"]["proxy"]["acme"] = json!({});
+        fleet["services"]["site"] = json!({"host": "back", "run": {"static": {"root": "/srv/www"}}, "backup": {"none": "a test"},
+            "proxy": [{"names": ["files.ways.test"], "via": "edge"}]});
+        assert_eq!(findings(&fleet), [], "{edge}");
+        let at_edge = document(&["host", "--host", "edge"], &fleet).to_string();
+        assert!(at_edge.contains("http://10.1.0.2:80"), "{edge}");
+        let there = file(&fleet, "back", "/etc/nginx/plumbline.d/files.ways.test.conf");
+        assert!(there.contains("root /srv/www;"), "{there}");
+        let rules = file(&fleet, "back", "/etc/nftables.conf");
+        assert!(rules.contains("ip saddr 10.1.0.1 tcp dport 80 accept"), "{rules}");
+    }
+    // Traefik itself has none to serve.
+    let mut own = fleet();
+    own["hosts"]["edge"]["containers"] = json!({"engine": "docker"});
+    own["hosts"]["edge"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5", "acme": {}});
+    own["services"]["site"] = json!({"host": "edge", "run": {"static": {"root": "/srv/www"}}, "backup": {"none": "a test"}, "proxy": [{"names": ["files.ways.test"]}]});
+    assert!(findings(&own).iter().any(|one| one.1 == "/services/site/proxy/0" && one.2 == "Traefik serves no files"));
+}
+
+/// Paths for which there is no entry: nginx would show the page of its package, and Caddy an empty one that says 200.
+#[test]
+fn paths_without_an_entry_are_not_found() {
+    for (kind, path, line) in [
+        ("nginx", "/etc/nginx/plumbline.d/web.ways.test.conf", "location / {\n        return 404;\n    }"),
+        ("caddy", "/etc/caddy/Caddyfile", "\thandle {\n\t\trespond 404\n\t}"),
+    ] {
+        let mut fleet = fleet();
+        fleet["hosts"]["edge"]["proxy"] = json!({"kind": kind});
+        assert!(!file(&fleet, "edge", path).contains(line), "{kind}: there is an entry for all paths");
+        fleet["services"]["web"]["proxy"][0]["path"] = json!("/api");
+        let text = file(&fleet, "edge", path);
+        assert_eq!(text.matches(line).count(), 1, "{text}");
+    }
+}
