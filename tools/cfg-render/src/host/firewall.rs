@@ -141,7 +141,7 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         }
     }
     for (client, port, why, pointer, service) in watched(model, host) {
-        for address in model.addresses_towards(client, host) {
+        for address in Model::addresses_towards(client, host) {
             from_hosts.push((address, port, why.clone(), pointer.clone(), Some(service.clone())));
         }
     }

@@ -209,7 +209,7 @@ impl<'f> Model<'f> {
 
     /// All addresses with which a host may come to another: those on the networks that they share, else those on the
     /// internet.
-    pub(crate) fn addresses_towards(&self, from: &HostView, to: &HostView) -> Vec<IpAddr> {
+    pub(crate) fn addresses_towards(from: &HostView, to: &HostView) -> Vec<IpAddr> {
         let on = |wanted: &dyn Fn(&String) -> bool| -> Vec<IpAddr> {
             let networks = from.spec.addresses.iter().filter(|(network, _)| wanted(network));
             networks.flat_map(|(_, all)| all).copied().collect()

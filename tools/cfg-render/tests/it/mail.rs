@@ -114,3 +114,25 @@ fn a_sender_with_a_name_is_taken_apart_where_the_program_wants_an_address() {
         }
     }
 }
+
+#[test]
+fn a_sender_is_one_address() {
+    let bad = |from: &str, port: u16| {
+        let mut fleet = fleet("starttls");
+        fleet["mailers"]["out"]["from"] = json!(from);
+        fleet["mailers"]["out"]["port"] = json!(port);
+        let output = crate::run::cfg_render(&["check", "--output", "json"], &fleet.to_string());
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = found["findings"].as_array().unwrap().iter().filter(|one| one["code"] == "bad-mailer");
+        all.map(|one| one["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for from in ["nobody", "@example.org", "a@b.example, c@d.example", "Ops <nobody>", "a b@example.org", ""] {
+        assert_eq!(bad(from, 587), ["/mailers/out/from"], "{from}");
+    }
+    for from in
+        ["ops@example.org", "Ops <ops@example.org>", "\"Ops, Team\" <o.p+s@b\u{fc}cher.example>", "root@localhost"]
+    {
+        assert_eq!(bad(from, 587), Vec::<String>::new(), "{from}");
+    }
+    assert_eq!(bad("ops@example.org", 0), ["/mailers/out/port"]);
+}

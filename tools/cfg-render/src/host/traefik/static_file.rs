@@ -70,7 +70,7 @@ pub(super) fn trusted(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec
     let mut all = Vec::new();
     for name in &proxy.real_ip_from {
         if let Some(edge) = model.host(name) {
-            all.extend(model.addresses_towards(edge, builder.host).iter().map(ToString::to_string));
+            all.extend(crate::model::Model::addresses_towards(edge, builder.host).iter().map(ToString::to_string));
         } else if let Some(network) = model.fleet.networks.get(name) {
             all.extend(network.ranges().iter().map(ToString::to_string));
         } else {
