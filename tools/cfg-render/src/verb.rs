@@ -21,7 +21,7 @@ use contract::{Exit, Finding, Findings, Pointer};
 
 use crate::check::check_model;
 use crate::derive::{self, Vantage};
-use crate::host::render;
+use crate::host::render_each;
 use crate::model::{HostView, Model};
 use fleet_input::FleetInput;
 
@@ -211,9 +211,8 @@ fn findings_of(fleet: &crate::fleet::Fleet) -> Findings {
     let broken = all.iter().any(|finding| finding.level == contract::Level::Error);
     // What a host would look like says nothing where its names lead nowhere.
     if !broken {
-        for host in model.hosts() {
-            all.extend(render(&model, host).findings);
-        }
+        let hosts: Vec<_> = model.hosts().collect();
+        all.extend(render_each(&model, &hosts, |rendered| rendered.findings).into_iter().flatten());
         all.extend(derive::dns(&model).1);
     }
     Findings::new(all)
@@ -255,11 +254,10 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
     if args.all && args.out.is_none() {
         // All or nothing: a host that cannot be rendered must not leave half of the output behind. The line of a host is kept, not
         // the host: ten thousand services are a hundred megabytes as lines.
-        let mut lines = Vec::with_capacity(hosts.len());
-        for host in hosts {
-            let rendered = render(&model, host);
-            lines.push((session.line(&rendered.desired, text::host)?, rendered.findings));
-        }
+        let made = render_each(&model, &hosts, |rendered| {
+            Ok((session.line(&rendered.desired, text::host)?, rendered.findings))
+        });
+        let lines = made.into_iter().collect::<Result<Vec<_>, Failure>>()?;
         fleet_input::good(&fleet, lines.iter().flat_map(|(_, findings)| findings.clone()).collect())?;
         for (line, findings) in lines {
             warn(session, &findings);
@@ -270,7 +268,7 @@ fn host(args: &HostArgs, session: &mut Session) -> Result<Exit, Failure> {
         std::mem::forget((resolved, fleet));
         return Ok(Exit::Done);
     }
-    let rendered: Vec<_> = hosts.iter().map(|host| render(&model, host)).collect();
+    let rendered = render_each(&model, &hosts, |rendered| rendered);
     fleet_input::good(&fleet, rendered.iter().flat_map(|rendered| rendered.findings.clone()).collect())?;
     for rendered in &rendered {
         warn(session, &rendered.findings);

@@ -1,13 +1,11 @@
 //! JSON as the contract wants it: duplicate keys are errors, comments and extensions are taken out, output is canonical.
 
-use std::fmt;
-
 use contract::{Pointer, SchemaId};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
+use serde::de;
+use serde_json::Value;
 
 use crate::canonical::{canonical, push_line, push_text, write_inner};
+use crate::tree::Tree;
 
 /// Why a text is no good JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +27,20 @@ pub struct JsonError {
 /// # Errors
 /// The first thing that is no JSON, or a key that stands twice in one object.
 pub fn parse_json(text: &str) -> Result<Vec<(usize, Value)>, JsonError> {
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
-    let mut values = Vec::new();
+    Ok(parse_trees(text)?.into_iter().map(|(start, tree)| (start, tree.into())).collect())
+}
+
+/// The same as they were read.
+pub(crate) fn parse_trees(text: &str) -> Result<Vec<(usize, Tree)>, JsonError> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Tree>();
+    let mut trees = Vec::new();
     loop {
         let start = stream.byte_offset();
         match stream.next() {
-            None => return Ok(values),
-            Some(Ok(Unique(value))) => {
+            None => return Ok(trees),
+            Some(Ok(tree)) => {
                 let blank = text[start..].len() - text[start..].trim_start().len();
-                values.push((start + blank, value));
+                trees.push((start + blank, tree));
             }
             Some(Err(error)) => return Err(describe(&error)),
         }
@@ -67,83 +70,14 @@ fn describe(error: &serde_json::Error) -> JsonError {
     JsonError { code: "syntax", message, pointer: None, line, column }
 }
 
-/// A value in which no object holds a key twice.
-pub(crate) struct Unique(pub(crate) Value);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Unique)
-    }
-}
-
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        loop {
-            match seq.next_element::<Unique>() {
-                Ok(Some(Unique(value))) => array.push(value),
-                Ok(None) => return Ok(Value::Array(array)),
-                Err(error) => return Err(inside(&array.len().to_string(), error)),
-            }
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            match object.entry(key) {
-                Entry::Vacant(entry) => {
-                    let Unique(value) = map.next_value().map_err(|error| inside(entry.key(), error))?;
-                    entry.insert(value);
-                }
-                Entry::Occupied(entry) => {
-                    let (key, place) = (entry.key(), Pointer::root().join(entry.key()));
-                    return Err(de::Error::custom(format_args!("{MARK}{place}{MARK}the key \"{key}\" stands twice")));
-                }
-            }
-        }
-        Ok(Value::Object(object))
-    }
+/// The error of a key that stands twice in an object, with the beginning of its path.
+pub(crate) fn twice<E: de::Error>(key: &str) -> E {
+    let place = Pointer::root().join(key);
+    E::custom(format_args!("{MARK}{place}{MARK}the key \"{key}\" stands twice"))
 }
 
 /// Puts a key before the path of a duplicate key that lies deeper; leaves every other error as it is.
-fn inside<E: de::Error>(key: &str, error: E) -> E {
+pub(crate) fn inside<E: de::Error>(key: &str, error: E) -> E {
     let text = error.to_string();
     match text.strip_prefix(MARK) {
         Some(rest) => E::custom(format_args!("{MARK}{}{rest}", Pointer::root().join(key))),
@@ -153,22 +87,9 @@ fn inside<E: de::Error>(key: &str, error: E) -> E {
 
 /// Takes out what all readers ignore: `x-*` keys and the comment `//` everywhere, `$schema` at the root.
 pub fn strip_extensions(value: &mut Value) {
-    if let Value::Object(object) = value {
-        object.remove("$schema");
-    }
-    strip_comments(value);
-}
-
-/// The same below the root.
-pub(crate) fn strip_comments(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.retain(|key, _| key != "//" && !key.starts_with("x-"));
-            object.values_mut().for_each(strip_comments);
-        }
-        Value::Array(array) => array.iter_mut().for_each(strip_comments),
-        _ => {}
-    }
+    let mut tree = Tree::from(value.take());
+    tree.strip_extensions();
+    *value = tree.into();
 }
 
 /// The bytes of a document: sorted keys, `schema` first; indented, or on one line for JSON Lines. Ends with a newline.
@@ -240,7 +161,7 @@ pub(crate) fn canonical_json_listed<E>(
 const CHUNK: usize = 32 * 1024;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
@@ -297,7 +218,7 @@ mod tests {
         }
     }
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),

@@ -23,6 +23,7 @@ mod source;
 mod style;
 mod suggest;
 mod tool;
+mod tree;
 
 pub use atomic_file::write_atomically;
 pub use canonical::canonical;

@@ -2,11 +2,10 @@
 
 use contract::{Document, Exit};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 
 use crate::Failure;
-use crate::json::{Unique, strip_comments, strip_extensions};
 use crate::source::{RawDocument, Source};
+use crate::tree::{Entry, Tree};
 
 /// A document whose long list is empty here, and given out element by element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +20,10 @@ pub struct Listed<D> {
 impl<D: Document> Listed<D> {
     pub(crate) fn read(name: &str, text: String, list: &'static str) -> Result<Self, Failure> {
         let head = walk(&text, list, &mut |_| true).and_then(|mut head| {
-            strip_extensions(&mut head);
-            let schema = head.as_object_mut()?.remove("schema")?;
-            (schema.as_str() == Some(D::ID.as_str())).then_some(head)
+            head.strip_extensions();
+            (head.remove("schema")? == Tree::Text(D::ID.as_str().into())).then_some(head)
         });
-        match head.and_then(|head| serde_json::from_value(head).ok()) {
+        match head.and_then(|head| head.read().ok()) {
             Some(document) => Ok(Self { document, source: Source::new(name, text), list }),
             None => Err(what_is_wrong::<D>(name, &text)),
         }
@@ -38,8 +36,8 @@ impl<D: Document> Listed<D> {
     pub fn each<T: DeserializeOwned>(&self, mut take: impl FnMut(T)) -> Result<(), Failure> {
         let mut good = true;
         let walked = walk(self.source.text(), self.list, &mut |mut element| {
-            strip_comments(&mut element);
-            match serde_json::from_value(element) {
+            element.strip_comments();
+            match element.read() {
                 Ok(element) => take(element),
                 Err(_) => good = false,
             }
@@ -54,7 +52,7 @@ impl<D: Document> Listed<D> {
 
 /// The usual reader says what is wrong, at the cost of the whole tree.
 fn what_is_wrong<D: Document>(name: &str, text: &str) -> Failure {
-    let read = RawDocument::parse_one(name, text, &[D::ID]).and_then(RawDocument::read::<D>);
+    let read = RawDocument::parse_one(name, text.to_owned(), &[D::ID]).and_then(RawDocument::read::<D>);
     match read {
         Err(failure) => failure,
         Ok(_) => Failure::new(Exit::Bug, "listed", "a document is good as a whole, but not in its parts").place(name),
@@ -62,7 +60,7 @@ fn what_is_wrong<D: Document>(name: &str, text: &str) -> Failure {
 }
 
 /// The one object of a text, with `list` left empty and its elements given to `each` until that says no.
-fn walk(text: &str, list: &str, each: &mut dyn FnMut(Value) -> bool) -> Option<Value> {
+fn walk(text: &str, list: &str, each: &mut dyn FnMut(Tree) -> bool) -> Option<Tree> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Root { list, each }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
@@ -71,43 +69,43 @@ fn walk(text: &str, list: &str, each: &mut dyn FnMut(Value) -> bool) -> Option<V
 
 struct Root<'a> {
     list: &'a str,
-    each: &'a mut dyn FnMut(Value) -> bool,
+    each: &'a mut dyn FnMut(Tree) -> bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Root<'_> {
-    type Value = Value;
+    type Value = Tree;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Root<'_> {
-    type Value = Value;
+    type Value = Tree;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if object.contains_key(&key) {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+        let mut object: Vec<Entry> = Vec::new();
+        while let Some(key) = map.next_key::<Box<str>>()? {
+            if object.iter().any(|(known, _)| *known == key) {
                 return Err(de::Error::custom("a key stands twice"));
             }
-            let value = if key == self.list {
+            let value = if *key == *self.list {
                 map.next_value_seed(Elements(&mut *self.each))?;
-                Value::Array(Vec::new())
+                Tree::List(Box::default())
             } else {
-                map.next_value::<Unique>()?.0
+                map.next_value()?
             };
-            object.insert(key, value);
+            object.push((key, value));
         }
-        Ok(Value::Object(object))
+        Ok(Tree::Object(object.into()))
     }
 }
 
-struct Elements<'a>(&'a mut dyn FnMut(Value) -> bool);
+struct Elements<'a>(&'a mut dyn FnMut(Tree) -> bool);
 
 impl<'de> DeserializeSeed<'de> for Elements<'_> {
     type Value = ();
@@ -125,7 +123,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(Unique(element)) = elements.next_element()? {
+        while let Some(element) = elements.next_element()? {
             if !(self.0)(element) {
                 return Err(de::Error::custom("not wanted"));
             }
@@ -155,7 +153,7 @@ mod tests {
             "defaults":{"timeout":"1s"},"schema":"health.checks/v1","$schema":"s","vantage":"here"}"#;
         let (mut document, checks) = read(text).unwrap();
         document.checks = checks;
-        let whole = RawDocument::parse_one("x.json", text, &[HealthChecks::ID]).unwrap();
+        let whole = RawDocument::parse_one("x.json", text.to_owned(), &[HealthChecks::ID]).unwrap();
         assert_eq!(document, whole.read::<HealthChecks>().unwrap().document);
     }
 
@@ -176,7 +174,7 @@ mod tests {
             r#"{"schema":"health.checks/v1","checks":[{"id":"a""#,
         ] {
             let parts = read(text).map(drop).unwrap_err();
-            let whole = RawDocument::parse_one("x.json", text, &[HealthChecks::ID])
+            let whole = RawDocument::parse_one("x.json", text.to_owned(), &[HealthChecks::ID])
                 .and_then(RawDocument::read::<HealthChecks>)
                 .unwrap_err();
             assert_eq!(format!("{parts:?}"), format!("{whole:?}"), "{text}");

@@ -117,7 +117,7 @@ impl Session {
     /// # Errors
     /// As [`Session::read`].
     pub fn read_raw(&self, input: &Input, expected: &[SchemaId]) -> Result<RawDocument, Failure> {
-        RawDocument::parse_one(&name_of(input), &self.read_text(input)?, expected)
+        RawDocument::parse_one(&name_of(input), self.read_text(input)?, expected)
     }
 
     /// Reads all documents of an input (JSON Lines, or one after another); at least one.
@@ -125,8 +125,7 @@ impl Session {
     /// # Errors
     /// As [`Session::read`].
     pub fn read_all_raw(&self, input: &Input, expected: &[SchemaId]) -> Result<Vec<RawDocument>, Failure> {
-        let text = self.read_text(input)?;
-        RawDocument::parse_all(&name_of(input), &text, expected)
+        RawDocument::parse_all(&name_of(input), self.read_text(input)?, expected)
     }
 
     /// Reads an input as it is.

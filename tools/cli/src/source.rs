@@ -1,17 +1,21 @@
 //! A document together with the text that it came from, so that every error can name its line.
 
+use std::sync::Arc;
+
 use contract::{Document, Exit, Finding, Pointer, SchemaId};
 use serde_json::Value;
 
-use crate::json::{parse_json, strip_extensions};
+use crate::json::parse_trees;
 use crate::locate::locate;
+use crate::tree::{Misfit, Tree};
 use crate::{Failure, did_you_mean};
 
 /// The text of an input and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     name: String,
-    text: String,
+    /// Shared by all documents of one input.
+    text: Arc<String>,
     start: usize,
     /// Files that hold parts of the document, where it was put together from several.
     parts: Vec<Part>,
@@ -39,14 +43,18 @@ pub struct Sourced<D> {
 pub struct RawDocument {
     /// The schema id that it carries.
     pub schema: String,
-    value: Value,
+    value: Tree,
     source: Source,
 }
 
 impl Source {
     /// The text of a document that is put together from several files: this one holds everything that no part holds.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), start: 0, parts: Vec::new() }
+        Self::shared(name, Arc::new(text.into()), 0)
+    }
+
+    fn shared(name: impl Into<String>, text: Arc<String>, start: usize) -> Self {
+        Self { name: name.into(), text, start, parts: Vec::new() }
     }
 
     /// The same with a file that holds what is at `prefix`.
@@ -131,12 +139,12 @@ impl RawDocument {
     /// # Errors
     /// 65 for a document that does not say what it is, or something else than was expected.
     pub fn joined(value: Value, source: Source, expected: &[SchemaId]) -> Result<Self, Failure> {
-        Self::open(source, value, expected)
+        Self::open(source, value.into(), expected)
     }
 
     /// Splits a text into its documents and reads what each says it is. `name` is what the input is called in errors.
-    pub(crate) fn parse_all(name: &str, text: &str, expected: &[SchemaId]) -> Result<Vec<RawDocument>, Failure> {
-        let values = parse_json(text).map_err(|error| {
+    pub(crate) fn parse_all(name: &str, text: String, expected: &[SchemaId]) -> Result<Vec<RawDocument>, Failure> {
+        let values = parse_trees(&text).map_err(|error| {
             let mut failure = Failure::new(Exit::BadDocument, error.code, error.message).place(name);
             for object in failure.errors_mut() {
                 object.pointer.clone_from(&error.pointer);
@@ -150,14 +158,15 @@ impl RawDocument {
                 .place(name)
                 .hint(format!("did the previous step fail? it should have printed {}", list(expected))));
         }
+        let text = Arc::new(text);
         values
             .into_iter()
-            .map(|(start, value)| Self::open(Source { start, ..Source::new(name, text) }, value, expected))
+            .map(|(start, value)| Self::open(Source::shared(name, Arc::clone(&text), start), value, expected))
             .collect()
     }
 
     /// The one document of a text.
-    pub(crate) fn parse_one(name: &str, text: &str, expected: &[SchemaId]) -> Result<RawDocument, Failure> {
+    pub(crate) fn parse_one(name: &str, text: String, expected: &[SchemaId]) -> Result<RawDocument, Failure> {
         let mut documents = Self::parse_all(name, text, expected)?;
         if documents.len() > 1 {
             return Err(Failure::new(Exit::BadDocument, "trailing_text", "something follows the document")
@@ -167,21 +176,21 @@ impl RawDocument {
         Ok(documents.remove(0))
     }
 
-    fn open(source: Source, mut value: Value, expected: &[SchemaId]) -> Result<Self, Failure> {
-        strip_extensions(&mut value);
+    fn open(source: Source, mut value: Tree, expected: &[SchemaId]) -> Result<Self, Failure> {
+        value.strip_extensions();
         let wanted = list(expected);
-        let Value::Object(object) = &mut value else {
+        if !matches!(value, Tree::Object(_)) {
             let failure = Failure::new(Exit::BadDocument, "wrong_type", "a document is a JSON object")
                 .hint(format!("expected {wanted}"));
             return Err(source.located(failure.at(Pointer::root())));
-        };
-        let failure = match object.remove("schema") {
-            Some(Value::String(schema)) if expected.iter().any(|id| id.as_str() == schema) => {
-                return Ok(Self { schema, value, source });
+        }
+        let failure = match value.remove("schema") {
+            Some(Tree::Text(schema)) if expected.iter().any(|id| id.as_str() == &*schema) => {
+                return Ok(Self { schema: schema.into(), value, source });
             }
-            Some(Value::String(schema)) => {
+            Some(Tree::Text(schema)) => {
                 let hint = match did_you_mean(&schema, expected.iter().map(|id| id.as_str())) {
-                    Some(near) if !SchemaId::NAMES.contains(&schema.as_str()) => format!("did you mean {near}?"),
+                    Some(near) if !SchemaId::NAMES.contains(&&*schema) => format!("did you mean {near}?"),
                     _ => format!("this verb reads {wanted}; is the right step before it in the pipe?"),
                 };
                 Failure::new(Exit::BadDocument, "wrong_schema", format!("the document is {schema}, expected {wanted}"))
@@ -206,7 +215,7 @@ impl RawDocument {
     /// # Errors
     /// 65 with the place of the first thing that does not fit.
     pub fn read<D: Document>(self) -> Result<Sourced<D>, Failure> {
-        match serde_path_to_error::deserialize(self.value) {
+        match self.value.read() {
             Ok(document) => Ok(Sourced { document, source: self.source }),
             Err(error) => Err(self.source.located(describe(&error))),
         }
@@ -218,18 +227,9 @@ fn list(expected: &[SchemaId]) -> String {
 }
 
 /// Turns serde's message into ours: a pointer, a stable code, "did you mean", and no values.
-fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> Failure {
-    use serde_path_to_error::Segment;
-    let mut pointer = Pointer::root();
-    for segment in error.path() {
-        pointer = match segment {
-            Segment::Seq { index } => pointer.join(index),
-            Segment::Map { key } => pointer.join(key),
-            Segment::Enum { variant } => pointer.join(variant),
-            Segment::Unknown => pointer,
-        };
-    }
-    let text = error.inner().to_string();
+fn describe(error: &Misfit) -> Failure {
+    let mut pointer = error.pointer();
+    let text = error.to_string();
     let text = without_values(text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head));
     let mut names = text.split('`').skip(1).step_by(2);
     let failure = |code: &str, message: String| Failure::new(Exit::BadDocument, code, message);

@@ -62,7 +62,7 @@ struct Escaped(String);
 impl fmt::Write for Escaped {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(index) = rest.find(['~', '/']) {
+        while let Some(index) = rest.bytes().position(|byte| matches!(byte, b'~' | b'/')) {
             self.0.push_str(&rest[..index]);
             self.0.push_str(if rest.as_bytes()[index] == b'~' { "~0" } else { "~1" });
             rest = &rest[index + 1..];

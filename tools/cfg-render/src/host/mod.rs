@@ -33,6 +33,7 @@ mod postgres;
 pub(crate) mod prometheus;
 mod secrets;
 pub(crate) mod services;
+mod side_by_side;
 pub(crate) mod single_sign_on;
 mod sources;
 mod tailscale;
@@ -55,6 +56,7 @@ pub(crate) use names::{announced, announcer, known_names};
 pub(crate) use pgbouncer::UNIT as PGBOUNCER_UNIT;
 pub(crate) use postgres::{client_authentication, listen_addresses};
 pub(crate) use secrets::manifest;
+pub use side_by_side::render_each;
 pub(crate) use sources::{Beginning, Source};
 
 /// Who owns what is made from a fleet.

@@ -1,7 +1,7 @@
 //! What concerns a host, found once for all of them: a fleet of many hosts is asked the same for each.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::{Model, Scrape};
 use crate::fleet::{Edge, Fleet, ResolvedRoute, Service};
@@ -13,9 +13,9 @@ type Named<'f> = (&'f str, &'f Service);
 pub(super) struct ByHost<'f> {
     running: BTreeMap<&'f str, Vec<Named<'f>>>,
     exposing: BTreeMap<&'f str, Vec<Named<'f>>>,
-    routes: OnceCell<Vec<ResolvedRoute<'f>>>,
-    routes_at: OnceCell<BTreeMap<&'f str, Vec<usize>>>,
-    scrapes_at: OnceCell<BTreeMap<String, Vec<usize>>>,
+    routes: OnceLock<Vec<ResolvedRoute<'f>>>,
+    routes_at: OnceLock<BTreeMap<&'f str, Vec<usize>>>,
+    scrapes_at: OnceLock<BTreeMap<String, Vec<usize>>>,
 }
 
 impl<'f> ByHost<'f> {
@@ -33,7 +33,7 @@ impl<'f> ByHost<'f> {
                 }
             }
         }
-        Self { running, exposing, routes: OnceCell::new(), routes_at: OnceCell::new(), scrapes_at: OnceCell::new() }
+        Self { running, exposing, routes: OnceLock::new(), routes_at: OnceLock::new(), scrapes_at: OnceLock::new() }
     }
 }
 

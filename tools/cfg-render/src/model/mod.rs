@@ -20,9 +20,9 @@ mod service_database;
 mod sites;
 mod sso;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use contract::Pointer;
 use contract::document::Engine;
@@ -66,12 +66,12 @@ pub struct Model<'f> {
     pub fleet: &'f Fleet,
     hosts: BTreeMap<&'f str, HostView>,
     by_host: ByHost<'f>,
-    sites: OnceCell<BTreeMap<&'f str, Vec<Site<'f>>>>,
-    scrapes: OnceCell<Vec<Scrape>>,
-    databases: OnceCell<BTreeMap<&'f str, Vec<DatabaseUse<'f>>>>,
-    dependencies: OnceCell<BTreeMap<String, Vec<Dependency>>>,
-    secret_uses: OnceCell<Vec<crate::fleet::SecretUse>>,
-    secrets: OnceCell<SecretTable>,
+    sites: OnceLock<BTreeMap<&'f str, Vec<Site<'f>>>>,
+    scrapes: OnceLock<Vec<Scrape>>,
+    databases: OnceLock<BTreeMap<&'f str, Vec<DatabaseUse<'f>>>>,
+    dependencies: OnceLock<BTreeMap<String, Vec<Dependency>>>,
+    secret_uses: OnceLock<Vec<crate::fleet::SecretUse>>,
+    secrets: OnceLock<SecretTable>,
 }
 
 impl<'f> Model<'f> {
@@ -84,12 +84,12 @@ impl<'f> Model<'f> {
             fleet,
             hosts,
             by_host: ByHost::of(fleet),
-            sites: OnceCell::new(),
-            scrapes: OnceCell::new(),
-            databases: OnceCell::new(),
-            dependencies: OnceCell::new(),
-            secret_uses: OnceCell::new(),
-            secrets: OnceCell::new(),
+            sites: OnceLock::new(),
+            scrapes: OnceLock::new(),
+            databases: OnceLock::new(),
+            dependencies: OnceLock::new(),
+            secret_uses: OnceLock::new(),
+            secrets: OnceLock::new(),
         }
     }
 

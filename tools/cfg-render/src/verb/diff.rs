@@ -11,7 +11,7 @@ use contract::{Document, Exit};
 use similar::TextDiff;
 
 use super::fleet_input::FleetInput;
-use crate::host::{Rendered, render};
+use crate::host::{Rendered, render, render_each};
 use crate::model::Model;
 
 /// `diff`
@@ -40,7 +40,7 @@ pub(super) fn run(args: &DiffArgs, session: &Session) -> Result<Exit, Failure> {
     let model = Model::new(&fleet.document, &resolved);
     let rendered: Vec<Rendered> = match &args.host {
         Some(name) => vec![render(&model, super::find_host(&model, name)?)],
-        None => model.hosts().map(|host| render(&model, host)).collect(),
+        None => render_each(&model, &model.hosts().collect::<Vec<_>>(), |rendered| rendered),
     };
     let (old, new) = if args.against.is_dir() {
         let new = super::out::texts(&rendered);

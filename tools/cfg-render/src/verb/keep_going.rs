@@ -12,7 +12,7 @@ use contract::{Exit, Finding, Level};
 use super::fleet_input::FleetInput;
 use super::{findings_of, text, warn};
 use crate::fleet::Fleet;
-use crate::host::{Rendered, render};
+use crate::host::{Rendered, render_each};
 use crate::model::Model;
 
 /// Prints the documents of untouched hosts, and fails with everything that is wrong.
@@ -77,7 +77,7 @@ fn without(fleet: &Fleet, services: &BTreeSet<String>) -> Fleet {
 fn render_all(fleet: &Fleet) -> Vec<Rendered> {
     let resolved = fleet.resolved();
     let model = Model::new(fleet, &resolved);
-    model.hosts().map(|host| render(&model, host)).collect()
+    render_each(&model, &model.hosts().collect::<Vec<_>>(), |rendered| rendered)
 }
 
 /// Whether a host is the same with and without something. What people are told about it is no part of it.
