@@ -7,14 +7,43 @@ use contract::Finding;
 use super::context::{Context, place};
 use crate::fleet::{Host, HostUser, PUBLIC, RootLogin, Ssh};
 
-/// `lockout`, `via-cycle`.
+/// `lockout`, `via-cycle`, `unknown-ref`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
+    operations(context, found);
     for (name, host) in context.hosts() {
         let ssh = host.ssh.clone().unwrap_or_default();
         keys(context, name, host, &ssh, found);
         root(name, host, &ssh, found);
         network(context, name, host, &ssh, found);
         jump(context, name, &ssh, found);
+    }
+}
+
+/// Who may run an operation has a login where the operation is.
+fn operations(context: &Context<'_>, found: &mut Vec<Finding>) {
+    for (name, operation) in &context.fleet.operations {
+        let service = [&operation.restart, &operation.status, &operation.logs].into_iter().flatten().next();
+        let of_service = service.and_then(|service| context.fleet.services.get(service));
+        let hosts: Vec<&String> = match (&operation.host, of_service) {
+            (Some(host), _) => vec![host],
+            (None, Some(service)) => service.host.iter().collect(),
+            (None, None) => continue,
+        };
+        for host_name in hosts {
+            let Some(host) = context.hosts().get(host_name) else { continue };
+            for (index, user) in operation.users.iter().enumerate() {
+                let there = host.users.get(user).is_some_and(|user| !user.absent) || user == "root";
+                let of_a_service = context.fleet.services.values().any(|service| service.user.as_ref() == Some(user));
+                if there || of_a_service || host.ssh.as_ref().is_some_and(|ssh| ssh.user == *user) {
+                    continue;
+                }
+                let message = format!("operation {name} is for user {user}, whom host {host_name} does not have");
+                let at = place([&"operations", name, &"users", &index]);
+                let fix =
+                    format!("add \"users\": {{\"{user}\": {{}}}} to host {host_name}, with the keys that may log in");
+                found.push(Finding::warning("unknown-ref", at, message).related(place([&"hosts", host_name])).fix(fix));
+            }
+        }
     }
 }
 

@@ -46,6 +46,14 @@ impl<'a> Context<'a> {
         networks.map(String::as_str).collect()
     }
 
+    /// The family of the address that a host is reached at on a network, where another that is there too has none of it.
+    pub(crate) fn other_family(&self, from: &str, to: &str, network: &str) -> Option<&'static str> {
+        let on = |host: &str| self.fleet.hosts.get(host)?.addresses.get(network);
+        let (own, target) = (on(from)?, on(to)?.first()?);
+        let none = !own.is_empty() && own.iter().all(|own| own.is_ipv4() != target.is_ipv4());
+        none.then_some(if target.is_ipv4() { "IPv4" } else { "IPv6" })
+    }
+
     /// Whether a host has an address on a network.
     pub(crate) fn on_network(&self, host: &str, network: &str) -> bool {
         self.fleet.hosts.get(host).is_some_and(|host| host.addresses.get(network).is_some_and(|list| !list.is_empty()))

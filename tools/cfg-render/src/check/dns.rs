@@ -8,7 +8,7 @@ use contract::{Finding, Pointer};
 use super::context::{Context, place};
 use super::hostnames::ascii_name;
 use super::shapes::kinds_of;
-use crate::fleet::{Edge, NameService, Zone, is_multicast, is_special_use};
+use crate::fleet::{Edge, NameService, Zone, dns_name, is_multicast, is_special_use};
 
 /// `dns-collision`, `bad-hostname`, `name-without-zone`, `name-nowhere`, `outside-zone`, `no-address`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
@@ -87,7 +87,10 @@ pub(crate) fn zone_of<'a>(context: &Context<'a>, name: &str) -> Option<(&'a str,
     let name = name.trim_start_matches("*.");
     let starts = std::iter::once(0).chain(name.match_indices('.').map(|(index, _)| index + 1));
     starts.filter_map(|start| name.get(start..)).find_map(|suffix| {
-        let (name, zone) = context.fleet.dns.zones.get_key_value(suffix)?;
+        let zones = &context.fleet.dns.zones;
+        // A zone may be written in its own script.
+        let own = || zones.get_key_value(&idna::domain_to_unicode(suffix).0).filter(|_| suffix.contains("xn--"));
+        let (name, zone) = zones.get_key_value(suffix).or_else(own)?;
         Some((name.as_str(), zone))
     })
 }
@@ -145,7 +148,7 @@ fn derived(context: &Context<'_>, found: &mut Vec<Finding>) {
     let mut own: BTreeMap<(&str, String), Vec<(usize, &DnsRecord)>> = BTreeMap::new();
     for (name, zone) in &context.fleet.dns.zones {
         for (index, record) in zone.records.iter().enumerate() {
-            own.entry((name, full_name(name, record))).or_default().push((index, record));
+            own.entry((name, dns_name(&full_name(name, record)).into_owned())).or_default().push((index, record));
         }
     }
     for route in context.routes.iter().filter(|route| route.route.dns) {

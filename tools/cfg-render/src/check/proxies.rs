@@ -166,7 +166,7 @@ fn upstream(context: &Context<'_>, route: &ResolvedRoute<'_>, found: &mut Vec<Fi
     let is_static = service.is_some_and(|service| matches!(service.run, Run::Static(_)));
     let traefik =
         context.hosts().get(edge).and_then(|host| host.proxy.as_ref()).is_some_and(|p| p.kind == ProxyKind::Traefik);
-    if is_static && traefik && matches!(route.edge, Edge::Host(_)) {
+    if is_static && traefik && matches!(route.edge, Edge::Host(_)) && route.hosts.contains(&edge) {
         let message = "Traefik serves no files".into();
         found.push(unsupported(route.place.clone(), message, "use nginx or Caddy, or a container that serves them"));
     }
@@ -188,7 +188,7 @@ fn upstream(context: &Context<'_>, route: &ResolvedRoute<'_>, found: &mut Vec<Fi
 }
 
 /// Why one host does not get to a port of another, and what helps.
-fn no_way(
+pub(super) fn no_way(
     context: &Context<'_>,
     from: &str,
     to: &str,
@@ -203,6 +203,24 @@ fn no_way(
         return Some((format!("hosts {from} and {to} are not both on network {network}"), fix));
     }
     let bind = port.map(|(name, port)| (name, port.bind.as_str()));
+    // The network on which the two meet: the one that is named, or where the port is, or the first that both are on.
+    let meeting = network.or_else(|| match bind {
+        Some((_, LOCAL)) => None,
+        Some((_, network)) if network != ANY => Some(network),
+        _ => {
+            let same = shared.iter().find(|network| context.other_family(from, to, network).is_none());
+            same.or(shared.first()).copied()
+        }
+    });
+    if let Some((network, family)) =
+        meeting.and_then(|network| Some((network, context.other_family(from, to, network)?)))
+    {
+        let fix = format!("give host {from} an {family} address on {network}, or put another first at host {to}");
+        return Some((
+            format!("host {to} is reached by {family} on network {network}, and host {from} has no such address there"),
+            fix,
+        ));
+    }
     match bind {
         Some((name, LOCAL)) => {
             let fix = match shared.first() {
@@ -232,24 +250,53 @@ fn exposed(context: &Context<'_>, found: &mut Vec<Finding>) {
             let Some((port_name, port)) = service.port(expose.port.as_deref()) else { continue };
             let at = place([&"services", name, &"expose", &index]);
             let place_of_port = place([&"services", name, &"ports", &port_name]);
-            let mut unreachable = |message: String, fix: String| {
+            let mut unreachable = |at: &Pointer, message: String, fix: String| {
                 found.push(
                     Finding::error("unreachable-upstream", at.clone(), message).related(place_of_port.clone()).fix(fix),
                 );
             };
             for host in &service.host {
+                let at_home = expose.via.as_deref().is_none_or(|via| via == host);
+                if let Some(outer) = expose.on_port.filter(|outer| at_home && *outer != port.port) {
+                    let message = format!(
+                        "service {name} listens on port {} of its own host {host}, and nothing there passes {outer} on to it",
+                        port.port
+                    );
+                    let fix = format!("take on_port out, or let the service itself listen on {outer}");
+                    unreachable(&at.join("on_port"), message, fix);
+                    break;
+                }
                 match expose.via.as_deref().filter(|via| via != host) {
                     Some(via) => {
                         if let Some((why, fix)) =
                             no_way(context, via, host, Some((port_name, port)), BackendTls::None, None)
                         {
-                            unreachable(format!("host {via} cannot pass connections on to service {name}: {why}"), fix);
+                            unreachable(
+                                &at,
+                                format!("host {via} cannot pass connections on to service {name}: {why}"),
+                                fix,
+                            );
                         }
                     }
                     None if port.bind == LOCAL => {
                         let message =
                             format!("port {port_name} of service {name} is bound to loopback, where nobody reaches it");
-                        unreachable(message, "add \"bind\": \"any\" or a network to the port".into());
+                        unreachable(&at, message, "add \"bind\": \"any\" or a network to the port".into());
+                    }
+                    None if port.bind != ANY
+                        && port.bind != PUBLIC
+                        && expose.from.iter().any(|network| network == PUBLIC)
+                        && context.on_network(host, PUBLIC) =>
+                    {
+                        let message = format!(
+                            "port {port_name} of service {name} is bound to network {}, so that the internet, which may reach it, does not",
+                            port.bind
+                        );
+                        unreachable(
+                            &at,
+                            message,
+                            format!("bind the port to \"any\", or say \"from\": [\"{}\"]", port.bind),
+                        );
                     }
                     None => {}
                 }

@@ -5,9 +5,9 @@ use contract::{Finding, Pointer};
 use serde::Serialize;
 
 use super::context::{Context, place};
-use crate::fleet::{CheckSpec, Cluster, Operation, Reference, Run, Service, UserFile, Value};
+use crate::fleet::{CheckSpec, Cluster, Mailer, Operation, Reference, Run, Service, UserFile, Value};
 
-/// `one-of`, `missing-key`.
+/// `one-of`, `missing-key`, `bad-mailer`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     let fleet = context.fleet;
     for (name, host) in &fleet.hosts {
@@ -29,6 +29,9 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
     for (name, cluster) in &fleet.databases {
         of_cluster(cluster, &place([&"databases", name]), found);
+    }
+    for (name, mailer) in &fleet.mailers {
+        of_mailer(mailer, &place([&"mailers", name]), found);
     }
     for (name, operation) in &fleet.operations {
         of_operation(operation, place([&"operations", name]), found);
@@ -198,6 +201,24 @@ fn of_cluster(cluster: &Cluster, at: &Pointer, found: &mut Vec<Finding>) {
             Finding::error("missing-key", at.clone(), message)
                 .fix("add \"admin\": {\"user\": \"...\", \"password\": {\"secret\": \"...\"}}"),
         );
+    }
+}
+
+/// A sender is one address, alone or as `NAME <ADDRESS>`: most programs do not start with anything else.
+fn of_mailer(mailer: &Mailer, at: &Pointer, found: &mut Vec<Finding>) {
+    let from = mailer.from.trim();
+    let address = from.strip_suffix('>').and_then(|from| Some(from.rsplit_once('<')?.1)).unwrap_or(from);
+    let good = address.split_once('@').is_some_and(|(name, domain)| {
+        !name.is_empty() && super::is_hostname(domain) && !name.contains([' ', ',', '<', '>', '"'])
+    });
+    if !good {
+        let message = format!("\"{}\" is no sender: one address is expected", mailer.from);
+        let fix = "write ops@example.org, or Name <ops@example.org>";
+        found.push(Finding::error("bad-mailer", at.join("from"), message).fix(fix));
+    }
+    if mailer.port == 0 {
+        let fix = "465 with \"tls\": \"implicit\", else 587";
+        found.push(Finding::error("bad-mailer", at.join("port"), "a port is a number from 1 to 65535").fix(fix));
     }
 }
 

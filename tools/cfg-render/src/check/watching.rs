@@ -3,10 +3,12 @@
 use contract::{Finding, Pointer};
 
 use super::context::{Context, accepted, place};
-use crate::fleet::{Run, Service};
+use super::proxies::no_way;
+use crate::fleet::{BackendTls, LOCAL, Run, Service};
 
-/// `unmonitored`, `image-not-pinned`.
+/// `unmonitored`, `image-not-pinned`, `unreachable-upstream`.
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
+    roles(context, found);
     for (name, service) in &context.fleet.services {
         let at = place([&"services", name]);
         if context.fleet.monitoring.prometheus.is_some() {
@@ -31,6 +33,36 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
                 Finding::warning("unmonitored", place([&"hosts", name]), message)
                     .fix("add \"agents\": {\"node_exporter\": {}} to the host or to defaults.host"),
             );
+        }
+    }
+}
+
+/// Who watches the fleet together: Grafana shows what the others have, and Prometheus tells Alertmanager.
+fn roles(context: &Context<'_>, found: &mut Vec<Finding>) {
+    let monitoring = &context.fleet.monitoring;
+    let prometheus = monitoring.prometheus.as_ref().map(|role| ("prometheus", role.service.as_str()));
+    let alertmanager = monitoring.alertmanager.as_ref().map(|role| ("alertmanager", role.service.as_str()));
+    let loki = monitoring.loki.as_ref().map(|role| ("loki", role.service.as_str()));
+    let grafana = monitoring.grafana.as_ref().map(|role| ("grafana", role.service.as_str()));
+    let asks = [(grafana, prometheus), (grafana, loki), (grafana, alertmanager), (prometheus, alertmanager)];
+    for (((who, from), (whom, to)), at) in asks.into_iter().filter_map(|(from, to)| {
+        let (from, to) = (from?, to?);
+        Some(((from, to), place([&"monitoring", &from.0])))
+    }) {
+        let services = &context.fleet.services;
+        let (Some(asking), Some(asked)) = (services.get(from), services.get(to)) else { continue };
+        let (Some(here), Some(there)) = (asking.host.iter().next(), asked.host.iter().next()) else { continue };
+        if asked.host.iter().any(|host| host == here) {
+            continue;
+        }
+        let own = crate::fleet::Port::local(1);
+        let (name, port) = asked.port(None).unwrap_or(("http", &own));
+        if let Some((why, fix)) = no_way(context, here, there, Some((name, port)), BackendTls::None, None) {
+            let message = format!("service {from} ({who}) on host {here} does not reach service {to} ({whom}): {why}");
+            let ports = place([&"services", &to, &"ports"]);
+            let related = if asked.ports.is_empty() { place([&"services", &to]) } else { ports.join(name) };
+            let fix = if port.bind == LOCAL { format!("{fix}; or run the two on one host") } else { fix };
+            found.push(Finding::warning("unreachable-upstream", at, message).related(related).fix(fix));
         }
     }
 }

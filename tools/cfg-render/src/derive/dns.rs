@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use contract::document::{DnsDesired, DnsRecord, DnsZone, RecordPhase, Sshfp};
 use contract::{Finding, Pointer};
 
-use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ResolvedRoute, TlsMode, Zone};
+use crate::fleet::{AcmeChallenge, Edge, PUBLIC, ResolvedRoute, TlsMode, Zone, name_in_zone};
 use crate::model::{HostView, Model};
 
 /// The zones of a fleet, and what is left out of them.
@@ -138,7 +138,7 @@ fn derived(model: &Model<'_>, zone_name: &str, zone: &Zone, network: &str) -> De
 /// A name of a tunnel is an alias of the tunnel itself, at the provider's edge.
 fn add_tunnel(model: &Model<'_>, records: &mut Derived, zone: &str, tunnel: &str, route: &ResolvedRoute<'_>) {
     let Some(id) = model.fleet.tunnels.get(tunnel).and_then(|tunnel| tunnel.id.as_ref()) else { return };
-    for name in route.names.iter().filter_map(|name| relative(&name.name, zone)) {
+    for name in route.names.iter().filter_map(|name| name_in_zone(&name.name, zone)) {
         let record = records.entry((name.clone(), "CNAME")).or_insert_with(|| DnsRecord {
             name,
             cname: Some(format!("{id}.cfargotunnel.com.")),
@@ -172,7 +172,7 @@ fn add(
     when: RecordPhase,
     at: &Pointer,
 ) {
-    let Some(name) = relative(full, zone) else { return };
+    let Some(name) = name_in_zone(full, zone) else { return };
     let addresses = host.spec.addresses.get(network).map(Vec::as_slice).unwrap_or_default();
     let mut entry = |kind: &'static str, address: IpAddr| {
         let record = records.entry((name.clone(), kind)).or_insert_with(|| DnsRecord {
@@ -203,16 +203,6 @@ fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
     }
 }
 
-/// A name relative to the zone; `None` where it belongs to another.
-fn relative(full: &str, zone: &str) -> Option<String> {
-    let full = full.trim_end_matches('.').to_ascii_lowercase();
-    let zone = zone.to_ascii_lowercase();
-    if full == zone {
-        return Some("@".into());
-    }
-    full.strip_suffix(&format!(".{zone}")).map(str::to_owned)
-}
-
 fn add_wildcard(model: &Model<'_>, records: &mut Derived, wildcard: Option<&str>, network: &str, at: &Pointer) {
     let Some(host) = wildcard.and_then(|name| model.host(name)) else { return };
     // Any zone will do: the name is relative to it again.
@@ -223,7 +213,7 @@ fn add_wildcard(model: &Model<'_>, records: &mut Derived, wildcard: Option<&str>
 fn add_sshfp(records: &mut Derived, host: &HostView, zone: &str, full: &str) {
     use base64::Engine as _;
     use sha2::{Digest, Sha256};
-    let Some(name) = relative(full, zone) else { return };
+    let Some(name) = name_in_zone(full, zone) else { return };
     let prints: Vec<_> = host
         .spec
         .host_keys

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use contract::Pointer;
 
-use super::{Fleet, Host};
+use super::{Fleet, Host, Route, Run, Through};
 
 impl Fleet {
     /// The fleet without hosts and services that are switched off, and with every key that a host takes over from the
@@ -23,6 +23,19 @@ impl Fleet {
             }
             service.enable && (anywhere || !service.host.is_empty())
         });
+        for service in fleet.services.values_mut() {
+            // Files on another host are served by the proxy there: nobody else has them.
+            let elsewhere = |via: &String| !service.host.iter().any(|host| host == via);
+            let through =
+                |route: &Route| route.backend.through == Through::Port && route.via.as_ref().is_some_and(elsewhere);
+            if matches!(service.run, Run::Static(_)) && service.proxy.iter().any(through) {
+                for route in &mut Arc::make_mut(service).proxy {
+                    if route.via.is_some() {
+                        route.backend.through = Through::Proxy;
+                    }
+                }
+            }
+        }
         fleet
     }
 

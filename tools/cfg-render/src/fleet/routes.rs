@@ -40,7 +40,7 @@ pub enum Edge<'a> {
 /// A name of a proxy entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteName {
-    /// The name, in lower case, without a final dot.
+    /// The name as DNS holds it: in lower case, `xn--` for other scripts, without a final dot.
     pub name: String,
     /// Where its TLS comes from.
     pub tls: TlsMode,
@@ -112,7 +112,7 @@ impl Fleet {
 
     fn route_names(&self, service: &str, edge: Edge<'_>, route: &Route) -> Vec<RouteName> {
         let usual = if route.names.is_empty() { self.usual_names(service, edge) } else { Vec::new() };
-        let names = usual.iter().chain(&route.names).map(|name| name.trim_end_matches('.').to_lowercase());
+        let names = usual.iter().chain(&route.names).map(|name| dns_name(name.trim_end_matches('.')).into_owned());
         names.map(|name| RouteName { tls: usual_tls(&name, route), name }).collect()
     }
 
@@ -170,6 +170,30 @@ pub(crate) fn served<'r, 'a>(routes: &'r [ResolvedRoute<'a>]) -> Vec<Cow<'r, Res
         served.push(Cow::Borrowed(route));
     }
     served
+}
+
+/// A name as DNS and every program hold it (RFC 5891), in lower case; as it is where that cannot be, which `check` says.
+pub(crate) fn dns_name(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        return if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(name.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(name)
+        };
+    }
+    let (star, rest) = name.strip_prefix("*.").map_or(("", name), |rest| ("*.", rest));
+    Cow::Owned(
+        idna::domain_to_ascii_strict(rest).map_or_else(|_| name.to_lowercase(), |ascii| format!("{star}{ascii}")),
+    )
+}
+
+/// A name relative to a zone, `@` for the zone itself; `None` where it belongs to another.
+pub(crate) fn name_in_zone(name: &str, zone: &str) -> Option<String> {
+    let (name, zone) = (dns_name(name.trim_end_matches('.')), dns_name(zone));
+    match name.strip_suffix(&*zone)? {
+        "" => Some("@".into()),
+        rest => rest.strip_suffix('.').map(str::to_owned),
+    }
 }
 
 /// Where the TLS of a name comes from if the entry does not say.

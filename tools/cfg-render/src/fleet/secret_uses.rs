@@ -161,7 +161,7 @@ impl Fleet {
     pub(crate) fn acme_provider<'a>(&'a self, acme: Option<&'a Acme>, name: &str) -> Option<&'a str> {
         let only = || self.dns.providers.keys().next().filter(|_| self.dns.providers.len() == 1).map(String::as_str);
         let name = name.trim_start_matches("*.");
-        let zones = self.dns.zones.iter().filter(|(zone, _)| name == **zone || name.ends_with(&format!(".{zone}")));
+        let zones = self.dns.zones.iter().filter(|(zone, _)| super::name_in_zone(name, zone).is_some());
         let of_zone = zones.max_by_key(|(zone, _)| zone.len()).and_then(|(_, zone)| zone.provider.as_deref());
         acme.and_then(|acme| acme.provider.as_deref()).or(of_zone).or_else(only)
     }

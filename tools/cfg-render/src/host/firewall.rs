@@ -76,14 +76,16 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
             && let Some(edge) = model.host(edge)
         {
             // An edge on another host needs a way in.
-            let network = route.backend.network.clone().or_else(|| model.shared_network(edge, host));
-            let address = network.and_then(|network| edge.address(&network));
-            let port = match route.backend.through {
-                Through::Proxy if route.backend.tls == BackendTls::Internal => Some(proxy.https_port),
-                Through::Proxy => Some(proxy.http_port),
-                Through::Port => served.port.map(|(_, port)| port.port),
+            let (target, port) = match (route.backend.through, served.port) {
+                (Through::Port, Some((_, port))) => (model.address_of_port(edge, host, port, route), port.port),
+                (Through::Port, None) => continue,
+                (Through::Proxy, _) => {
+                    let port =
+                        if route.backend.tls == BackendTls::Internal { proxy.https_port } else { proxy.http_port };
+                    (model.address_of_other_proxy(edge, host, route), port)
+                }
             };
-            if let (Some(address), Some(port)) = (address, port) {
+            for address in target.map(|target| model.sources_to(edge, host, target)).unwrap_or_default() {
                 from_hosts.push((address, port, format!("{name} from {}", edge.name), served.place.clone(), None));
             }
         }
@@ -99,14 +101,17 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
                 let outer = if via.is_some() || own { expose.on_port.unwrap_or(port.port) } else { port.port };
                 open(&expose.from, port.proto, PortRange::one(outer), name, &at);
             } else if let (Some(via), true) = (via.and_then(|via| model.host(via)), own)
-                && let Some(address) = model.shared_network(via, host).and_then(|network| via.address(&network))
+                && !service.host.iter().any(|own| *own == via.name)
+                && let Some(target) = model.address_between(Some(via), host, &port.bind)
             {
-                let why = format!("{name} from {}", via.name);
-                if port.proto != Proto::Tcp {
-                    datagrams.push((address, port.port, why.clone(), at.clone()));
-                }
-                if port.proto != Proto::Udp {
-                    from_hosts.push((address, port.port, why, at, None));
+                for address in model.sources_to(via, host, target) {
+                    let why = format!("{name} from {}", via.name);
+                    if port.proto != Proto::Tcp {
+                        datagrams.push((address, port.port, why.clone(), at.clone()));
+                    }
+                    if port.proto != Proto::Udp {
+                        from_hosts.push((address, port.port, why, at.clone(), None));
+                    }
                 }
             }
         }
@@ -126,18 +131,18 @@ pub(crate) fn holes(model: &Model<'_>, host: &HostView) -> Vec<Hole> {
         }
     }
     if let Some((prometheus, watcher)) = model.prometheus().filter(|(prometheus, _)| prometheus.name != host.name) {
-        let network = model.fleet.monitoring.network.clone().or_else(|| model.shared_network(prometheus, host));
-        let address = network.and_then(|network| prometheus.address(&network));
         for scrape in model.scrapes_at(&host.name) {
-            if let (Some((_, port)), Some(address)) = (&scrape.on, address) {
+            let target = scrape.target.parse().map(|target: std::net::SocketAddr| target.ip());
+            let (Some((_, port)), Ok(target)) = (&scrape.on, target) else { continue };
+            for address in model.sources_to(prometheus, host, target) {
                 let why = format!("metrics of {}", scrape.job);
                 from_hosts.push((address, *port, why, scrape.pointer.clone(), Some(Model::service_at(watcher))));
             }
         }
     }
     for (client, port, why, pointer, service) in watched(model, host) {
-        if let Some(address) = model.shared_network(client, host).and_then(|network| client.address(&network)) {
-            from_hosts.push((address, port, why, pointer, Some(service)));
+        for address in Model::addresses_towards(client, host) {
+            from_hosts.push((address, port, why.clone(), pointer.clone(), Some(service.clone())));
         }
     }
     for cluster in model.clusters().filter(|cluster| cluster.spec.host.as_deref() == Some(&host.name)) {

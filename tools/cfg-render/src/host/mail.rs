@@ -54,6 +54,35 @@ fn password(mailer: &Mailer, of: Of<'_>) -> Option<Value> {
     mailer.password.as_ref().map(|_| of("password"))
 }
 
+/// The address of the sender alone, for programs that take no name beside it, and that name.
+fn sender(mailer: &Mailer, of: Of<'_>) -> (Value, Option<Value>) {
+    match named(&mailer.from) {
+        Some((name, address)) => (Value::text(address), (!name.is_empty()).then(|| Value::text(name))),
+        None => (of("from"), None),
+    }
+}
+
+/// The parts of `NAME <ADDRESS>` (RFC 5322, section 3.4); none of a plain address.
+fn named(from: &str) -> Option<(String, &str)> {
+    let (name, address) = from.trim().strip_suffix('>')?.rsplit_once('<')?;
+    let name = name.trim();
+    let Some(quoted) = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) else {
+        return Some((name.to_owned(), address.trim()));
+    };
+    let mut plain = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    Some((plain, address.trim()))
+}
+
+/// Both sides of the sender's address.
+fn sides(mailer: &Mailer) -> (&str, &str) {
+    let address = named(&mailer.from).map_or(mailer.from.as_str(), |(_, address)| address);
+    address.rsplit_once('@').unwrap_or((address, ""))
+}
+
 fn yes(is: bool) -> Option<Value> {
     text(if is { "true" } else { "false" })
 }
@@ -106,12 +135,15 @@ fn protocol(mailer: &Mailer) -> Option<Value> {
 fn grafana(mailer: &Mailer, of: Of<'_>) -> Variables {
     // TLS from the first byte follows from port 465.
     let policy = if mailer.tls == MailTls::Starttls { "MandatoryStartTLS" } else { "NoStartTLS" };
+    // With anything but an address it does not start.
+    let (address, name) = sender(mailer, of);
     vec![
         ("GF_SMTP_ENABLED", text("true")),
         ("GF_SMTP_HOST", text(format!("{}:{}", mailer.host, mailer.port))),
         ("GF_SMTP_USER", user(mailer, of)),
         ("GF_SMTP_PASSWORD", password(mailer, of)),
-        ("GF_SMTP_FROM_ADDRESS", Some(of("from"))),
+        ("GF_SMTP_FROM_ADDRESS", Some(address)),
+        ("GF_SMTP_FROM_NAME", name),
         ("GF_SMTP_STARTTLS_POLICY", text(policy)),
     ]
 }
@@ -128,13 +160,13 @@ fn outline(mailer: &Mailer, of: Of<'_>) -> Variables {
 }
 
 fn decidim(mailer: &Mailer, of: Of<'_>) -> Variables {
-    let domain = mailer.from.rsplit_once('@').map(|(_, domain)| domain.to_owned());
+    let (_, domain) = sides(mailer);
     vec![
         ("SMTP_ADDRESS", Some(of("host"))),
         ("SMTP_PORT", Some(of("port"))),
         ("SMTP_USERNAME", user(mailer, of)),
         ("SMTP_PASSWORD", password(mailer, of)),
-        ("SMTP_DOMAIN", domain.map(Value::text)),
+        ("SMTP_DOMAIN", text(domain)),
         ("SMTP_STARTTLS_AUTO", yes(mailer.tls == MailTls::Starttls)),
     ]
 }
@@ -145,18 +177,20 @@ fn vaultwarden(mailer: &Mailer, of: Of<'_>) -> Variables {
         MailTls::Implicit => "force_tls",
         MailTls::None => "off",
     };
+    let (address, name) = sender(mailer, of);
     vec![
         ("SMTP_HOST", Some(of("host"))),
         ("SMTP_PORT", Some(of("port"))),
         ("SMTP_SECURITY", text(security)),
-        ("SMTP_FROM", Some(of("from"))),
+        ("SMTP_FROM", Some(address)),
+        ("SMTP_FROM_NAME", name),
         ("SMTP_USERNAME", user(mailer, of)),
         ("SMTP_PASSWORD", password(mailer, of)),
     ]
 }
 
 fn nextcloud(mailer: &Mailer, of: Of<'_>) -> Variables {
-    let (name, domain) = mailer.from.rsplit_once('@').unwrap_or((&mailer.from, ""));
+    let (name, domain) = sides(mailer);
     // It begins TLS by itself where the server offers it.
     let secure = (mailer.tls == MailTls::Implicit).then(|| Value::text("ssl"));
     vec![

@@ -9,20 +9,20 @@ use contract::{Finding, Pointer};
 use serde_json::{Map, Value};
 
 use super::HostBuilder;
-use known::Names;
-pub(super) use known::{COMPOSE, Format, PROMETHEUS, TRAEFIK};
+pub(super) use known::{COMPOSE, PROMETHEUS, TRAEFIK};
+use known::{Format, Known, Place};
 
 /// Applies the patch that stands at this place, all of it or, with findings, nothing.
 pub(super) fn apply(
     builder: &mut HostBuilder<'_, '_>,
     target: &mut Value,
     patch: &Value,
-    format: Format,
+    format: &'static Format,
     at: &Pointer,
 ) {
     let mut found = Vec::new();
     if patch.is_object() {
-        unknown(target, patch, format, &mut Vec::new(), at, &mut found);
+        Search { format, found: &mut found }.patch(Some(target), patch, format.top(), &mut Vec::new(), at);
     } else {
         let message = format!("a merge patch on {} is an object", format.what);
         found.push(Finding::error("override-target-missing", at.clone(), message).fix("name the keys to change"));
@@ -34,48 +34,87 @@ pub(super) fn apply(
 }
 
 /// Finds the paths of a patch that the format does not have, and removals of what is not there.
-fn unknown(
-    target: &Value,
-    patch: &Value,
-    format: Format,
-    path: &mut Vec<String>,
-    at: &Pointer,
-    found: &mut Vec<Finding>,
-) {
-    let Value::Object(patch) = patch else { return };
-    let names = format.known.iter().find(|(place, _)| {
-        place.len() == path.len() && place.iter().zip(path.iter()).all(|(known, own)| *known == "*" || known == own)
-    });
-    let there: Vec<&str> = target.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
-    for (key, value) in patch {
-        let at = at.join(key);
-        let inner = target.get(key);
-        let (known, near): (bool, Vec<&str>) = match names.map(|(_, names)| *names) {
-            _ if value.is_null() => (inner.is_some(), there.clone()),
-            Some(Names::These(names)) => (names.contains(&key.as_str()) || key.starts_with("x-"), names.to_vec()),
-            Some(Names::OrWith(needed)) => {
-                (inner.is_some() || needed.iter().any(|need| value.get(need).is_some()), there.clone())
+struct Search<'a> {
+    format: &'static Format,
+    found: &'a mut Vec<Finding>,
+}
+
+impl Search<'_> {
+    fn patch(&mut self, target: Option<&Value>, patch: &Value, place: Place, path: &mut Vec<String>, at: &Pointer) {
+        let Value::Object(patch) = patch else { return self.value(patch, place, path, at) };
+        let target = target.and_then(Value::as_object);
+        for (key, value) in patch {
+            let at = at.join(key);
+            let inner = target.and_then(|target| target.get(key));
+            let known = match self.format.name(place, key) {
+                _ if value.is_null() => inner.is_some().then_some(Place::Free),
+                Known::Yes(place) => Some(place),
+                Known::OrWith(place, needed) => {
+                    (inner.is_some() || needed.iter().any(|need| value.get(need).is_some())).then_some(place)
+                }
+                Known::No => None,
+            };
+            path.push(key.clone());
+            match known {
+                Some(place) => self.patch(inner, value, place, path, &at),
+                None => self.report(target, value.is_null(), place, path, at),
             }
-            None => (true, Vec::new()),
-        };
-        if !known {
-            let whole = path.iter().map(String::as_str).chain([key.as_str()]).collect::<Vec<_>>().join(".");
-            let message = if value.is_null() {
-                format!("{} has no {whole} that could be taken away", format.what)
-            } else {
-                format!("{} has no {whole} that this could change", format.what)
-            };
-            let fix = match cli::did_you_mean(key, near.iter().copied()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None if near.is_empty() => "take it out".into(),
-                None => format!("there is {}", near.iter().take(12).copied().collect::<Vec<_>>().join(", ")),
-            };
-            found.push(Finding::error("override-target-missing", at, message).fix(fix));
-            continue;
+            path.pop();
         }
-        path.push(key.clone());
-        unknown(inner.unwrap_or(&Value::Null), value, format, path, &at, found);
-        path.pop();
+    }
+
+    /// What is put in whole: a list, whose elements the patch does not reach into.
+    fn value(&mut self, value: &Value, place: Place, path: &mut Vec<String>, at: &Pointer) {
+        match value {
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    path.push(index.to_string());
+                    self.value(element, place, path, &at.join(index.to_string()));
+                    path.pop();
+                }
+            }
+            Value::Object(object) => {
+                for (key, value) in object {
+                    let at = at.join(key);
+                    path.push(key.clone());
+                    match self.format.name(place, key) {
+                        Known::Yes(place) | Known::OrWith(place, _) => self.value(value, place, path, &at),
+                        Known::No => self.report(None, false, place, path, at),
+                    }
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn report(
+        &mut self,
+        target: Option<&Map<String, Value>>,
+        removal: bool,
+        place: Place,
+        path: &[String],
+        at: Pointer,
+    ) {
+        let what = self.format.what;
+        let whole = path.join(".");
+        let message = if removal {
+            format!("{what} has no {whole} that could be taken away")
+        } else {
+            format!("{what} has no {whole} that this could change")
+        };
+        let there = target.into_iter().flat_map(Map::keys).map(String::as_str);
+        let mut near: Vec<&str> = there.collect();
+        if let (Place::Names(names), false) = (place, removal) {
+            near.extend(names.known.keys());
+        }
+        let fix = match (path.last().and_then(|key| cli::did_you_mean(key, near.iter().copied())), path) {
+            (Some(near), _) => format!("did you mean \"{near}\"?"),
+            (None, [.., outer, _]) if near.is_empty() && !removal => format!("{outer} takes no keys: take it out"),
+            (None, _) if near.is_empty() => "take it out".into(),
+            (None, _) => format!("there is {}", near.iter().take(12).copied().collect::<Vec<_>>().join(", ")),
+        };
+        self.found.push(Finding::error("override-target-missing", at, message).fix(fix));
     }
 }
 
@@ -132,9 +171,10 @@ mod tests {
 
     #[test]
     fn what_the_format_does_not_have_is_found() {
-        let find = |target: Value, patch: Value, format| {
+        let find = |target: Value, patch: Value, format: &'static Format| {
             let mut found = Vec::new();
-            unknown(&target, &patch, format, &mut Vec::new(), &Pointer::root().join("extra"), &mut found);
+            let at = Pointer::root().join("extra");
+            Search { format, found: &mut found }.patch(Some(&target), &patch, format.top(), &mut Vec::new(), &at);
             found.into_iter().map(|finding| finding.pointer.to_string()).collect::<Vec<_>>()
         };
         let compose = json!({"services": {"web": {"image": "x", "environment": {"A": "1"}}}});
@@ -142,25 +182,34 @@ mod tests {
             json!({"services": {"web": {"mem_limit": "1g", "environment": {"B": "2", "A": null}}}}),
             json!({"services": {"side": {"image": "y"}}, "x-own": 1}),
         ] {
-            assert_eq!(find(compose.clone(), good, COMPOSE), Vec::<String>::new());
+            assert_eq!(find(compose.clone(), good, &COMPOSE), Vec::<String>::new());
         }
         for (bad, at) in [
             (json!({"service": {}}), "/extra/service"),
             (json!({"services": {"webb": {"mem_limit": "1g"}}}), "/extra/services/webb"),
             (json!({"services": {"web": {"memory": "1g"}}}), "/extra/services/web/memory"),
+            (json!({"services": {"web": {"mem_limit": {"hard": "1g"}}}}), "/extra/services/web/mem_limit/hard"),
+            (
+                json!({"services": {"web": {"deploy": {"resources": {"limits": {"cpu": "1"}}}}}}),
+                "/extra/services/web/deploy/resources/limits/cpu",
+            ),
+            (
+                json!({"services": {"web": {"volumes": [{"type": "tmpfs", "target": "/t", "tmpfs": {"sise": 1}}]}}}),
+                "/extra/services/web/volumes/0/tmpfs/sise",
+            ),
             (json!({"services": {"web": {"environment": {"C": null}}}}), "/extra/services/web/environment/C"),
         ] {
-            assert_eq!(find(compose.clone(), bad, COMPOSE), [at]);
+            assert_eq!(find(compose.clone(), bad, &COMPOSE), [at]);
         }
         assert_eq!(
-            find(json!({"global": {}}), json!({"global": {"scrape_intervall": "9s"}}), PROMETHEUS),
+            find(json!({"global": {}}), json!({"global": {"scrape_intervall": "9s"}}), &PROMETHEUS),
             ["/extra/global/scrape_intervall"]
         );
         assert_eq!(
             find(
                 json!({"http": {"routers": {"a": {}}}}),
                 json!({"http": {"routers": {"b": {"priority": 1}}}}),
-                TRAEFIK
+                &TRAEFIK
             ),
             ["/extra/http/routers/b"]
         );

@@ -10,7 +10,7 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
         builder.missing(host.at("os"), &format!("{} (the whole host)", host.os));
         return;
     }
-    several_hosts(builder);
+    several_hosts(builder, false);
     let proxy = host.proxy();
     if proxy.image.is_some() && proxy.kind != ProxyKind::Traefik {
         builder.missing(host.at("proxy").join("image"), "this reverse proxy in a container");
@@ -40,8 +40,9 @@ pub(super) fn report(builder: &mut HostBuilder<'_, '_>) {
     }
 }
 
-/// What a host passes on without a reverse proxy to a service on several others reaches the first of them only.
-pub(crate) fn several_hosts(builder: &mut HostBuilder<'_, '_>) {
+/// What a host passes on without a reverse proxy to a service on several others reaches the first of them only: a tunnel's
+/// route has one origin, and on NixOS (`ports`) a port that is passed on has one target.
+pub(crate) fn several_hosts(builder: &mut HostBuilder<'_, '_>, ports: bool) {
     let (model, host) = (builder.model, builder.host);
     let elsewhere = |hosts: &[&str]| hosts.len() > 1 && !hosts.contains(&host.name.as_str());
     let tunnels = |name: &str| model.fleet.tunnels.get(name).is_some_and(|tunnel| tunnel.host == host.name);
@@ -51,7 +52,7 @@ pub(crate) fn several_hosts(builder: &mut HostBuilder<'_, '_>) {
             found.push((route.place.clone(), route.service.to_owned()));
         }
     }
-    for (name, service) in model.exposing_at(&host.name) {
+    for (name, service) in model.exposing_at(&host.name).filter(|_| ports) {
         let hosts: Vec<&str> = service.host.iter().map(String::as_str).collect();
         for (index, expose) in service.expose.iter().enumerate() {
             if expose.via.as_deref() == Some(&host.name) && elsewhere(&hosts) {

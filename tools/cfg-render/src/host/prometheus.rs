@@ -155,7 +155,7 @@ pub(crate) fn config(builder: &mut HostBuilder<'_, '_>, spec: &Prometheus, scrap
         .and_then(|(_, name)| Some((name, model.service(name)?.extra.as_ref()?.prometheus.as_ref()?)));
     if let Some((name, patch)) = extra {
         let at = Model::service_at(name).join("extra").join("prometheus");
-        merge_patch::apply(builder, &mut config, patch, merge_patch::PROMETHEUS, &at);
+        merge_patch::apply(builder, &mut config, patch, &merge_patch::PROMETHEUS, &at);
     }
     config
 }

@@ -352,7 +352,7 @@ pub(super) fn extra_settings(
 fn add_package(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, run: &PackageRun) {
     let at = Model::service_at(name);
     let run_at = at.join("run").join("package");
-    let packages = if run.packages.is_empty() { vec![name.to_owned()] } else { run.packages.clone() };
+    let packages = builder.model.packages_of(name, run);
     builder.packages(Stage::Services, &packages, &run_at);
     let from = vec![at.clone()];
     let unit_name = builder.model.unit_of(name, service).unwrap_or_else(|| format!("{name}.service"));

@@ -146,7 +146,8 @@ impl<'f> Model<'f> {
     }
 
     /// The address on which a port of a host is reached from another host (or the same): loopback on the same host where
-    /// that is enough, else the address on the network that the two share. `None` where there is no way.
+    /// that is enough, else the address on the network that the two share. `None` where there is no way, also because one
+    /// speaks IPv4 there and the other IPv6.
     pub fn address_between(&self, from: Option<&HostView>, to: &HostView, bind: &str) -> Option<IpAddr> {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         if from.is_some_and(|from| from.name == to.name) {
@@ -161,21 +162,62 @@ impl<'f> Model<'f> {
                 Some(from) => self
                     .shared_network(from, to)
                     .and_then(|network| to.address(&network))
-                    .or_else(|| to.address(PUBLIC)),
+                    .or_else(|| to.address(PUBLIC).filter(|address| speaks(from, PUBLIC, *address))),
                 None => to.any_address(),
             },
-            network => to.address(network),
+            network => to.address(network).filter(|address| from.is_none_or(|from| speaks(from, network, *address))),
         }
     }
 
-    /// The first network on which both hosts have an address.
+    /// The first network on which both hosts have an address, of the same family.
     pub fn shared_network(&self, a: &HostView, b: &HostView) -> Option<String> {
         a.spec
             .addresses
             .keys()
             .filter(|network| *network != PUBLIC)
-            .find(|network| b.spec.addresses.contains_key(*network))
+            .find(|network| b.address(network).is_some_and(|address| speaks(a, network, address)))
             .cloned()
+    }
+
+    /// The packages of Debian that a service comes from: those that are named, else those of its role, else one of its name.
+    pub fn packages_of(&self, name: &str, run: &crate::fleet::PackageRun) -> Vec<String> {
+        let monitoring = &self.fleet.monitoring;
+        if !run.packages.is_empty() {
+            run.packages.clone()
+        } else if self.is_zabbix_web(name) {
+            // A web server runs it, with packages of its own.
+            Vec::new()
+        } else if self.is_zabbix_server(name) {
+            vec!["zabbix-server-pgsql".into()]
+        } else if monitoring.alertmanager.as_ref().is_some_and(|role| role.service == name) {
+            vec!["prometheus-alertmanager".into()]
+        } else {
+            vec![name.to_owned()]
+        }
+    }
+
+    /// The addresses from which connections of a host to an address of another may come: those on the same network and of
+    /// the same family.
+    pub(crate) fn sources_to(&self, from: &HostView, to: &HostView, target: IpAddr) -> Vec<IpAddr> {
+        let on = |network: &str| {
+            let own = from.spec.addresses.get(network).into_iter().flatten();
+            own.filter(|own| own.is_ipv4() == target.is_ipv4()).copied().collect::<Vec<_>>()
+        };
+        let network = to.spec.addresses.iter().find(|(_, all)| all.contains(&target));
+        let own = network.map(|(network, _)| on(network)).unwrap_or_default();
+        if own.is_empty() { self.shared_network(from, to).map(|network| on(&network)).unwrap_or_default() } else { own }
+    }
+
+    /// All addresses with which a host may come to another: those on the networks that they share, else those on the
+    /// internet.
+    pub(crate) fn addresses_towards(from: &HostView, to: &HostView) -> Vec<IpAddr> {
+        let on = |wanted: &dyn Fn(&String) -> bool| -> Vec<IpAddr> {
+            let networks = from.spec.addresses.iter().filter(|(network, _)| wanted(network));
+            networks.flat_map(|(_, all)| all).copied().collect()
+        };
+        let shared = on(&|network| network != PUBLIC && to.address(network).is_some());
+        let internet = if shared.is_empty() { on(&|network| network == PUBLIC) } else { shared };
+        if internet.is_empty() { on(&|_| true) } else { internet }
     }
 
     /// The networks over which a host reaches what listens on `binds` of another.
@@ -226,11 +268,13 @@ impl<'f> Model<'f> {
             Run::Package(run) if run.unit.is_none() && self.is_zabbix_server(name) => {
                 Some("zabbix-server.service".into())
             }
-            Run::Package(run) => Some(
-                run.unit
-                    .clone()
-                    .unwrap_or_else(|| format!("{}.service", run.packages.first().map_or(name, String::as_str))),
-            ),
+            Run::Package(run) => Some(run.unit.clone().unwrap_or_else(|| {
+                match self.packages_of(name, run).first().map_or(name, String::as_str) {
+                    // The one that is not called like its package.
+                    "grafana" | "grafana-enterprise" => "grafana-server.service".into(),
+                    package => format!("{package}.service"),
+                }
+            })),
             Run::External(run) => run.unit.clone(),
             Run::Nixos(run) => Some(
                 run.units
@@ -276,4 +320,10 @@ impl<'f> Model<'f> {
             _ => None,
         })
     }
+}
+
+/// Whether a host has an address of the same family on a network; one without any there may still have a way to it.
+fn speaks(from: &HostView, network: &str, address: IpAddr) -> bool {
+    let own = from.spec.addresses.get(network).map(Vec::as_slice).unwrap_or_default();
+    own.is_empty() || own.iter().any(|own| own.is_ipv4() == address.is_ipv4())
 }

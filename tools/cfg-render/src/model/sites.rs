@@ -1,13 +1,14 @@
 //! Names that a host's proxy serves.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use contract::Pointer;
 
 use super::{Certificate, HostView, Model};
 use crate::fleet::{
-    BackendTls, Edge, LOCAL, Limits, PUBLIC, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through, TlsMode,
-    served,
+    BackendTls, Edge, LOCAL, Limits, PUBLIC, Port, ProxyServer, Route, Run, Scheme, Service, StaticSite, Through,
+    TlsMode, served,
 };
 
 /// Names with the same entries behind them.
@@ -166,12 +167,22 @@ impl<'f> Model<'f> {
     /// Where an edge finds the port of a service on one of its hosts.
     fn address_of(&self, edge: &HostView, host: &HostView, service: &Service, route: &Route) -> Option<String> {
         let (_, port) = service.port(route.port.as_deref())?;
+        Some(socket(self.address_of_port(edge, host, port, route)?, port.port))
+    }
+
+    /// The address at which an edge finds a port of another host, or of its own.
+    pub(crate) fn address_of_port(
+        &self,
+        edge: &HostView,
+        host: &HostView,
+        port: &Port,
+        route: &Route,
+    ) -> Option<IpAddr> {
         let network = route.backend.network.as_deref().filter(|_| host.name != edge.name && port.bind != LOCAL);
-        let address = match network {
+        match network {
             Some(network) => host.address(network),
             None => self.address_between(Some(edge), host, &port.bind),
-        };
-        Some(socket(address?, port.port))
+        }
     }
 
     /// Where an edge finds the proxy of another host.
@@ -181,9 +192,18 @@ impl<'f> Model<'f> {
             BackendTls::None => proxy.http_port,
             BackendTls::Internal => proxy.https_port,
         };
+        Some(socket(self.address_of_other_proxy(edge, host, route)?, port))
+    }
+
+    /// The address at which an edge finds the proxy of another host: over the internet only with TLS between the two.
+    pub(crate) fn address_of_other_proxy(&self, edge: &HostView, host: &HostView, route: &Route) -> Option<IpAddr> {
         let named = route.backend.network.as_deref().and_then(|network| host.address(network));
-        let address = named.or_else(|| self.shared_network(edge, host).and_then(|network| host.address(&network)));
-        Some(socket(address?, port))
+        let shared = || self.shared_network(edge, host).and_then(|network| host.address(&network));
+        let internet = || {
+            let safe = route.backend.tls == BackendTls::Internal;
+            safe.then(|| self.address_between(Some(edge), host, PUBLIC)).flatten()
+        };
+        named.or_else(shared).or_else(internet)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::fleet::Run;
 pub(super) fn report(builder: &mut NixosBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
     let nixos = host.spec.nixos.clone().unwrap_or_default();
-    crate::host::several_hosts(&mut builder.shared);
+    crate::host::several_hosts(&mut builder.shared, true);
     if host.spec.disk.is_none()
         && nixos.modules.is_empty()
         && nixos.flake.is_none()

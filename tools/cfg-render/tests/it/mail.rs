@@ -92,3 +92,47 @@ fn programs_read_their_mailer_in_their_own_words() {
     assert!(environment(&implicit, "outline").unwrap().contains("SMTP_SECURE=true\n"));
     assert!(environment(&implicit, "authentik").unwrap().contains("AUTHENTIK_EMAIL__USE_SSL=true\n"));
 }
+
+/// A name before the address goes where the program has a place for it: Grafana does not even start with both in one.
+#[test]
+fn a_sender_with_a_name_is_taken_apart_where_the_program_wants_an_address() {
+    let mut fleet = fleet("starttls");
+    for (from, name) in [("\"Ops, \\\"Team\\\"\" <ops@example.net>", "Ops, \"Team\""), ("Ops <ops@example.net>", "Ops")]
+    {
+        fleet["mailers"]["out"]["from"] = json!(from);
+        for (service, lines) in [
+            ("grafana", vec!["GF_SMTP_FROM_ADDRESS=ops@example.net".to_owned(), format!("GF_SMTP_FROM_NAME={name}")]),
+            ("vault", vec!["SMTP_FROM=ops@example.net".to_owned(), format!("SMTP_FROM_NAME={name}")]),
+            ("cloud", vec!["MAIL_FROM_ADDRESS=ops".to_owned(), "MAIL_DOMAIN=example.net".to_owned()]),
+            ("decidim", vec!["SMTP_DOMAIN=example.net".to_owned()]),
+            ("forgejo", vec![format!("FORGEJO__mailer__FROM={from}")]),
+        ] {
+            let Some(environment) = environment(&fleet, service) else { return };
+            for line in lines {
+                assert!(environment.lines().any(|known| known == line), "{service}: {line}\n{environment}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sender_is_one_address() {
+    let bad = |from: &str, port: u16| {
+        let mut fleet = fleet("starttls");
+        fleet["mailers"]["out"]["from"] = json!(from);
+        fleet["mailers"]["out"]["port"] = json!(port);
+        let output = crate::run::cfg_render(&["check", "--output", "json"], &fleet.to_string());
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = found["findings"].as_array().unwrap().iter().filter(|one| one["code"] == "bad-mailer");
+        all.map(|one| one["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for from in ["nobody", "@example.org", "a@b.example, c@d.example", "Ops <nobody>", "a b@example.org", ""] {
+        assert_eq!(bad(from, 587), ["/mailers/out/from"], "{from}");
+    }
+    for from in
+        ["ops@example.org", "Ops <ops@example.org>", "\"Ops, Team\" <o.p+s@b\u{fc}cher.example>", "root@localhost"]
+    {
+        assert_eq!(bad(from, 587), Vec::<String>::new(), "{from}");
+    }
+    assert_eq!(bad("ops@example.org", 0), ["/mailers/out/port"]);
+}

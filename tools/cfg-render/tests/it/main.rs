@@ -36,4 +36,5 @@ mod traefik;
 mod tunnels;
 mod user_units;
 mod verbs;
+mod ways;
 mod zabbix;

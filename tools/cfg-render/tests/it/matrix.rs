@@ -263,3 +263,136 @@ fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
     ]);
     assert_eq!(arrived, declared, "{rules}\n{back}");
 }
+
+/// A client, an edge, and two hosts behind it. It prints how often each of the two has answered, over TCP and UDP.
+const SHARE: &str = r#"
+set -eu
+edge_rules=$1; one_rules=$2; two_rules=$3; shift 3
+n=pls$$
+cleanup() {
+  for space in "$n-c" "$n-e" "$n-1" "$n-2"; do
+    for pid in $(ip netns pids "$space" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+    ip netns del "$space" 2>/dev/null || true
+  done
+}
+trap cleanup EXIT
+for space in "$n-c" "$n-e" "$n-1" "$n-2"; do ip netns add "$space"; ip -n "$space" link set lo up; done
+link() { # name space address space address
+  ip link add "$1" netns "$2" type veth peer name "$1" netns "$4"
+  ip -n "$2" addr add "$3" dev "$1"; ip -n "$2" link set "$1" up
+  ip -n "$4" addr add "$5" dev "$1"; ip -n "$4" link set "$1" up
+}
+link pub "$n-e" 203.0.113.1/24 "$n-c" 203.0.113.66/24
+link one "$n-e" 10.1.0.1/32 "$n-1" 10.1.0.2/32
+link two "$n-e" 10.1.0.1/32 "$n-2" 10.1.0.3/32
+ip -n "$n-e" route add 10.1.0.2 dev one; ip -n "$n-1" route add 10.1.0.1 dev one
+ip -n "$n-e" route add 10.1.0.3 dev two; ip -n "$n-2" route add 10.1.0.1 dev two
+ip netns exec "$n-e" sysctl -qw net.ipv4.ip_forward=1
+ip netns exec "$n-e" nft -f "$edge_rules"
+ip netns exec "$n-1" nft -f "$one_rules"
+ip netns exec "$n-2" nft -f "$two_rules"
+for who in 1 2; do
+  ip netns exec "$n-$who" python3 -c '
+import socket, sys, threading
+def tcp():
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", 8776)); s.listen(64)
+    while True:
+        c, _ = s.accept(); c.sendall(sys.argv[1].encode()); c.close()
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("0.0.0.0", 8776))
+    while True:
+        _, who = s.recvfrom(100); s.sendto(sys.argv[1].encode(), who)
+for kind in (tcp, udp): threading.Thread(target=kind, daemon=True).start()
+print("up", flush=True)
+threading.Event().wait(60)
+' "$who" >"$edge_rules.$who" &
+done
+# What systemd does for a socket with ReusePort=yes: one for each unit, handed to its program.
+for target in "$@"; do
+  ip netns exec "$n-e" python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_INET6); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0); s.bind(("::", 8776)); s.listen(64)
+if s.fileno() != 3: os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+print("up", flush=True)
+os.execv("/usr/lib/systemd/systemd-socket-proxyd", ["systemd-socket-proxyd", sys.argv[1]])
+' "$target" >"$edge_rules.p.$target" &
+done
+for _ in $(seq 100); do [ "$(cat "$edge_rules".1 "$edge_rules".2 "$edge_rules".p.* 2>/dev/null | grep -c up)" = 4 ] && break; sleep 0.05; done
+ip netns exec "$n-c" python3 -c '
+import socket
+for kind in ("tcp", "udp"):
+    seen = {}
+    for _ in range(40):
+        s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.connect(("203.0.113.1", 8776))
+        if kind == "udp": s.send(b"x")
+        who = s.recv(100).decode(); seen[who] = seen.get(who, 0) + 1
+        s.close()
+    print(kind, seen.get("1", 0), seen.get("2", 0))
+'
+"#;
+
+#[test]
+fn a_port_that_is_passed_on_to_several_hosts_is_shared_among_them() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBV82WXasmTMJfOwvTZZOwwQ7OSKMPbfopAyMXYBakWv me";
+    let back = |address: &str| json!({"os": "debian-13", "addresses": {"lan": [address]}, "ssh": {"keys": [key], "from": ["lan"]}});
+    let fleet = json!({
+        "schema": "fleet/v1", "name": "share", "domain": "share.example.org", "networks": {"lan": {"cidrs": ["10.1.0.0/16"]}},
+        "hosts": {
+            "edge": {"os": "debian-13", "addresses": {"public": ["203.0.113.1"], "lan": ["10.1.0.1"]}, "ssh": {"keys": [key]}},
+            "one": back("10.1.0.2"), "two": back("10.1.0.3")
+        },
+        "services": {
+            "seed": {"host": ["one", "two"], "run": {"systemd": {"exec": ["/bin/true"]}}, "backup": {"none": "a test"},
+                "ports": {"p2p": {"port": 8776, "bind": "lan", "proto": "both"}}, "expose": [{"via": "edge"}]}
+        }
+    });
+    let edge = files(&fleet, "edge");
+    let of = |path: &str| edge.iter().find(|(known, _)| known == path).unwrap_or_else(|| panic!("{path}")).1.clone();
+    let mut targets = Vec::new();
+    for host in ["one", "two"] {
+        let socket = of(&format!("/etc/systemd/system/forward-seed-p2p-{host}.socket"));
+        assert!(socket.contains("ListenStream=8776\n") && socket.contains("ReusePort=yes\n"), "{socket}");
+        let service = of(&format!("/etc/systemd/system/forward-seed-p2p-{host}.service"));
+        let start = service.lines().find_map(|line| line.strip_prefix("ExecStart="));
+        targets.push(start.unwrap().rsplit(' ').next().unwrap().to_owned());
+    }
+    assert_eq!(targets, ["10.1.0.2:8776", "10.1.0.3:8776"]);
+    for (program, package) in [("nft", "nftables"), ("ip", "iproute2"), ("python3", "python3")] {
+        if peer(program, &format!("apt-get install {package}")).is_none() {
+            return;
+        }
+    }
+    if !is_root() {
+        eprintln!("skipped: network namespaces are made by root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let rules = of("/etc/nftables.conf");
+    let of_host =
+        |host: &str| files(&fleet, host).into_iter().find(|(path, _)| path == "/etc/nftables.conf").unwrap().1;
+    let script = place("script", SHARE);
+    let places = [place("edge", &rules), place("one", &of_host("one")), place("two", &of_host("two"))];
+    let (good, said) = say(Command::new("bash").arg(&script).args(&places).args(&targets));
+    assert!(good, "{said}\n{rules}");
+    let counts: Vec<(&str, u32, u32)> = said
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            Some((words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+        })
+        .collect();
+    let [("tcp", one, two), udp] = counts.as_slice() else { panic!("{said}") };
+    // The kernel chooses a socket by a hash of the connection: of 40 each gets some; flows of datagrams go in turn.
+    assert!(*one >= 5 && *two >= 5 && one + two == 40, "{said}");
+    assert_eq!(*udp, ("udp", 20, 20), "{rules}");
+}

@@ -169,6 +169,8 @@ fn a_path_that_a_format_does_not_have_is_an_error_with_the_nearest_name() {
         let mut absent = fleet(os);
         absent["services"]["prometheus"]["extra"] = json!({"prometheus": {"global": {"external_labels": null}}});
         find(&patched(wrong), &format!("{at}/global/scrape_intervall"), "did you mean \"scrape_interval\"?");
+        let deep = json!({"scrape_configs": [{"job_name": "x", "static_configs": [{"target": ["a:1"]}]}]});
+        find(&patched(deep), &format!("{at}/scrape_configs/0/static_configs/0/target"), "did you mean \"targets\"?");
         // What is not there cannot be taken away.
         find(&absent, &format!("{at}/global/external_labels"), "");
     }
@@ -199,6 +201,16 @@ fn a_path_that_a_format_does_not_have_is_an_error_with_the_nearest_name() {
         &format!("{at}/app/mem_limits"),
         "did you mean \"mem_limit\"?",
     );
+    find(
+        &container(json!({"compose": {"services": {"app": {"healthcheck": {"intervall": "5s"}}}}})),
+        &format!("{at}/app/healthcheck/intervall"),
+        "did you mean \"interval\"?",
+    );
+    find(
+        &container(json!({"compose": {"services": {"app": {"mem_limit": {"max": "1g"}}}}})),
+        &format!("{at}/app/mem_limit/max"),
+        "mem_limit takes no keys",
+    );
     let good = container(
         json!({"compose": {"services": {"app": {"mem_limit": "1g"}, "side": {"image": "docker.io/library/y:1"}}}}),
     );
@@ -210,6 +222,10 @@ fn a_path_that_a_format_does_not_have_is_an_error_with_the_nearest_name() {
     let mut traefik = container(json!({"traefik": {"http": {"midlewares": {}}}}));
     traefik["hosts"]["box"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"});
     find(&traefik, "/services/app/extra/traefik/http/midlewares", "did you mean \"middlewares\"?");
+    traefik["services"]["app"]["extra"] =
+        json!({"traefik": {"http": {"middlewares": {"slow": {"rateLimit": {"avarage": 3}}}}}});
+    let at = "/services/app/extra/traefik/http/middlewares/slow/rateLimit/avarage";
+    find(&traefik, at, "did you mean \"average\"?");
 }
 
 #[test]
@@ -255,4 +271,146 @@ fn a_whole_file_is_the_last_word() {
     let Some(found) = crate::nixos::come_to(&nixos, store.path(), &tree) else { return };
     let host = found.unwrap_or_else(|error| panic!("{error}"))["box"].clone();
     assert_eq!(host["environment"]["etc"]["alloy/config.alloy"]["text"], "// mine\n");
+}
+
+/// A value that has every key of a schema, and the places of it at which no other key may be.
+fn whole(root: &Value, schema: &Value, at: &str, closed: &mut Vec<String>) -> Value {
+    if let Some(place) = schema["$ref"].as_str() {
+        return whole(root, root.pointer(place.trim_start_matches('#')).unwrap(), at, closed);
+    }
+    let mut all = serde_json::Map::new();
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        all.insert(key.clone(), whole(root, inner, &format!("{at}/{key}"), closed));
+    }
+    for inner in schema["patternProperties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "^x-") {
+        all.insert("any".into(), whole(root, inner.1, &format!("{at}/any"), closed));
+    }
+    if schema["additionalProperties"].is_object() {
+        let inner = &schema["additionalProperties"];
+        all.insert("any".into(), whole(root, inner, &format!("{at}/any"), closed));
+    }
+    if schema["additionalProperties"] == false
+        && schema["patternProperties"].get("^.+$").is_none()
+        && !all.is_empty()
+        && !all.contains_key("any")
+    {
+        closed.push(at.to_owned());
+    }
+    if !all.is_empty() {
+        return all.into();
+    }
+    if schema["items"].is_object() {
+        return json!([whole(root, &schema["items"], &format!("{at}/0"), closed)]);
+    }
+    let branches = ["oneOf", "anyOf", "allOf"].iter().flat_map(|key| schema[*key].as_array().into_iter().flatten());
+    branches.map(|branch| whole(root, branch, at, closed)).reduce(both).unwrap_or(json!("x"))
+}
+
+/// What has the keys of two values.
+fn both(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Object(mut one), Value::Object(other)) => {
+            for (key, value) in other {
+                let known = one.remove(&key);
+                one.insert(key, known.into_iter().fold(value, both));
+            }
+            one.into()
+        }
+        (Value::Array(one), Value::Array(other)) => one.into_iter().chain(other).reduce(both).into_iter().collect(),
+        (one @ Value::Object(_), _) | (_, one @ Value::Object(_)) => one,
+        (one @ Value::Array(_), _) | (_, one @ Value::Array(_)) => one,
+        (one, _) => one,
+    }
+}
+
+/// The schema that comes with the Compose program, as source.
+fn compose_schema() -> Option<Value> {
+    let go = std::process::Command::new("go").args(["env", "GOMODCACHE"]).output().ok()?;
+    let cache =
+        std::path::PathBuf::from(String::from_utf8(go.stdout).ok()?.trim()).join("github.com/compose-spec/compose-go");
+    let path = std::fs::read_dir(cache)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path().join("schema/compose-spec.json"))
+        .find(|path| path.is_file())?;
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+#[test]
+fn every_key_of_the_published_schemas_is_known_and_no_other_at_any_depth() {
+    let mut fleet = fleet("debian-12");
+    fleet["hosts"]["box"]["containers"] = json!({"engine": "docker"});
+    fleet["hosts"]["box"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"});
+    fleet["services"]["app"]["run"] = json!({"container": {"image": "docker.io/library/x:1"}});
+    for (schema, service, key, places) in [
+        (crate::traefik::schema("prometheus.json"), "prometheus", "prometheus", 50),
+        (crate::traefik::schema("traefik-v3-file-provider.json"), "app", "traefik", 50),
+        (compose_schema(), "app", "compose", 40),
+    ] {
+        let Some(schema) = schema else {
+            eprintln!("skipped: there is no schema for {key}");
+            continue;
+        };
+        let mut closed = Vec::new();
+        let mut patch = whole(&schema, &schema, "", &mut closed);
+        // Where a schema lets a thing be written in several ways, the richest of them stands.
+        closed.retain(|place| patch.pointer(place).is_some_and(Value::is_object));
+        closed.sort();
+        closed.dedup();
+        assert!(closed.len() > places, "{key}: {} {closed:?}", closed.len());
+        let wrong = |patch: &Value| {
+            let mut fleet = fleet.clone();
+            fleet["services"][service]["extra"] = json!({key: patch});
+            let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+            let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let all = found["findings"].as_array().unwrap().iter();
+            let mut all: Vec<_> = all
+                .filter(|one| one["code"] == "override-target-missing")
+                .map(|one| {
+                    one["pointer"]
+                        .as_str()
+                        .unwrap()
+                        .trim_start_matches(&format!("/services/{service}/extra/{key}"))
+                        .to_owned()
+                })
+                .collect();
+            all.sort();
+            all.dedup();
+            all
+        };
+        assert_eq!(wrong(&patch), Vec::<String>::new(), "{key}");
+        for place in &closed {
+            patch.pointer_mut(place).unwrap().as_object_mut().unwrap().insert("zzz".into(), json!("x"));
+        }
+        let mut expected: Vec<_> = closed.iter().map(|place| format!("{place}/zzz")).collect();
+        expected.sort();
+        assert_eq!(wrong(&patch), expected, "{key}");
+    }
+}
+
+/// A service with several names has several files for Traefik: a patch reaches the one that has what it names.
+#[test]
+fn a_patch_for_traefik_finds_the_file_that_it_is_for() {
+    let mut fleet = fleet("debian-13");
+    fleet["hosts"]["box"]["containers"] = json!({"engine": "docker"});
+    fleet["hosts"]["box"]["proxy"] = json!({"kind": "traefik", "image": "docker.io/library/traefik:v3.5"});
+    fleet["services"]["app"]["proxy"] = json!([
+        {"names": ["one.strong.test"], "tls": "internal"}, {"names": ["two.strong.test"], "path": "/x", "tls": "internal"}
+    ]);
+    fleet["services"]["app"]["extra"] = json!({"traefik": {"http": {
+        "routers": {"two-strong-test-0": {"priority": 77}, "more": {"rule": "Host(`more.strong.test`)", "service": "one-strong-test-0"}}
+    }}});
+    let all = files(&fleet, "box");
+    let (one, two) =
+        (of(&all, "/etc/traefik/dynamic/one.strong.test.yaml"), of(&all, "/etc/traefik/dynamic/two.strong.test.yaml"));
+    assert!(two.contains("priority: 77") && !one.contains("priority: 77"), "{one}\n{two}");
+    assert!(one.contains("more.strong.test") && !two.contains("more.strong.test"), "{one}\n{two}");
+    // What is in none of them is an error, once.
+    fleet["services"]["app"]["extra"] =
+        json!({"traefik": {"http": {"routers": {"three-strong-test-0": {"priority": 77}}}}});
+    let output = cfg_render(&["check", "--output", "json"], &fleet.to_string());
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = found["findings"].as_array().unwrap().iter().filter(|one| one["code"] == "override-target-missing");
+    let found: Vec<_> = all.map(|one| one["pointer"].clone()).collect();
+    assert_eq!(found, ["/services/app/extra/traefik/http/routers/three-strong-test-0"]);
 }

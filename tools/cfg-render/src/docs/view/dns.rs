@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::some_of;
 use crate::docs::{Diagram, Kind, Line, Meanings, Node};
-use crate::fleet::{Edge, Fleet, Zone};
+use crate::fleet::{Edge, Fleet, Zone, name_in_zone};
 
 pub(super) fn draw(fleet: &Fleet) -> Diagram {
     let mut diagram =
@@ -82,19 +82,12 @@ fn target_node(fleet: &Fleet, zone: &str, target: &str) -> Node {
 
 /// The zone that a name belongs to: the longest that it ends with.
 fn zone_of<'a>(fleet: &'a Fleet, name: &str) -> Option<&'a str> {
-    let name = name.trim_end_matches('.').to_lowercase();
     let zones = fleet.dns.zones.keys().map(String::as_str);
-    zones
-        .filter(|zone| name == *zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.')))
-        .max_by_key(|zone| zone.len())
+    zones.filter(|zone| name_in_zone(name, zone).is_some()).max_by_key(|zone| zone.len())
 }
 
 fn label(name: &str, zone: &str) -> String {
-    let name = name.trim_end_matches('.').to_lowercase();
-    match name.strip_suffix(zone).map(|rest| rest.trim_end_matches('.')) {
-        Some("") | None => "@".into(),
-        Some(rest) => rest.to_owned(),
-    }
+    name_in_zone(name, zone).unwrap_or_else(|| "@".into())
 }
 
 /// Own records, by type: `3 MX, 1 TXT`.

@@ -207,6 +207,12 @@ fn render_site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Si
             snippets(builder, &mut body, &extra.site, &at);
         }
     }
+    // Without an entry for all paths the others would get an empty answer that says that all is well.
+    let own_lines = site.entries.iter().filter_map(|entry| builder.model.fleet.services.get(entry.service));
+    let mut own_lines = own_lines.filter_map(|service| service.extra.as_ref()?.caddy.as_ref());
+    if site.entries.iter().all(|entry| entry.path != "/") && own_lines.all(|extra| extra.site.is_empty()) {
+        body.push(Line::new("handle").body(vec![Line::new("respond 404")]));
+    }
     let address = |scheme: &str| names.iter().map(|name| format!("{scheme}://{name}")).collect::<Vec<_>>().join(", ");
     let mut blocks = Vec::new();
     if !plain {

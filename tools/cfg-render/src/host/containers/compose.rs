@@ -14,7 +14,7 @@ use crate::host::services::{dependencies, related};
 use crate::host::{HostBuilder, merge_patch};
 
 /// Where the engine keeps the environment of a container.
-const KEPT_IN: &str = "/var/lib/docker/containers/ID/config.v2.json";
+const DOCKER_KEEPS: &str = "/var/lib/docker/containers/ID/config.v2.json";
 
 /// A service with containers of the fleet.
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, runtime: &Runtime, name: &str, service: &Service, at: &Pointer) {
@@ -99,9 +99,9 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, runtime: &Runtime, name: &s
     let mut document = Value::Object(document);
     dollars(&mut document);
     if let Some(patch) = service.extra.as_ref().and_then(|extra| extra.compose.as_ref()) {
-        merge_patch::apply(builder, &mut document, patch, merge_patch::COMPOSE, &at.join("extra").join("compose"));
+        merge_patch::apply(builder, &mut document, patch, &merge_patch::COMPOSE, &at.join("extra").join("compose"));
     }
-    warn_of_kept(builder, &kept, &at.join("env"));
+    warn_of_kept(builder, &kept, DOCKER_KEEPS, &at.join("env"));
     let path = format!("{directory}/compose.yaml");
     let text = builder.header("#", &from) + &yaml::write(&document);
     let mut file = builder.file(Stage::Services, &path, text, &from).notify(Handler::reload(&unit));
@@ -145,7 +145,7 @@ pub(super) fn add_file_of_the_user(
             lines.push_str(&line);
         }
     }
-    warn_of_kept(builder, &sorted.kept, &at.join("env"));
+    warn_of_kept(builder, &sorted.kept, DOCKER_KEEPS, &at.join("env"));
     sorted.write_all(builder, Dialect::Compose, name, &lines, &link, &unit, &from);
     let project = run.project.as_deref().unwrap_or(name);
     add_unit(builder, runtime, name, project, service, &directory, at);
@@ -246,12 +246,12 @@ fn dollars(value: &mut Value) {
     }
 }
 
-pub(super) fn warn_of_kept(builder: &mut HostBuilder<'_, '_>, kept: &[String], at: &Pointer) {
+pub(super) fn warn_of_kept(builder: &mut HostBuilder<'_, '_>, kept: &[String], kept_in: &str, at: &Pointer) {
     if kept.is_empty() {
         return;
     }
     let names = kept.join(", ");
-    let message = format!("{names}: in the environment of a container, which the engine keeps on disk ({KEPT_IN})");
+    let message = format!("{names}: in the environment of a container, which the engine keeps on disk ({kept_in})");
     builder.findings.push(
         Finding::warning("secret-in-environment", at.clone(), message).fix(
             "where the program can read a file, name the secret in \"secrets\" and give its path below /run/secrets",

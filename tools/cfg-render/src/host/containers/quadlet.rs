@@ -12,6 +12,8 @@ use crate::host::HostBuilder;
 use crate::host::services::{dependencies, related};
 
 const FOLDER: &str = "/etc/containers/systemd";
+/// Where the engine keeps the environment of a container.
+const PODMAN_KEEPS: &str = "/var/lib/containers/storage/overlay-containers/ID/userdata/config.json";
 
 pub(super) fn add(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Service, at: &Pointer) {
     let directory = super::directory(builder, name);
@@ -98,7 +100,7 @@ pub(super) fn add(builder: &mut HostBuilder<'_, '_>, name: &str, service: &Servi
             ..HostItem::default()
         });
     }
-    warn_of_kept(builder, &kept, &at.join("env"));
+    warn_of_kept(builder, &kept, PODMAN_KEEPS, &at.join("env"));
     if several {
         together(builder, name, &containers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), &from);
     }

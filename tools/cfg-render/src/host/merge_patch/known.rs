@@ -1,263 +1,159 @@
-//! The names that formats know, as far as patches are looked at.
+//! The names that formats know, at every depth.
+//!
+//! They stand in one table for each format, of which each line is a place: `place: name name=place *=place!a|b`. A name
+//! without a place holds no names of its own, `=?` is free, `*` is any name; after `!` are those of which a new one
+//! needs at least one, without which it would be nothing. A line that begins with a blank goes on with the one before.
+//! Lists are looked through: their elements have the names.
 
-/// The names that a format knows at a place; `*` in the place stands for any name.
-pub(super) type Known = (&'static [&'static str], Names);
-
-/// Which names there may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Names {
-    /// These, and in Compose files `x-*`.
-    These(&'static [&'static str]),
-    /// Those that are there already, and new ones that have one of these keys, without which they would be nothing.
-    OrWith(&'static [&'static str]),
-}
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// A format in which patches are known.
-#[derive(Debug, Clone, Copy)]
 pub(in crate::host) struct Format {
     pub(super) what: &'static str,
-    pub(super) known: &'static [Known],
+    /// How names begin that are the user's own at every place.
+    pub(super) own: Option<&'static str>,
+    table: LazyLock<BTreeMap<&'static str, Names>>,
 }
 
-/// Prometheus' configuration (prometheus.io/docs/prometheus/latest/configuration/configuration).
-pub(in crate::host) const PROMETHEUS: Format = Format {
+/// The names at a place.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) known: BTreeMap<&'static str, Inner>,
+    any: Option<(Inner, Vec<&'static str>)>,
+}
+
+/// What is known of the value of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inner {
+    None,
+    Free,
+    Place(&'static str),
+}
+
+/// What may stand at a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// Anything.
+    Free,
+    /// No object.
+    Value,
+    /// These names.
+    Names(&'static Names),
+}
+
+/// What a place says of a name.
+pub(super) enum Known {
+    Yes(Place),
+    /// Only if it is there already, or has one of these.
+    OrWith(Place, &'static [&'static str]),
+    No,
+}
+
+/// Prometheus' configuration.
+pub(in crate::host) static PROMETHEUS: Format = Format {
     what: "Prometheus' configuration",
-    known: &[
-        (
-            &[],
-            Names::These(&[
-                "alerting",
-                "global",
-                "otlp",
-                "remote_read",
-                "remote_write",
-                "rule_files",
-                "runtime",
-                "scrape_config_files",
-                "scrape_configs",
-                "storage",
-                "tracing",
-            ]),
-        ),
-        (
-            &["global"],
-            Names::These(&[
-                "always_scrape_classic_histograms",
-                "body_size_limit",
-                "convert_classic_histograms_to_nhcb",
-                "evaluation_interval",
-                "external_labels",
-                "keep_dropped_targets",
-                "label_limit",
-                "label_name_length_limit",
-                "label_value_length_limit",
-                "metric_name_escaping_scheme",
-                "metric_name_validation_scheme",
-                "query_log_file",
-                "rule_query_offset",
-                "sample_limit",
-                "scrape_failure_log_file",
-                "scrape_interval",
-                "scrape_native_histograms",
-                "scrape_protocols",
-                "scrape_timeout",
-                "target_limit",
-            ]),
-        ),
-        (&["alerting"], Names::These(&["alert_relabel_configs", "alertmanagers"])),
-        (&["storage"], Names::These(&["exemplars", "tsdb"])),
-    ],
+    own: None,
+    table: LazyLock::new(|| read(include_str!("prometheus.keys"))),
 };
 
-/// A Compose file (github.com/compose-spec/compose-spec, schema/compose-spec.json).
-pub(in crate::host) const COMPOSE: Format = Format {
-    what: "the Compose file",
-    known: &[
-        (
-            &[],
-            Names::These(&[
-                "configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes",
-            ]),
-        ),
-        (&["services"], Names::OrWith(&["image", "build", "extends"])),
-        (
-            &["services", "*"],
-            Names::These(&[
-                "annotations",
-                "attach",
-                "blkio_config",
-                "build",
-                "cap_add",
-                "cap_drop",
-                "cgroup",
-                "cgroup_parent",
-                "command",
-                "configs",
-                "container_name",
-                "cpu_count",
-                "cpu_percent",
-                "cpu_period",
-                "cpu_quota",
-                "cpu_rt_period",
-                "cpu_rt_runtime",
-                "cpu_shares",
-                "cpus",
-                "cpuset",
-                "credential_spec",
-                "depends_on",
-                "deploy",
-                "develop",
-                "device_cgroup_rules",
-                "devices",
-                "dns",
-                "dns_opt",
-                "dns_search",
-                "domainname",
-                "entrypoint",
-                "env_file",
-                "environment",
-                "expose",
-                "extends",
-                "external_links",
-                "extra_hosts",
-                "gpus",
-                "group_add",
-                "healthcheck",
-                "hostname",
-                "image",
-                "init",
-                "ipc",
-                "isolation",
-                "label_file",
-                "labels",
-                "links",
-                "logging",
-                "mac_address",
-                "mem_limit",
-                "mem_reservation",
-                "mem_swappiness",
-                "memswap_limit",
-                "models",
-                "network_mode",
-                "networks",
-                "oom_kill_disable",
-                "oom_score_adj",
-                "pid",
-                "pids_limit",
-                "platform",
-                "ports",
-                "post_start",
-                "pre_stop",
-                "privileged",
-                "profiles",
-                "provider",
-                "pull_policy",
-                "pull_refresh_after",
-                "read_only",
-                "restart",
-                "runtime",
-                "scale",
-                "secrets",
-                "security_opt",
-                "shm_size",
-                "stdin_open",
-                "stop_grace_period",
-                "stop_signal",
-                "storage_opt",
-                "sysctls",
-                "tmpfs",
-                "tty",
-                "ulimits",
-                "use_api_socket",
-                "user",
-                "userns_mode",
-                "uts",
-                "volumes",
-                "volumes_from",
-                "working_dir",
-            ]),
-        ),
-    ],
-};
+/// A Compose file.
+pub(in crate::host) static COMPOSE: Format =
+    Format { what: "the Compose file", own: Some("x-"), table: LazyLock::new(|| read(include_str!("compose.keys"))) };
 
-const ROUTER: Names = Names::OrWith(&["rule"]);
-
-/// Traefik's dynamic configuration (json.schemastore.org/traefik-v3-file-provider.json).
-pub(in crate::host) const TRAEFIK: Format = Format {
+/// Traefik's dynamic configuration.
+pub(in crate::host) static TRAEFIK: Format = Format {
     what: "Traefik's dynamic configuration",
-    known: &[
-        (&[], Names::These(&["http", "tcp", "tls", "udp"])),
-        (&["http"], Names::These(&["middlewares", "routers", "serversTransports", "services"])),
-        (&["http", "routers"], ROUTER),
-        (
-            &["http", "routers", "*"],
-            Names::These(&[
-                "entryPoints",
-                "middlewares",
-                "observability",
-                "parentRefs",
-                "priority",
-                "rule",
-                "ruleSyntax",
-                "service",
-                "tls",
-            ]),
-        ),
-        (
-            &["http", "services"],
-            Names::OrWith(&["loadBalancer", "weighted", "mirroring", "failover", "highestRandomWeight"]),
-        ),
-        (
-            &["http", "services", "*"],
-            Names::These(&["failover", "highestRandomWeight", "loadBalancer", "mirroring", "weighted"]),
-        ),
-        (
-            &["http", "services", "*", "loadBalancer"],
-            Names::These(&[
-                "healthCheck",
-                "passHostHeader",
-                "passiveHealthCheck",
-                "responseForwarding",
-                "servers",
-                "serversTransport",
-                "sticky",
-                "strategy",
-            ]),
-        ),
-        (
-            &["http", "middlewares", "*"],
-            Names::These(&[
-                "addPrefix",
-                "basicAuth",
-                "buffering",
-                "chain",
-                "circuitBreaker",
-                "compress",
-                "contentType",
-                "digestAuth",
-                "encodedCharacters",
-                "errors",
-                "forwardAuth",
-                "grpcWeb",
-                "headers",
-                "inFlightReq",
-                "ipAllowList",
-                "ipWhiteList",
-                "passTLSClientCert",
-                "plugin",
-                "rateLimit",
-                "redirectRegex",
-                "redirectScheme",
-                "replacePath",
-                "replacePathRegex",
-                "retry",
-                "stripPrefix",
-                "stripPrefixRegex",
-            ]),
-        ),
-        (&["tcp"], Names::These(&["middlewares", "routers", "serversTransports", "services"])),
-        (&["tcp", "routers"], ROUTER),
-        (&["udp"], Names::These(&["routers", "services"])),
-        (&["tls"], Names::These(&["certificates", "options", "stores"])),
-    ],
+    own: None,
+    table: LazyLock::new(|| read(include_str!("traefik.keys"))),
 };
+
+impl Format {
+    /// The whole document, which is the first line of the table.
+    pub(super) fn top(&'static self) -> Place {
+        self.place(Inner::Place(""))
+    }
+
+    fn place(&'static self, inner: Inner) -> Place {
+        match inner {
+            Inner::None => Place::Value,
+            Inner::Free => Place::Free,
+            // A place without a line would let everything through; a test sees that there is none.
+            Inner::Place(name) => self.table.get(name).map_or(Place::Free, Place::Names),
+        }
+    }
+
+    /// What a place says of a name.
+    pub(super) fn name(&'static self, place: Place, name: &str) -> Known {
+        let names = match place {
+            Place::Free => return Known::Yes(Place::Free),
+            _ if self.own.is_some_and(|own| name.starts_with(own)) => return Known::Yes(Place::Free),
+            Place::Value => return Known::No,
+            Place::Names(names) => names,
+        };
+        match (names.known.get(name), &names.any) {
+            (Some(inner), _) => Known::Yes(self.place(*inner)),
+            (None, Some((inner, needed))) if needed.is_empty() => Known::Yes(self.place(*inner)),
+            (None, Some((inner, needed))) => Known::OrWith(self.place(*inner), needed),
+            (None, None) => Known::No,
+        }
+    }
+}
+
+fn read(table: &'static str) -> BTreeMap<&'static str, Names> {
+    let mut all: BTreeMap<&'static str, Names> = BTreeMap::new();
+    let mut at = None;
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let (place, names) = match line.split_once(": ") {
+            Some((place, names)) if !line.starts_with(' ') => (Some(place), names),
+            _ => (None, line),
+        };
+        if let Some(place) = place {
+            // The first is the document itself.
+            at = Some(if all.is_empty() { "" } else { place });
+        }
+        let names = names.split_whitespace().map(read_name);
+        let here = all.entry(at.unwrap_or_default()).or_default();
+        for (name, inner, needed) in names {
+            if name == "*" {
+                here.any = Some((inner, needed));
+            } else {
+                here.known.insert(name, inner);
+            }
+        }
+    }
+    all
+}
+
+fn read_name(text: &'static str) -> (&'static str, Inner, Vec<&'static str>) {
+    let (text, needed) = match text.split_once('!') {
+        Some((text, needed)) => (text, needed.split('|').collect()),
+        None => (text, Vec::new()),
+    };
+    match text.split_once('=') {
+        None => (text, Inner::None, needed),
+        Some((name, "?")) => (name, Inner::Free, needed),
+        Some((name, place)) => (name, Inner::Place(place), needed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_of_the_tables_is_there_and_each_is_reached() {
+        for format in [&PROMETHEUS, &COMPOSE, &TRAEFIK] {
+            let mut reached = std::collections::BTreeSet::from([""]);
+            for (place, names) in format.table.iter() {
+                for inner in names.known.values().chain(names.any.iter().map(|(inner, _)| inner)) {
+                    if let Inner::Place(name) = inner {
+                        assert!(format.table.contains_key(name), "{}: {place} leads to {name}", format.what);
+                        reached.insert(name);
+                    }
+                }
+            }
+            assert_eq!(reached, format.table.keys().copied().collect(), "{}", format.what);
+        }
+    }
+}

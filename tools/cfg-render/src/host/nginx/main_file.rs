@@ -160,8 +160,7 @@ pub(crate) const FORWARDED_PROTO: &str = "$plumbline_forwarded_proto";
 /// Addresses of a host, ranges of a network, or what was written.
 pub(crate) fn trusted_addresses(builder: &mut HostBuilder<'_, '_>, name: &str) -> Vec<String> {
     if let Some(edge) = builder.model.host(name) {
-        let shared = builder.model.shared_network(builder.host, edge).and_then(|network| edge.address(&network));
-        return shared.or_else(|| edge.any_address()).iter().map(ToString::to_string).collect();
+        return crate::model::Model::addresses_towards(edge, builder.host).iter().map(ToString::to_string).collect();
     }
     if let Some(network) = builder.model.fleet.networks.get(name) {
         return network.ranges().iter().map(ToString::to_string).collect();

@@ -76,6 +76,12 @@ pub(super) fn write(
             snippet::merge(builder, &mut server, &extra.server, &at);
         }
     }
+    // Without an entry for all paths the others would get what the package has put into nginx' own directory.
+    let whole =
+        |directive: &Directive| directive.name == "location" && directive.args.last().is_some_and(|path| path == "/");
+    if !server.iter().any(whole) {
+        server.push(Directive::block("location", ["/"], vec![Directive::new("return", ["404"])]));
+    }
     all.push(Directive::block("server", [], server));
     Some(all)
 }

@@ -38,6 +38,45 @@ struct Parts {
 
 /// The file of a site. `None` if it must not be served.
 pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Site<'_>) -> Option<Value> {
+    let mut document = unpatched(builder, proxy, site)?;
+    let (model, host) = (builder.model, builder.host);
+    for service in site.entries.iter().map(|entry| entry.service).collect::<std::collections::BTreeSet<_>>() {
+        let extra = model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.traefik.as_ref());
+        let Some(patch) = extra else { continue };
+        let of_service = |site: &&Site<'_>| site.entries.iter().any(|entry| entry.service == service);
+        let sites: Vec<_> = model.sites(host).iter().filter(of_service).collect();
+        let first = sites.first().is_none_or(|first| first.name() == site.name());
+        let mut others = Vec::new();
+        for other in sites.into_iter().filter(|other| other.name() != site.name()) {
+            // What is wrong with it is said when its own turn comes.
+            let found = builder.findings.len();
+            others.extend(unpatched(builder, proxy, other));
+            builder.findings.truncate(found);
+        }
+        let patch = own_part(patch, &document, &others, first);
+        let at = Model::service_at(service).join("extra").join("traefik");
+        merge_patch::apply(builder, &mut document, &patch, &merge_patch::TRAEFIK, &at);
+    }
+    Some(document)
+}
+
+/// What of a service's patch concerns this file of its several: what is named in it, and in the first what is in none.
+fn own_part(patch: &Value, document: &Value, others: &[Value], first: bool) -> Value {
+    let mut patch = patch.clone();
+    for protocol in ["http", "tcp", "udp"] {
+        let Some(kinds) = patch.get_mut(protocol).and_then(Value::as_object_mut) else { continue };
+        kinds.retain(|kind, names| {
+            let Some(names) = names.as_object_mut().filter(|names| !names.is_empty()) else { return true };
+            let has = |document: &Value, name: &str| document[protocol][kind].get(name).is_some();
+            names.retain(|name, _| has(document, name) || (first && !others.iter().any(|other| has(other, name))));
+            !names.is_empty()
+        });
+    }
+    patch
+}
+
+/// The same without what the fleet's author changes in it.
+fn unpatched(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site: &Site<'_>) -> Option<Value> {
     let at = site.entries.first()?.pointer.clone();
     let key = key_of(site.name());
     let names = builder.fit(rule_of(&site.names), &at)?;
@@ -103,14 +142,6 @@ pub(crate) fn site(builder: &mut HostBuilder<'_, '_>, proxy: &ProxyServer, site:
             "tls".into(),
             json!({"certificates": [{"certFile": certificate.chain, "keyFile": certificate.key}]}),
         );
-    }
-    for service in site.entries.iter().map(|entry| entry.service).collect::<std::collections::BTreeSet<_>>() {
-        let extra =
-            builder.model.fleet.services.get(service).and_then(|service| service.extra.as_ref()?.traefik.as_ref());
-        if let Some(patch) = extra {
-            let at = Model::service_at(service).join("extra").join("traefik");
-            merge_patch::apply(builder, &mut document, patch, merge_patch::TRAEFIK, &at);
-        }
     }
     Some(document)
 }

@@ -70,8 +70,7 @@ pub(super) fn trusted(builder: &HostBuilder<'_, '_>, proxy: &ProxyServer) -> Vec
     let mut all = Vec::new();
     for name in &proxy.real_ip_from {
         if let Some(edge) = model.host(name) {
-            let shared = model.shared_network(builder.host, edge).and_then(|network| edge.address(&network));
-            all.extend(shared.or_else(|| edge.any_address()).map(|address| address.to_string()));
+            all.extend(crate::model::Model::addresses_towards(edge, builder.host).iter().map(ToString::to_string));
         } else if let Some(network) = model.fleet.networks.get(name) {
             all.extend(network.ranges().iter().map(ToString::to_string));
         } else {
