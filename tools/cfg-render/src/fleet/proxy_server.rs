@@ -132,7 +132,8 @@ pub struct SecurityHeaders {
     /// `Strict-Transport-Security` for two years, `X-Content-Type-Options: nosniff`, `Referrer-Policy`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub defaults: bool,
-    /// Further headers, or other values; an empty value takes a header away.
+    /// Further headers, or other values, each in the place of the service's own; with an empty value none is added, and the service's own
+    /// stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<Header>,
 }

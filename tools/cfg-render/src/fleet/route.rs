@@ -58,7 +58,8 @@ pub struct Route {
     /// Answers are passed on as they come (server-sent events, large downloads).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub streaming: bool,
-    /// Headers added to answers, besides those of the proxy; an empty value takes one away.
+    /// Headers of answers, besides those of the proxy, each in the place of the service's own; with an empty value the proxy adds none, and
+    /// the service's own stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Header>,
     /// Answers with a redirect to this address instead of passing on; the path is kept.

@@ -126,7 +126,8 @@ fn leaves(machine: &Machine) {
 }
 
 fn echo(head: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}", head.len())
+    let own = "Referrer-Policy: unsafe-url\r\nX-Content-Type-Options: nosniff\r\nX-Own: kept";
+    format!("HTTP/1.1 200 OK\r\n{own}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}", head.len())
 }
 
 /// A provider of single sign-on that knows one cookie.
@@ -228,7 +229,12 @@ fn behaves(server: &Server) {
     assert!(lower.contains("x-forwarded-for: 127.0.0.1\r\n") && lower.contains("x-real-ip: 127.0.0.1\r\n"), "{seen}");
     assert!(lower.contains("x-forwarded-proto: http\r\n") && lower.contains("host: free.edge.test\r\n"), "{seen}");
     assert!(!seen.contains("203.0.113.66") && !seen.contains("evil.test"), "{seen}");
-    // Headers of every answer; HSTS only where there is TLS.
+    // Headers of every answer, in the place of the service's own; HSTS only where there is TLS.
+    for (name, count) in
+        [("x-content-type-options:", 1), ("referrer-policy:", 1), ("unsafe-url", 0), ("x-own: kept", 1)]
+    {
+        assert_eq!(lower.matches(name).count(), count, "{name} {seen}");
+    }
     assert!(
         lower.contains("x-content-type-options: nosniff") && lower.contains("referrer-policy: strict-origin"),
         "{seen}"

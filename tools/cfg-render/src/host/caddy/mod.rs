@@ -265,10 +265,13 @@ pub(crate) fn render_entry(
         lines.push(Line::new("request_body").body(vec![Line::new("max_size").with(size)]));
     }
     let headers = headers::of(proxy, entry, tls);
+    let mut replaced = Vec::new();
     if !headers.is_empty() {
         let mut body = Vec::new();
         for (name, value) in headers {
             let name = builder.fit(word(&name), &at.join("headers"))?;
+            // The service's own would stand beside it.
+            replaced.push(Line::new(&format!("header_down -{name}")));
             let value = builder.fit(word(&value), &at.join("headers").join(&name))?;
             body.push(Line::new(&name).with(value));
         }
@@ -309,6 +312,7 @@ pub(crate) fn render_entry(
             // What a client says about itself under this name counts for nothing.
             let client = if has_client_address(builder) { "{client_ip}" } else { "{remote_host}" };
             let mut upstream = vec![Line::new(&format!("header_up X-Real-IP {client}"))];
+            upstream.append(&mut replaced);
             if entry.route.streaming {
                 upstream.push(Line::new("flush_interval -1"));
             }

@@ -31,6 +31,10 @@ pub(crate) fn write(
     for (name, value) in headers::of(proxy, entry, site.tls != TlsMode::None) {
         let name = builder.fit_at(header_name(&name), || at.join("headers"))?;
         let value = builder.fit_at(interpolated(&value), || at.join("headers").join(&name))?;
+        if let Upstream::Addresses(_, scheme) = &entry.upstream {
+            // The service's own would stand beside it.
+            tail.push(Directive::new(upstream::hide_header(*scheme), [&name]));
+        }
         tail.push(Directive::new("add_header", [&name, &value, "always"]));
     }
     if quic {

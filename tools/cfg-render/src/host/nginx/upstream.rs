@@ -84,6 +84,15 @@ fn http(
     body
 }
 
+/// What takes a header out of the service's answer.
+pub(super) const fn hide_header(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::H2c => "grpc_hide_header",
+        Scheme::Fastcgi => "fastcgi_hide_header",
+        _ => "proxy_hide_header",
+    }
+}
+
 /// What the service learns about whoever asks.
 fn forwarded(directive: &str, proxy: &ProxyServer, entry: &Entry<'_>) -> Vec<Directive> {
     // At the edge the client's own words about where it comes from count for nothing.
