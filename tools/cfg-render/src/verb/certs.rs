@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use cli::{Consents, Failure, Input, SecretStore, Session, Sourced, Style};
 use contract::{Exit, Findings, Level, SecretRef};
 
+use super::text::count;
 use crate::certs::{Certs, CertsError, Instant, KeyRequest, PublicFiles, Work};
 use crate::fleet::Fleet;
 use crate::model::{CA_KEY, Model};
@@ -153,11 +154,8 @@ fn text(findings: &Findings, style: Style) -> String {
             text.push_str(&format!("  fix: {fix}\n"));
         }
     }
-    let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
-    text.push_str(&format!(
-        "Certificates: {errors} errors, {warnings} warnings, {} due.\n",
-        findings.count(Level::Note)
-    ));
+    let (errors, warnings) = (count(findings, Level::Error), count(findings, Level::Warning));
+    text.push_str(&format!("Certificates: {errors}, {warnings}, {} due.\n", findings.count(Level::Note)));
     text
 }
 

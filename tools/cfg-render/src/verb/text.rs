@@ -30,14 +30,22 @@ pub(super) fn findings(findings: &Findings, style: Style) -> String {
             text.push_str(&format!("  hint: {}\n", visible(fix)));
         }
     }
-    let count = |level: Level, word: &str| {
-        let count = findings.count(level);
-        format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-    };
-    let (errors, warnings, notes) =
-        (count(Level::Error, "error"), count(Level::Warning, "warning"), count(Level::Note, "note"));
+    let [errors, warnings, notes] = [Level::Error, Level::Warning, Level::Note].map(|level| count(findings, level));
     text.push_str(&format!("Check: {errors}, {warnings}, {notes}.\n"));
     text
+}
+
+/// How many findings there are of a level, with its word.
+pub(super) fn count(findings: &Findings, level: Level) -> String {
+    let word = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Note => "note",
+    };
+    match findings.count(level) {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    }
 }
 
 /// A text of the fleet on a terminal: what controls it is shown and does nothing.
