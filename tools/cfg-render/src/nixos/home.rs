@@ -5,7 +5,8 @@ use contract::Finding;
 use super::builder::NixosBuilder;
 use super::flake::input_path;
 use super::services::module;
-use crate::fleet::{HomeManagerRun, Run};
+use super::unit::{Scope, environment, extra};
+use crate::fleet::{HomeManagerRun, Run, Service};
 use crate::format::nix::Nix;
 use crate::model::Model;
 
@@ -13,12 +14,12 @@ pub(super) fn add(builder: &mut NixosBuilder<'_, '_>) {
     let (model, host) = (builder.model, builder.host);
     for (name, service) in model.services_on(&host.name) {
         if let Run::HomeManager(run) = &service.run {
-            add_service(builder, name, run);
+            add_service(builder, name, service, run);
         }
     }
 }
 
-fn add_service(builder: &mut NixosBuilder<'_, '_>, name: &str, run: &HomeManagerRun) {
+fn add_service(builder: &mut NixosBuilder<'_, '_>, name: &str, service: &Service, run: &HomeManagerRun) {
     let host = builder.host;
     let at = Model::service_at(name).join("run").join("home_manager");
     let file = module(name);
@@ -75,4 +76,8 @@ fn add_service(builder: &mut NixosBuilder<'_, '_>, name: &str, run: &HomeManager
             builder.set(&file, &below(key), value, &[at]);
         }
     }
+    let unit = run.units.first().map_or(name, |unit| unit.strip_suffix(".service").unwrap_or(unit));
+    let (scope, at) = (Scope::Home(&run.user), Model::service_at(name));
+    environment(builder, scope, &file, name, unit, &service.env, &service.env_secrets, &at);
+    extra(builder, scope, &file, unit, service, &at);
 }

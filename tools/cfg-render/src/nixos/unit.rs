@@ -20,13 +20,29 @@ pub(super) enum Scope<'a> {
     System,
     /// That of this user.
     User(&'a str),
+    /// The same, where Home Manager writes the unit.
+    Home(&'a str),
 }
 
 impl Scope<'_> {
     /// The options of a unit of this kind (`services`, `timers`), and below them.
-    pub(super) fn path<'p>(self, kind: &'p str, unit: &'p str, below: &[&'p str]) -> Vec<&'p str> {
-        let start: &[&str] = if self == Scope::System { &["systemd"] } else { &["systemd", "user"] };
-        start.iter().copied().chain([kind, unit]).chain(below.iter().copied()).collect()
+    pub(super) fn path<'p>(self, kind: &'p str, unit: &'p str, below: &[&'p str]) -> Vec<&'p str>
+    where
+        Self: 'p,
+    {
+        let mut path = match self {
+            Scope::System => vec!["systemd"],
+            Scope::User(_) => vec!["systemd", "user"],
+            Scope::Home(user) => vec!["home-manager", "users", user, "systemd", "user"],
+        };
+        path.extend([kind, unit]);
+        // Home Manager calls sections as systemd does.
+        path.extend(below.iter().map(|key| match (self, *key) {
+            (Scope::Home(_), "serviceConfig") => "Service",
+            (Scope::Home(_), "unitConfig") => "Unit",
+            (_, key) => key,
+        }));
+        path
     }
 }
 
@@ -125,7 +141,7 @@ pub(super) fn environment(
             match scope {
                 Scope::System => template.units = vec![format!("{unit}.service")],
                 // Its own manager reads the file, and nobody restarts a unit of a user.
-                Scope::User(user) => user.clone_into(&mut template.owner),
+                Scope::User(user) | Scope::Home(user) => user.clone_into(&mut template.owner),
             }
         }
     }

@@ -161,7 +161,14 @@ fn the_seeds_come_to_what_they_say() {
         assert_eq!(content, "<placeholder of ssh-public-key.text>\n");
         let partitions = host["disko"]["devices"]["disk"]["main"]["content"]["partitions"].as_object().unwrap();
         assert_eq!(partitions.keys().collect::<Vec<_>>(), ["boot", "esp", "root"]);
-        assert_eq!(host["home-manager"]["users"]["openclaw"]["programs"]["openclaw"]["enable"], true);
+        let home = &host["home-manager"]["users"]["openclaw"];
+        assert_eq!(home["programs"]["openclaw"]["enable"], true);
+        // Its token, from a file that is filled in RAM and is its own.
+        let filled = &home["systemd"]["user"]["services"]["openclaw-gateway"]["Service"]["EnvironmentFile"];
+        assert_eq!(filled, &json!(["/run/secrets/rendered/openclaw-gateway.env"]));
+        let template = &host["sops"]["templates"]["openclaw-gateway.env"];
+        assert_eq!(template["owner"], "openclaw");
+        assert!(template["content"].as_str().unwrap().starts_with("OPENCLAW_GATEWAY_TOKEN="), "{template}");
         let rules = host["networking"]["firewall"]["extraInputRules"].as_str().unwrap();
         assert_eq!(rules.matches("accept").count(), 2, "2222 and 443 only: {rules}");
     }
