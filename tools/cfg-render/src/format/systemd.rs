@@ -24,6 +24,22 @@ impl UnitFile {
         self
     }
 
+    /// A service that needs no right and no file of others.
+    #[must_use]
+    pub fn without_rights(mut self) -> Self {
+        for (key, value) in [
+            ("NoNewPrivileges", "yes"),
+            ("ProtectSystem", "strict"),
+            ("ProtectHome", "yes"),
+            ("PrivateTmp", "yes"),
+            ("PrivateDevices", "yes"),
+            ("CapabilityBoundingSet", ""),
+        ] {
+            self.push("Service", key, value);
+        }
+        self
+    }
+
     /// Adds a setting.
     pub fn push(&mut self, section: &str, key: &str, value: impl AsRef<str>) {
         let at = self.sections.iter().position(|(name, _)| name == section).unwrap_or_else(|| {

@@ -224,12 +224,7 @@ fn bytes(
         .set("Service", "Type", "notify")
         .set("Service", "ExecStart", format!("/usr/lib/systemd/systemd-socket-proxyd {target}"))
         .set("Service", "DynamicUser", "yes")
-        .set("Service", "NoNewPrivileges", "yes")
-        .set("Service", "ProtectSystem", "strict")
-        .set("Service", "ProtectHome", "yes")
-        .set("Service", "PrivateTmp", "yes")
-        .set("Service", "PrivateDevices", "yes")
-        .set("Service", "CapabilityBoundingSet", "")
+        .without_rights()
         .set("Service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6");
     for (end, unit, restarts) in [("socket", socket, true), ("service", service, false)] {
         let unit_name = format!("{stem}.{end}");

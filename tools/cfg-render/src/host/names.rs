@@ -107,12 +107,7 @@ fn multicast(builder: &mut HostBuilder<'_, '_>) {
             .set("Service", "Restart", "on-failure")
             .set("Service", "RestartSec", "5s")
             .set("Service", "DynamicUser", "yes")
-            .set("Service", "NoNewPrivileges", "yes")
-            .set("Service", "ProtectSystem", "strict")
-            .set("Service", "ProtectHome", "yes")
-            .set("Service", "PrivateTmp", "yes")
-            .set("Service", "PrivateDevices", "yes")
-            .set("Service", "CapabilityBoundingSet", "")
+            .without_rights()
             .set("Service", "RestrictAddressFamilies", "AF_UNIX AF_NETLINK")
             .set("Install", "WantedBy", AVAHI);
         let unit_name = format!("{}.service", announcer(&name, address));

@@ -34,12 +34,7 @@ fn connector(builder: &mut HostBuilder<'_, '_>, name: &str, tunnel: &Tunnel) {
         .set("Service", "Restart", "on-failure")
         .set("Service", "RestartSec", "5s")
         .set("Service", "TimeoutStartSec", "2min")
-        .set("Service", "NoNewPrivileges", "yes")
-        .set("Service", "ProtectSystem", "strict")
-        .set("Service", "ProtectHome", "yes")
-        .set("Service", "PrivateTmp", "yes")
-        .set("Service", "PrivateDevices", "yes")
-        .set("Service", "CapabilityBoundingSet", "");
+        .without_rights();
     let secret = &tunnel.credentials.secret;
     let argv: Vec<String> = match tunnel.managed {
         TunnelManagement::Remote => {

@@ -136,25 +136,33 @@ fn lists_keep_what_was_put_into_them() {
     assert!(said.contains("limit rate over 20/second burst 50 packets"), "{said}");
 }
 
-/// A client, an edge, and a host behind it that the edge reaches over an overlay. It prints what arrives, and who sent it as
-/// the host behind sees it.
-const FORWARD: &str = r#"
+/// What makes the network namespaces `$spaces`, which end with the shell, and links between them.
+const LAB: &str = r#"
 set -eu
-edge_rules=$1; back_rules=$2; listen=$3; target=$4
-n=plf$$
 cleanup() {
-  for space in "$n-c" "$n-e" "$n-b"; do
+  for space in $spaces; do
     for pid in $(ip netns pids "$space" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
     ip netns del "$space" 2>/dev/null || true
   done
 }
-trap cleanup EXIT
-for space in "$n-c" "$n-e" "$n-b"; do ip netns add "$space"; ip -n "$space" link set lo up; done
+make_spaces() {
+  trap cleanup EXIT
+  for space in $spaces; do ip netns add "$space"; ip -n "$space" link set lo up; done
+}
 link() { # name space address space address
   ip link add "$1" netns "$2" type veth peer name "$1" netns "$4"
   ip -n "$2" addr add "$3" dev "$1"; ip -n "$2" link set "$1" up
   ip -n "$4" addr add "$5" dev "$1"; ip -n "$4" link set "$1" up
 }
+"#;
+
+/// A client, an edge, and a host behind it that the edge reaches over an overlay. It prints what arrives, and who sent it as
+/// the host behind sees it.
+const FORWARD: &str = r#"
+edge_rules=$1; back_rules=$2; listen=$3; target=$4
+n=plf$$
+spaces="$n-c $n-e $n-b"
+make_spaces
 link pub "$n-e" 203.0.113.1/24 "$n-c" 203.0.113.66/24
 link lan "$n-e" 10.1.0.1/16 "$n-c" 10.1.0.66/16
 link wan "$n-b" 198.51.100.2/24 "$n-c" 198.51.100.66/24
@@ -248,7 +256,7 @@ fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
         .lines()
         .find_map(|line| line.strip_prefix("ExecStart=/usr/lib/systemd/systemd-socket-proxyd "))
         .unwrap();
-    let script = place("script", FORWARD);
+    let script = place("script", &format!("{LAB}{FORWARD}"));
     let (edge_rules, back_rules) = (place("edge", &rules), place("back", &back));
     let (good, said) = say(Command::new("bash").arg(&script).args([&edge_rules, &back_rules]).args([listen, target]));
     assert!(good, "{said}\n{rules}");
@@ -266,22 +274,10 @@ fn what_is_passed_on_arrives_over_the_overlay_and_nowhere_else() {
 
 /// A client, an edge, and two hosts behind it. It prints how often each of the two has answered, over TCP and UDP.
 const SHARE: &str = r#"
-set -eu
 edge_rules=$1; one_rules=$2; two_rules=$3; shift 3
 n=pls$$
-cleanup() {
-  for space in "$n-c" "$n-e" "$n-1" "$n-2"; do
-    for pid in $(ip netns pids "$space" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
-    ip netns del "$space" 2>/dev/null || true
-  done
-}
-trap cleanup EXIT
-for space in "$n-c" "$n-e" "$n-1" "$n-2"; do ip netns add "$space"; ip -n "$space" link set lo up; done
-link() { # name space address space address
-  ip link add "$1" netns "$2" type veth peer name "$1" netns "$4"
-  ip -n "$2" addr add "$3" dev "$1"; ip -n "$2" link set "$1" up
-  ip -n "$4" addr add "$5" dev "$1"; ip -n "$4" link set "$1" up
-}
+spaces="$n-c $n-e $n-1 $n-2"
+make_spaces
 link pub "$n-e" 203.0.113.1/24 "$n-c" 203.0.113.66/24
 link one "$n-e" 10.1.0.1/32 "$n-1" 10.1.0.2/32
 link two "$n-e" 10.1.0.1/32 "$n-2" 10.1.0.3/32
@@ -380,7 +376,7 @@ fn a_port_that_is_passed_on_to_several_hosts_is_shared_among_them() {
     let rules = of("/etc/nftables.conf");
     let of_host =
         |host: &str| files(&fleet, host).into_iter().find(|(path, _)| path == "/etc/nftables.conf").unwrap().1;
-    let script = place("script", SHARE);
+    let script = place("script", &format!("{LAB}{SHARE}"));
     let places = [place("edge", &rules), place("one", &of_host("one")), place("two", &of_host("two"))];
     let (good, said) = say(Command::new("bash").arg(&script).args(&places).args(&targets));
     assert!(good, "{said}\n{rules}");
